@@ -1,0 +1,1 @@
+"""What can be read off a trace: marks on the text, rankings, saturation, orders of units."""

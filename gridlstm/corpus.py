@@ -1,0 +1,115 @@
+"""A file as training data: read, split, and laid out in parallel streams. Knows no torch."""
+
+import bz2
+import gzip
+import hashlib
+import lzma
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+OPENERS = {".xz": lzma.open, ".gz": gzip.open, ".bz2": bz2.open}
+
+
+class CorpusError(ValueError):
+    """A file that cannot serve as data; the message is one sentence for the user."""
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """The bytes of a file, cut into a training part and, after it, a validation part.
+
+    `data` uint8 [byte]; `name` is the file's own; `sha256` is of the bytes after decompression.
+    """
+
+    name: str
+    data: np.ndarray
+    train_fraction: float
+    sha256: str
+
+    @property
+    def cut(self) -> int:
+        return int(len(self.data) * self.train_fraction)
+
+    @property
+    def train(self) -> np.ndarray:
+        return self.data[: self.cut]
+
+    @property
+    def validation(self) -> np.ndarray:
+        return self.data[self.cut :]
+
+
+def read_bytes(path: Path) -> np.ndarray:
+    """The file's bytes, decompressed if it ends in .xz, .gz or .bz2: uint8 [byte].
+
+    Raises CorpusError if the file is missing, unreadable or not what its ending says.
+    """
+    try:
+        with OPENERS.get(path.suffix, open)(path, "rb") as file:
+            return np.frombuffer(file.read(), dtype=np.uint8)
+    except (OSError, EOFError, lzma.LZMAError) as error:
+        raise CorpusError(f"Cannot read {path}: {error}.") from error
+
+
+def read_corpus(path: Path, train_fraction: float) -> Corpus:
+    """Read and split a file. Raises CorpusError, also where a part would be too short to use."""
+    data = read_bytes(path)
+    corpus = Corpus(path.name, data, train_fraction, hashlib.sha256(data).hexdigest())
+    if min(len(corpus.train), len(corpus.validation)) < 2:
+        raise CorpusError(
+            f"{path.name} has {len(data)} bytes: too few to split into training and validation."
+        )
+    return corpus
+
+
+def byte_entropy(data: np.ndarray) -> float:
+    """Entropy in nats of single bytes: the loss of a model that knows only how frequent each is."""
+    counts = np.bincount(data, minlength=256)
+    shares = counts[counts > 0] / len(data)
+    return float(-(shares * np.log(shares)).sum())
+
+
+@dataclass(frozen=True)
+class Streams:
+    """Data cut into parallel streams, each read on and on, the next piece where the last ended.
+
+    `rows` uint8 [stream, byte]: one byte more than a whole number of pieces of `length`.
+    """
+
+    rows: np.ndarray
+    length: int
+
+    @property
+    def pieces(self) -> int:
+        """Updates an epoch."""
+        return (self.rows.shape[1] - 1) // self.length
+
+    def piece(self, number: int) -> tuple[np.ndarray, np.ndarray]:
+        """The bytes read and the bytes to predict, int64 [position, stream]; wraps at the end."""
+        start = (number % self.pieces) * self.length
+        window = self.rows[:, start : start + self.length + 1].T.astype(np.int64)
+        return window[:-1], window[1:]
+
+
+def cut_into_streams(data: np.ndarray, streams: int, length: int) -> Streams:
+    """Cut data [byte] into equal streams; the few bytes left over at the end are not used.
+
+    Raises CorpusError if a stream would hold no piece of `length` bytes and the one after it.
+    """
+    pieces = (len(data) // streams - 1) // length
+    if pieces < 1:
+        raise CorpusError(
+            f"The training part has {len(data):,} bytes: too few for {streams} sequences of "
+            f"{length}."
+        )
+    size = len(data) // streams
+    return Streams(data[: streams * size].reshape(streams, size)[:, : pieces * length + 1], length)
+
+
+def evaluation_blocks(total: int, streams: int) -> Iterator[tuple[int, int]]:
+    """Cut targets 1 .. total - 1 into `streams` runs (start, stop) of nearly equal length."""
+    borders = np.linspace(1, total, streams + 1).round().astype(int)
+    yield from zip(borders[:-1].tolist(), borders[1:].tolist(), strict=True)

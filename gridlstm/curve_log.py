@@ -1,0 +1,39 @@
+"""The curve a training run writes beside its checkpoint. Needs no pandas: it runs where training
+does; `gridlstm.curves` reads what is written here."""
+
+import csv
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+from gridlstm.checkpoint import write_aside
+
+
+@dataclass(frozen=True)
+class CurvePoint:
+    """One validation. Losses in nats per byte: `train_loss` is the mean since the point before."""
+
+    update: int
+    epoch: float
+    bytes: int
+    train_loss: float
+    val_loss: float
+    learning_rate: float
+    seconds: float
+
+
+COLUMNS = tuple(field.name for field in fields(CurvePoint))
+
+
+def write_curve(path: Path, points: Iterable[CurvePoint]) -> None:
+    """Write the whole curve as CSV; the file is written aside and renamed."""
+    rows = [{name: f"{value:.7g}" if isinstance(value, float) else value
+             for name, value in asdict(point).items()} for point in points]
+
+    def write(aside: Path) -> None:
+        with open(aside, "w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
+
+    write_aside(path, write)

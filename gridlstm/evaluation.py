@@ -1,0 +1,78 @@
+"""The loss of a model on a text."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from gridlstm.corpus import CorpusError, evaluation_blocks
+from gridlstm.model import LanguageModel
+
+MOST_STREAMS = 64
+SHORTEST_STREAM = 1024
+# Bytes read before each stream's first counted byte, so that its state is as in one long read.
+WARM_UP = 256
+PIECE = 128
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Mean loss of `bytes` predicted bytes."""
+
+    nats_per_byte: float
+    bytes: int
+
+    @property
+    def bits_per_byte(self) -> float:
+        return self.nats_per_byte / float(np.log(2))
+
+
+@torch.no_grad()
+def evaluate(
+    model: LanguageModel, data: np.ndarray, most_bytes: int | None = None
+) -> Evaluation:
+    """Teacher-forced loss on `data` uint8 [byte], every byte but the first predicted, no dropout.
+
+    Long data is read in up to 64 streams side by side, each warmed up on the 256 bytes before it.
+    With `most_bytes`, only so many bytes are predicted: the beginning of each stream, so that they
+    lie evenly over the data. Raises CorpusError if there is nothing to predict.
+    """
+    if len(data) < 2:
+        raise CorpusError("The text needs at least two bytes: the first is not predicted.")
+    streams = max(1, min(MOST_STREAMS, len(data) // SHORTEST_STREAM))
+    blocks = np.array(list(evaluation_blocks(len(data), streams)))
+    starts, lengths = blocks[:, 0], blocks[:, 1] - blocks[:, 0]
+    if most_bytes is not None:
+        lengths = np.minimum(lengths, -(-most_bytes // streams))
+    device = model.decoder.weight.device
+    was_training = model.training
+    model.eval()
+    try:
+        state = _warmed_up(model, data, starts - 1)
+        total = 0.0
+        for offset in range(0, lengths.max(), PIECE):
+            steps = np.arange(offset, min(offset + PIECE, lengths.max()))[:, None]
+            target = np.minimum(starts + steps, len(data) - 1)
+            window = torch.from_numpy(np.stack((data[target - 1], data[target]))).to(device).long()
+            logits, state = model(window[0], state)
+            losses = functional.cross_entropy(
+                logits.float().flatten(0, 1), window[1].flatten(), reduction="none"
+            ).view(target.shape)
+            counted = torch.from_numpy(steps < lengths).to(device)
+            total += losses[counted].sum(dtype=torch.float64).item()
+    finally:
+        model.train(was_training)
+    count = int(lengths.sum())
+    return Evaluation(total / count, count)
+
+
+def _warmed_up(model: LanguageModel, data: np.ndarray, first_read: np.ndarray):
+    """The state of each stream before it reads data[first_read]: h and c [L, stream, U]."""
+    state = model.start(len(first_read))
+    if len(first_read) == 1:
+        return state
+    read = data[first_read[1:] - WARM_UP + np.arange(WARM_UP)[:, None]]
+    read = torch.from_numpy(read).to(model.decoder.weight.device).long()
+    _, warm = model(read, model.start(len(first_read) - 1))
+    return tuple(torch.cat((cold[:, :1], hot), 1) for cold, hot in zip(state, warm, strict=True))

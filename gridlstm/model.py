@@ -1,0 +1,60 @@
+"""A language model over bytes: embedding, a recurrent architecture, decoder."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from gridlstm.config import ALPHABET, ModelConfig
+from gridlstm.grid import GridLSTM, State
+from gridlstm.stacked import StackedLSTM
+
+# Each maps embedded bytes [T, B, U] and a state, h and c [L, B, U], to the top layer's output
+# [T, B, U] and the new state; `initialise`, `to_tensors` and `load_tensors` are the rest of what a
+# model asks of it.
+ARCHITECTURES = {"grid": GridLSTM, "stacked": StackedLSTM}
+
+
+class LanguageModel(nn.Module):
+    """Predicts the next byte: `softmax(W_out d_L + b_out)`."""
+
+    def __init__(self, config: ModelConfig):
+        super().__init__()
+        self.config = config
+        self.embedding = nn.Embedding(ALPHABET, config.units)
+        self.recurrent = ARCHITECTURES[config.architecture](config)
+        self.decoder = nn.Linear(config.units, ALPHABET)
+
+    def initialise(self, scale: float, forget_bias: float) -> None:
+        """Draw every parameter from the uniform distribution on ±scale, then set forget biases."""
+        with torch.no_grad():
+            for parameter in self.parameters():
+                parameter.uniform_(-scale, scale)
+        self.recurrent.initialise(forget_bias)
+
+    def start(self, sequences: int) -> State:
+        """The state before the first byte: zeros, h and c [L, sequences, U]."""
+        shape = self.config.layers, sequences, self.config.units
+        return tuple(self.decoder.weight.new_zeros(shape) for _ in range(2))
+
+    def forward(self, read: Tensor, state: State) -> tuple[Tensor, State]:
+        """read: bytes int64 [T, B] -> logits of each next byte [T, B, 256] and the new state."""
+        top, state = self.recurrent(self.embedding(read), state)
+        top = functional.dropout(top, self.config.dropout, self.training)
+        return self.decoder(top), state
+
+    def to_tensors(self) -> dict[str, Tensor]:
+        """Every tensor of a checkpoint by name."""
+        return {
+            "embedding.weight": self.embedding.weight,
+            "decoder.weight": self.decoder.weight,
+            "decoder.bias": self.decoder.bias,
+            **self.recurrent.to_tensors(),
+        }
+
+    @torch.no_grad()
+    def load_tensors(self, tensors: dict[str, Tensor]) -> None:
+        """Take the values of `to_tensors`' names and shapes."""
+        self.embedding.weight.copy_(tensors["embedding.weight"])
+        self.decoder.weight.copy_(tensors["decoder.weight"])
+        self.decoder.bias.copy_(tensors["decoder.bias"])
+        self.recurrent.load_tensors(tensors)

@@ -1,0 +1,420 @@
+"""Truncated backpropagation through time, as char-rnn and coreylynch/grid-lstm do it.
+
+`sequences` streams are read side by side, `length` bytes an update, each stream's state carried
+from one update to the next. One straight road: `train` sets up a `Run`, and `Run.go` loops.
+"""
+
+import json
+import os
+import platform
+import signal
+import sys
+import time
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict, dataclass, field, replace
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, distributed
+from torch.nn import functional
+from torch.nn.parallel import DistributedDataParallel
+
+from gridlstm.checkpoint import Data, Metadata, load_model, write_aside, write_checkpoint
+from gridlstm.config import ModelConfig
+from gridlstm.corpus import Corpus, byte_entropy, cut_into_streams
+from gridlstm.curve_log import CurvePoint, write_curve
+from gridlstm.evaluation import evaluate
+from gridlstm.model import LanguageModel
+from gridlstm.progress_line import ProgressLine
+from gridlstm.settings import SettingsError, TrainingSettings
+
+# What a run may be resumed with: settings that only say when to stop, validate and save.
+MAY_CHANGE = {"updates", "bytes", "minutes", "validate_every", "validation_bytes", "save_every"}
+
+
+class ResumeError(ValueError):
+    """A training state that cannot be gone on from; the message is one sentence for the user."""
+
+
+@dataclass(frozen=True)
+class Workers:
+    """The processes that share the sequences of each update, and the device of this one."""
+
+    rank: int
+    count: int
+    device: torch.device
+
+    @property
+    def leads(self) -> bool:
+        return self.rank == 0
+
+
+@dataclass
+class Progress:
+    """Where a run stands: all that a resumed one needs besides tensors."""
+
+    update: int = 0
+    seconds: float = 0.0
+    loss_sum: float = 0.0
+    loss_count: int = 0
+    points: list[CurvePoint] = field(default_factory=list)
+
+    @property
+    def best(self) -> float:
+        return min((point.val_loss for point in self.points), default=float("inf"))
+
+
+@contextmanager
+def workers(device_name: str | None):
+    """Join the processes that `torchrun` started, if it did; yield this one's `Workers`."""
+    count, rank = int(os.environ.get("WORLD_SIZE", 1)), int(os.environ.get("RANK", 0))
+    local = int(os.environ.get("LOCAL_RANK", 0))
+    if device_name is None:
+        device_name = "cuda" if torch.cuda.is_available() else "cpu"
+    device = torch.device(f"cuda:{local}" if device_name == "cuda" and count > 1 else device_name)
+    if count == 1:
+        yield Workers(0, 1, device)
+        return
+    distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    try:
+        yield Workers(rank, count, device)
+    finally:
+        distributed.destroy_process_group()
+
+
+def matmul_dtype(precision: str, device: torch.device) -> torch.dtype:
+    """The type of matrix products: for "auto", bfloat16 where the processor is faster in it."""
+    if precision == "auto":
+        # A CPU without tile registers (AMX) multiplies bfloat16 more slowly than float32.
+        fast = device.type == "cuda" or torch.cpu._is_amx_tile_supported()
+        precision = "bfloat16" if fast else "float32"
+    return getattr(torch, precision)
+
+
+def machine_kind(device: torch.device) -> str:
+    """The kind of machine, in words."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    name = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        models = [line for line in cpuinfo.read_text().splitlines() if "model name" in line]
+        name = models[0].split(":", 1)[1].strip() if models else name
+    return f"CPU, {torch.get_num_threads()} threads, {name}"
+
+
+class Run:
+    """One training run: a model, its optimiser, the streams it reads and where it stands."""
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        settings: TrainingSettings,
+        corpus: Corpus,
+        out: Path,
+        team: Workers,
+    ):
+        if settings.sequences % team.count:
+            raise SettingsError(
+                f"{settings.sequences} sequences cannot be shared by {team.count} processes."
+            )
+        self.config, self.settings, self.corpus, self.out = config, settings, corpus, out
+        self.team = team
+        self.streams = cut_into_streams(corpus.train, settings.sequences, settings.length)
+        share = settings.sequences // team.count
+        self.mine = slice(team.rank * share, (team.rank + 1) * share)
+        torch.manual_seed(settings.seed)
+        self.model = LanguageModel(config)
+        self.model.initialise(settings.scale, settings.forget_bias)
+        self.model.to(team.device)
+        self.dtype = matmul_dtype(settings.precision, team.device)
+        self.optimiser = _optimiser(settings, self.model)
+        self.forward = self.model if team.count == 1 else DistributedDataParallel(self.model)
+        # Processes must not draw the same dropout masks.
+        torch.manual_seed(settings.seed + team.rank)
+        self.carried = self.model.start(share)
+        self.progress = Progress()
+
+    # -- The loop ---------------------------------------------------------------------------------
+
+    def go(self) -> None:
+        """Train until the settings say stop, or the process is asked to; save what is reached."""
+        started = time.monotonic() - self.progress.seconds
+        bytes_an_update = self.settings.sequences * self.settings.length
+        with _asked_to_stop() as asked, ProgressLine(self._goal, self.team.leads) as line:
+            while self.progress.update < self._goal and not asked():
+                if self._out_of_time() or self._someone(asked()):
+                    break
+                loss = self._update()
+                self.progress.seconds = time.monotonic() - started
+                line.show(self.progress.update, loss, bytes_an_update)
+                if self.progress.update % self.settings.validate_every == 0:
+                    self._validate(line)
+                    self.save()
+                elif self.progress.update % self.settings.save_every == 0:
+                    self.save()
+            if not asked():
+                self._finish(line)
+            self.save()
+
+    @property
+    def _goal(self) -> int:
+        """The update to stop at, as far as it is known before."""
+        settings, limits = self.settings, []
+        if settings.updates is not None:
+            limits.append(settings.updates)
+        if settings.bytes is not None:
+            limits.append(-(-settings.bytes // (settings.sequences * settings.length)))
+        return min(limits, default=sys.maxsize)
+
+    def _out_of_time(self) -> bool:
+        minutes = self.settings.minutes
+        return self._someone(minutes is not None and self.progress.seconds >= 60 * minutes)
+
+    def _someone(self, mine: bool) -> bool:
+        """Whether any of the processes says so: they must leave the loop together."""
+        if self.team.count == 1:
+            return mine
+        flag = torch.tensor(float(mine), device=self.team.device)
+        distributed.all_reduce(flag)
+        return flag.item() > 0
+
+    def _autocast(self):
+        if self.dtype == torch.float32:
+            return nullcontext()
+        return torch.autocast(self.team.device.type, self.dtype)
+
+    def _update(self) -> float:
+        """One update of the weights; return its loss in nats per byte."""
+        settings, progress = self.settings, self.progress
+        for group in self.optimiser.param_groups:
+            group["lr"] = settings.learning_rate_at(progress.update / self.streams.pieces)
+        read, target = (
+            torch.from_numpy(rows[:, self.mine]).to(self.team.device)
+            for rows in self.streams.piece(progress.update)
+        )
+        with self._autocast():
+            logits, state = self.forward(read, self.carried)
+        loss = functional.cross_entropy(logits.float().flatten(0, 1), target.flatten())
+        # As in char-rnn the gradient that is clipped is that of a sequence's summed loss.
+        (loss * settings.length).backward()
+        torch.nn.utils.clip_grad_value_(self.model.parameters(), settings.clip)
+        self.optimiser.step()
+        self.optimiser.zero_grad(set_to_none=True)
+        self.carried = tuple(tensor.detach() for tensor in state)
+        mean = loss.detach()
+        if self.team.count > 1:
+            distributed.all_reduce(mean)
+            mean /= self.team.count
+        value = mean.item()
+        progress.update += 1
+        progress.loss_sum += value
+        progress.loss_count += 1
+        return value
+
+    def _validate(self, line: ProgressLine) -> None:
+        """Add a point to the curve; if it is the best yet, write the checkpoint."""
+        settings, progress = self.settings, self.progress
+        if not self.team.leads or progress.loss_count == 0:
+            return
+        with self._autocast():
+            result = evaluate(self.model, self.corpus.validation, settings.validation_bytes)
+        better = result.nats_per_byte < progress.best
+        epoch = progress.update / self.streams.pieces
+        point = CurvePoint(
+            update=progress.update,
+            epoch=epoch,
+            bytes=progress.update * settings.sequences * settings.length,
+            train_loss=progress.loss_sum / progress.loss_count,
+            val_loss=result.nats_per_byte,
+            learning_rate=settings.learning_rate_at(epoch),
+            seconds=progress.seconds,
+        )
+        progress.points.append(point)
+        progress.loss_sum, progress.loss_count = 0.0, 0
+        if better:
+            self._write_checkpoint(result.nats_per_byte, result.bytes)
+        write_curve(self.out.with_suffix(".csv"), progress.points)
+        line.say(f"validation {result.bits_per_byte:.4f} bits per byte at update {point.update:,}")
+
+    def _finish(self, line: ProgressLine) -> None:
+        """Validate at the end, and state in the checkpoint its loss on the whole validation part,
+        measured with the weights as they lie in the file."""
+        self._validate(line)
+        if not self.team.leads or not self.out.exists():
+            return
+        model, metadata = load_model(self.out)
+        result = evaluate(model.to(self.team.device), self.corpus.validation)
+        tensors = {name: tensor.cpu() for name, tensor in model.to_tensors().items()}
+        stated = replace(
+            metadata, validation_loss=result.nats_per_byte, validation_bytes=result.bytes
+        )
+        write_checkpoint(self.out, _half(tensors), stated)
+        line.say(f"checkpoint: {result.bits_per_byte:.4f} bits per byte on {result.bytes:,} bytes")
+
+    def _write_checkpoint(self, loss: float, counted: int) -> None:
+        progress, corpus = self.progress, self.corpus
+        metadata = Metadata(
+            model=self.config,
+            data=Data(
+                name=corpus.name,
+                sha256=corpus.sha256,
+                bytes=len(corpus.data),
+                train_fraction=corpus.train_fraction,
+                byte_entropy=byte_entropy(corpus.validation),
+            ),
+            training={**asdict(self.settings), "precision": str(self.dtype).removeprefix("torch.")},
+            updates=progress.update,
+            bytes_seen=progress.update * self.settings.sequences * self.settings.length,
+            validation_loss=loss,
+            validation_bytes=counted,
+            seconds=progress.seconds,
+            machine=machine_kind(self.team.device),
+            libraries={name: version(name) for name in ("torch", "numpy", "safetensors")},
+        )
+        write_checkpoint(self.out, _half(self.model.to_tensors()), metadata)
+
+    # -- The state on disk --------------------------------------------------------------------------
+
+    @property
+    def state_path(self) -> Path:
+        return self.out.with_suffix(".state.safetensors")
+
+    def save(self) -> None:
+        """Write all that `resume` needs to go on to the same numbers; all processes must call."""
+        carried = tuple(self._gather(tensor.transpose(0, 1)) for tensor in self.carried)
+        generator = torch.get_rng_state()[None]
+        if self.team.device.type == "cuda":
+            generator = torch.cuda.get_rng_state(self.team.device)[None]
+        generators = self._gather(generator.to(self.team.device))
+        if not self.team.leads:
+            return
+        tensors = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
+        for index, slots in self.optimiser.state_dict()["state"].items():
+            tensors |= {f"optimiser.{index}.{slot}": tensor for slot, tensor in slots.items()}
+        tensors |= {"carried.h": carried[0], "carried.c": carried[1], "generators": generators}
+        document = {
+            "model": asdict(self.config),
+            "settings": asdict(self.settings),
+            "sha256": self.corpus.sha256,
+            "progress": asdict(self.progress),
+        }
+        whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+        text = {"run": json.dumps(document)}
+        write_aside(self.state_path, lambda aside: save_file(whole, aside, metadata=text))
+
+    def _gather(self, mine: Tensor) -> Tensor:
+        """Every process's tensor, joined along the first axis."""
+        if self.team.count == 1:
+            return mine
+        parts = [torch.empty_like(mine, memory_format=torch.contiguous_format)
+                 for _ in range(self.team.count)]  # fmt: skip
+        distributed.all_gather(parts, mine.contiguous())
+        return torch.cat(parts)
+
+    def resume(self) -> None:
+        """Go back to where the state on disk stands. Raises ResumeError where that cannot be."""
+        try:
+            with safe_open(self.state_path, framework="pt") as file:
+                document = json.loads(file.metadata()["run"])
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+            raise ResumeError(f"Cannot go on from {self.state_path.name}: {error}.") from error
+        self._check_same_run(document)
+        if len(tensors["generators"]) != self.team.count:
+            raise ResumeError(
+                f"The run was made by {len(tensors['generators'])} processes, not "
+                f"{self.team.count}."
+            )
+        device = self.team.device
+        self.model.load_state_dict(_under("model.", tensors))
+        slots: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in _under("optimiser.", tensors).items():
+            index, slot = name.split(".")
+            slots.setdefault(int(index), {})[slot] = tensor
+        whole = self.optimiser.state_dict()
+        self.optimiser.load_state_dict({**whole, "state": slots})
+        self.carried = tuple(
+            tensors[f"carried.{name}"][self.mine].transpose(0, 1).contiguous().to(device)
+            for name in ("h", "c")
+        )
+        generator = tensors["generators"][self.team.rank]
+        if device.type == "cuda":
+            torch.cuda.set_rng_state(generator, device)
+        else:
+            torch.set_rng_state(generator)
+        progress = document["progress"]
+        points = [CurvePoint(**point) for point in progress.pop("points")]
+        self.progress = Progress(points=points, **progress)
+
+    def _check_same_run(self, document: dict) -> None:
+        before = {**document["settings"], **document["model"], "data": document["sha256"]}
+        now = {**asdict(self.settings), **asdict(self.config), "data": self.corpus.sha256}
+        changed = sorted(name for name in now if name not in MAY_CHANGE and now[name] != before[name])
+        if changed:
+            raise ResumeError(
+                f"The run in {self.state_path.name} was begun with another {', '.join(changed)}."
+            )
+
+
+def train(
+    config: ModelConfig,
+    settings: TrainingSettings,
+    corpus: Corpus,
+    out: Path,
+    *,
+    resume: bool = False,
+    device: str | None = None,
+) -> None:
+    """Train and write `out` (a .safetensors file), its curve beside it (.csv) and the state to
+    resume from (.state.safetensors). Under `torchrun`, every process calls this.
+
+    Raises CorpusError, SettingsError or ResumeError, each with one sentence.
+    """
+    with workers(device) as team:
+        run = Run(config, settings, corpus, out, team)
+        if resume:
+            run.resume()
+        elif run.state_path.exists():
+            raise ResumeError(
+                f"{run.state_path.name} exists: go on with --resume, or choose another --out."
+            )
+        run.go()
+
+
+def _optimiser(settings: TrainingSettings, model: LanguageModel) -> torch.optim.Optimizer:
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    if settings.optimiser == "adam":
+        return torch.optim.Adam(parameters, settings.learning_rate)
+    return torch.optim.RMSprop(parameters, settings.learning_rate, alpha=settings.smoothing)
+
+
+def _half(tensors: dict[str, Tensor]) -> dict[str, np.ndarray]:
+    return {name: tensor.detach().cpu().half().numpy() for name, tensor in tensors.items()}
+
+
+def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors whose name begins with prefix, by the rest of it."""
+    return {
+        name.removeprefix(prefix): tensor
+        for name, tensor in tensors.items()
+        if name.startswith(prefix)
+    }
+
+
+@contextmanager
+def _asked_to_stop():
+    """Within, Ctrl-C and SIGTERM do not end the process but make the yielded function True."""
+    asked: list[int] = []
+    before = {}
+    for number in (signal.SIGINT, signal.SIGTERM):
+        before[number] = signal.signal(number, lambda number, _: asked.append(number))
+    try:
+        yield lambda: bool(asked)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
