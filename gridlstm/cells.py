@@ -4,8 +4,26 @@ Gates stand in the order input, forget, output, candidate along the last axis. `
 units. Hochreiter and Schmidhuber (1997) with the forget gate of Gers et al. (2000).
 """
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
+
+# h and c [layer, sequence, unit].
+State = tuple[Tensor, Tensor]
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What an architecture did over T positions of one sequence.
+
+    `values` holds each quantity by name, [L, T, U]; `top` is what the decoder gets, [T, 1, U];
+    `state` is where the next piece goes on.
+    """
+
+    values: dict[str, Tensor]
+    top: Tensor
+    state: State
 
 
 def activate(gates: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -15,13 +15,14 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from gridlstm.config import ConfigError, ModelConfig
+from gridlstm.errors import UserError
 
 FORMAT_VERSION = 1
 METADATA_KEY = "gridlstm"
 FLOATS = ("F16", "F32", "F64")
 
 
-class CheckpointError(ValueError):
+class CheckpointError(UserError):
     """A file that is no usable checkpoint; the message is one sentence for the user."""
 
 
@@ -178,7 +179,10 @@ def _check_types(metadata: Metadata) -> None:
 
 def _check_tensors(file, expected: dict[str, tuple[int, ...]]) -> None:
     names = set(file.keys())
-    for fault, odd in (("lacks", expected.keys() - names), ("has a surplus", names - set(expected))):
+    for fault, odd in (
+        ("lacks", expected.keys() - names),
+        ("has a surplus", names - set(expected)),
+    ):
         if odd:
             more = f" and {len(odd) - 1} more" if len(odd) > 1 else ""
             raise CheckpointError(f"The checkpoint {fault} tensor {min(odd)!r}{more}.")

@@ -2,14 +2,18 @@
 
 from dataclasses import dataclass
 
+from gridlstm.errors import UserError
+
 ALPHABET = 256
 ARCHITECTURES = ("grid", "stacked")
 TIES = ("none", "depth", "all")
+GATES = ("input", "forget", "output", "candidate")
+QUANTITIES = ("cell", "hidden", *GATES)
 MOST_LAYERS = 64
 MOST_UNITS = 8192
 
 
-class ConfigError(ValueError):
+class ConfigError(UserError):
     """A setting that makes no model; the message is one sentence for the user."""
 
 
@@ -44,6 +48,11 @@ class ModelConfig:
     def dimensions(self) -> tuple[str, ...]:
         """The directions along which the model has a memory."""
         return ("time", "depth") if self.architecture == "grid" else ("time",)
+
+    @property
+    def quantities(self) -> tuple[str, ...]:
+        """The name of everything a trace of the model can hold, such as `depth.forget`."""
+        return tuple(f"{dimension}.{q}" for dimension in self.dimensions for q in QUANTITIES)
 
     @property
     def title(self) -> str:

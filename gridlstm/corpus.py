@@ -10,10 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
+from gridlstm.errors import UserError
+
 OPENERS = {".xz": lzma.open, ".gz": gzip.open, ".bz2": bz2.open}
 
 
-class CorpusError(ValueError):
+class CorpusError(UserError):
     """A file that cannot serve as data; the message is one sentence for the user."""
 
 

@@ -27,8 +27,13 @@ COLUMNS = tuple(field.name for field in fields(CurvePoint))
 
 def write_curve(path: Path, points: Iterable[CurvePoint]) -> None:
     """Write the whole curve as CSV; the file is written aside and renamed."""
-    rows = [{name: f"{value:.7g}" if isinstance(value, float) else value
-             for name, value in asdict(point).items()} for point in points]
+    rows = [
+        {
+            name: f"{value:.7g}" if isinstance(value, float) else value
+            for name, value in asdict(point).items()
+        }
+        for point in points
+    ]
 
     def write(aside: Path) -> None:
         with open(aside, "w", newline="", encoding="utf-8") as file:

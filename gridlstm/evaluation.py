@@ -29,9 +29,7 @@ class Evaluation:
 
 
 @torch.no_grad()
-def evaluate(
-    model: LanguageModel, data: np.ndarray, most_bytes: int | None = None
-) -> Evaluation:
+def evaluate(model: LanguageModel, data: np.ndarray, most_bytes: int | None = None) -> Evaluation:
     """Teacher-forced loss on `data` uint8 [byte], every byte but the first predicted, no dropout.
 
     Long data is read in up to 64 streams side by side, each warmed up on the 256 bytes before it.

@@ -14,10 +14,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from gridlstm.cells import lstm, lstm_backward
-from gridlstm.config import ModelConfig
-
-State = tuple[Tensor, Tensor]
+from gridlstm.cells import Observation, State, lstm, lstm_backward
+from gridlstm.config import GATES, ModelConfig
 
 
 @dataclass(frozen=True)
@@ -156,7 +154,7 @@ class _GridFunction(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx, grad_top, grad_h, grad_c):
         walk, weights, mask, dtype = ctx.walk, ctx.weights, ctx.mask, ctx.dtype
-        positions, layers, diagonals = walk.positions, walk.layers, walk.time_gates.shape[0]
+        layers, diagonals = walk.layers, walk.time_gates.shape[0]
         batch, units = walk.time_cell.shape[2:]
         time_weight = weights.time_weight.to(dtype)
         depth_weight = weights.depth_weight.roll(units, dims=-1).to(dtype)
@@ -230,9 +228,7 @@ def _weight_gradients(
         pairs = [(flat, inputs.flatten(0, 2))]
     else:
         gradient, inputs = (straight(x, walk.positions, walk.layers) for x in (gradient, inputs))
-        pairs = [
-            (g.flatten(0, 1), x.flatten(0, 1)) for g, x in zip(gradient, inputs, strict=True)
-        ]
+        pairs = [(g.flatten(0, 1), x.flatten(0, 1)) for g, x in zip(gradient, inputs, strict=True)]
     products = torch.stack([g.t() @ x for g, x in pairs]).to(weight.dtype)
     sums = torch.stack([g.sum(0, dtype=weight.dtype) for g, _ in pairs])
     return products, sums
@@ -286,6 +282,24 @@ class GridLSTM(nn.Module):
         else:
             top, h, c = top_and_state(walk_grid(self.weights, embedded, state, mask, dtype))
         return top, (h, c)
+
+    def observe(self, embedded: Tensor, state: State) -> Observation:
+        """All that happens inside over embedded [T, 1, U], without dropout, from a state."""
+        walk = walk_grid(self.weights, embedded, state, None, embedded.dtype)
+        values = {}
+        for dimension, skewed in (("time", walk.time_gates), ("depth", walk.depth_gates)):
+            gates = straight(skewed, walk.positions, walk.layers)[:, :, 0].chunk(4, dim=-1)
+            for gate, of_gate in zip(GATES, gates, strict=True):
+                values[f"{dimension}.{gate}"] = of_gate
+        for quantity, skewed in (
+            ("time.cell", walk.time_cell[1:]),
+            ("time.hidden", walk.inputs[..., 2 * self.units :]),
+            ("depth.cell", walk.depth_cell[1:, 1:]),
+            ("depth.hidden", walk.depth_hidden[1:, 1:]),
+        ):
+            values[quantity] = straight(skewed, walk.positions, walk.layers)[:, :, 0]
+        top, h, c = top_and_state(walk)
+        return Observation(values, top, (h, c))
 
     def to_tensors(self) -> dict[str, Tensor]:
         """The tensors of a checkpoint by name (a shared one under layer 0)."""

@@ -4,13 +4,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from gridlstm.cells import State
 from gridlstm.config import ALPHABET, ModelConfig
-from gridlstm.grid import GridLSTM, State
+from gridlstm.grid import GridLSTM
 from gridlstm.stacked import StackedLSTM
 
 # Each maps embedded bytes [T, B, U] and a state, h and c [L, B, U], to the top layer's output
-# [T, B, U] and the new state; `initialise`, `to_tensors` and `load_tensors` are the rest of what a
-# model asks of it.
+# [T, B, U] and the new state, and can be observed doing so (`observe`); `initialise`, `to_tensors`
+# and `load_tensors` are the rest of what a model asks of it.
 ARCHITECTURES = {"grid": GridLSTM, "stacked": StackedLSTM}
 
 

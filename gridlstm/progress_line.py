@@ -36,7 +36,9 @@ class ProgressLine:
         now = time.monotonic()
         bits, rate = self.smoothed / math.log(2), self.bytes / max(now - self.begun, 1e-9)
         if self.bar is not None:
-            self.bar.set_postfix_str(f"{bits:.3f} bits per byte, {rate:,.0f} bytes/s", refresh=False)
+            self.bar.set_postfix_str(
+                f"{bits:.3f} bits per byte, {rate:,.0f} bytes/s", refresh=False
+            )
             self.bar.update(update - self.bar.n)
         elif self.shown and now - self.last >= SECONDS_BETWEEN_LINES:
             self.last = now

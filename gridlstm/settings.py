@@ -2,11 +2,13 @@
 
 from dataclasses import dataclass
 
+from gridlstm.errors import UserError
+
 OPTIMISERS = ("rmsprop", "adam")
 PRECISIONS = ("auto", "float32", "bfloat16")
 
 
-class SettingsError(ValueError):
+class SettingsError(UserError):
     """A setting that cannot be; the message is one sentence for the user."""
 
 

@@ -6,16 +6,32 @@ i, f, g, o and has a second, redundant bias, which stays 0 here and is not train
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
-from gridlstm.config import ModelConfig
-
-State = tuple[Tensor, Tensor]
+from gridlstm.cells import Observation, State, activate
+from gridlstm.config import GATES, ModelConfig
 
 
 def swap_gates(tensor: Tensor) -> Tensor:
     """i, f, o, g <-> i, f, g, o along the first axis [4U, ...]."""
     i, f, third, fourth = tensor.chunk(4)
     return torch.cat((i, f, fourth, third))
+
+
+def _to_ifog(sums: Tensor) -> Tensor:
+    """Reorder torch's gates i, f, g, o along the last axis [..., 4U] to i, f, o, g."""
+    i, f, g, o = sums.chunk(4, dim=-1)
+    return torch.cat((i, f, o, g), dim=-1)
+
+
+def run_memory(forget: Tensor, write: Tensor, start: Tensor) -> Tensor:
+    """The cells c_t = f_t * c_t-1 + w_t for f and w [L, T, U] from a start [L, U]: [L, T, U]."""
+    by_position = write.transpose(0, 1).contiguous()
+    forget = forget.transpose(0, 1).contiguous()
+    cell = start
+    for now, keep in zip(by_position, forget, strict=True):
+        cell = now.addcmul_(keep, cell)
+    return by_position.transpose(0, 1)
 
 
 class StackedLSTM(nn.Module):
@@ -41,6 +57,38 @@ class StackedLSTM(nn.Module):
     def forward(self, embedded: Tensor, state: State) -> tuple[Tensor, State]:
         """embedded [T, B, U], state h and c [L, B, U] -> the top layer's h [T, B, U], new state."""
         return self.lstm(embedded, state)
+
+    def observe(self, embedded: Tensor, state: State) -> Observation:
+        """All that happens inside over embedded [T, 1, U], without dropout, from a state.
+
+        torch.nn.LSTM shows hidden states only. Given those, every gate of a layer follows from one
+        matrix product over all positions, and the cells from the gates.
+        """
+        below, hidden, gates, last = embedded, [], [], []
+        for layer in range(self.layers):
+            start = state[0][layer : layer + 1]
+            lstm = self._layer(layer)
+            above, (h, _) = lstm(below, (start, state[1][layer : layer + 1]))
+            before = torch.cat((start, above[:-1]))
+            recurrent = functional.linear(before, lstm.weight_hh_l0, lstm.bias_ih_l0)
+            sums = (recurrent + functional.linear(below, lstm.weight_ih_l0))[:, 0]
+            gates.append(torch.stack(activate(_to_ifog(sums))))
+            hidden.append(above[:, 0])
+            last.append(h)
+            below = above
+        by_gate = torch.stack(gates, dim=1)
+        values = {f"time.{gate}": by_gate[slot] for slot, gate in enumerate(GATES)}
+        values["time.hidden"] = torch.stack(hidden)
+        i, f, _, g = by_gate
+        values["time.cell"] = run_memory(f, i * g, state[1][:, 0])
+        return Observation(values, below, (torch.cat(last), values["time.cell"][:, -1:]))
+
+    def _layer(self, layer: int) -> nn.LSTM:
+        """One layer as a torch.nn.LSTM of its own that shares the weights."""
+        alone = nn.LSTM(self.units, self.units, device="meta")
+        for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
+            setattr(alone, f"{name}_l0", getattr(self.lstm, f"{name}_l{layer}"))
+        return alone
 
     def to_tensors(self) -> dict[str, Tensor]:
         """The tensors of a checkpoint by name: columns [h ; input], gates i, f, o, g."""

@@ -143,8 +143,10 @@ def _not_utf8(data: bytes, name: str) -> Text:
     # With this error handler each undecodable byte becomes one lone surrogate.
     escaped = data.decode("utf-8", "surrogateescape")
     invalid = len(re.findall("[\udc80-\udcff]", escaped))
-    valid = len(re.findall("[^\x00-\x7f\udc80-\udcff]", escaped))
-    if valid < invalid and (encoding := _guessed_encoding(data)):
+    beyond_ascii = np.count_nonzero(np.frombuffer(data, np.uint8) >= 0x80)
+    # In an old encoding hardly two bytes form valid UTF-8 by chance; if most do, it is UTF-8.
+    mostly_utf8 = beyond_ascii > 2 * invalid
+    if not mostly_utf8 and (encoding := _guessed_encoding(data)):
         return _text(data.decode(encoding, "replace"), _read_as(name, OLD_ENCODINGS[encoding]))
     what = "1 byte that is" if invalid == 1 else f"{invalid:,} bytes that are"
     shown = "is" if invalid == 1 else "are"

@@ -27,6 +27,7 @@ from gridlstm.checkpoint import Data, Metadata, load_model, write_aside, write_c
 from gridlstm.config import ModelConfig
 from gridlstm.corpus import Corpus, byte_entropy, cut_into_streams
 from gridlstm.curve_log import CurvePoint, write_curve
+from gridlstm.errors import UserError
 from gridlstm.evaluation import evaluate
 from gridlstm.model import LanguageModel
 from gridlstm.progress_line import ProgressLine
@@ -36,7 +37,7 @@ from gridlstm.settings import SettingsError, TrainingSettings
 MAY_CHANGE = {"updates", "bytes", "minutes", "validate_every", "validation_bytes", "save_every"}
 
 
-class ResumeError(ValueError):
+class ResumeError(UserError):
     """A training state that cannot be gone on from; the message is one sentence for the user."""
 
 
@@ -278,7 +279,7 @@ class Run:
         )
         write_checkpoint(self.out, _half(self.model.to_tensors()), metadata)
 
-    # -- The state on disk --------------------------------------------------------------------------
+    # -- The state on disk ------------------------------------------------------------------------
 
     @property
     def state_path(self) -> Path:
@@ -354,7 +355,9 @@ class Run:
     def _check_same_run(self, document: dict) -> None:
         before = {**document["settings"], **document["model"], "data": document["sha256"]}
         now = {**asdict(self.settings), **asdict(self.config), "data": self.corpus.sha256}
-        changed = sorted(name for name in now if name not in MAY_CHANGE and now[name] != before[name])
+        changed = sorted(
+            name for name in now if name not in MAY_CHANGE and now[name] != before[name]
+        )
         if changed:
             raise ResumeError(
                 f"The run in {self.state_path.name} was begun with another {', '.join(changed)}."

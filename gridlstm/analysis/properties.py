@@ -31,7 +31,7 @@ URL = re.compile(
     """,
     re.VERBOSE | re.IGNORECASE,
 )
-TRAILING = frozenset(".,;:!?'*")
+TRAILING = frozenset(".,;:!?'")
 
 
 def inside_url(characters: str) -> np.ndarray:

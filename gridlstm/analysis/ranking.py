@@ -24,9 +24,9 @@ def auc(values: np.ndarray, marks: np.ndarray) -> np.ndarray:
     doubled = np.empty(values.shape[1], np.int64)
     for units in chunks(values.shape[1], len(values)):
         keys = _sortable(np.ascontiguousarray(values[:, units].T))
-        doubled[units] = _doubled_pairs(keys[:, few], np.sort(keys[:, many], kind="stable"))
-    higher = doubled / (2 * len(few) * len(many))
-    return higher if few is marked else 1 - higher
+        doubled[units] = _doubled_pairs(_sorted(keys[:, few]), _sorted(keys[:, many]))
+    pairs = 2 * len(few) * len(many)
+    return (doubled if few is marked else pairs - doubled) / pairs
 
 
 def rank_units(
@@ -89,21 +89,30 @@ def _sortable(values: np.ndarray) -> np.ndarray:
         raise ValueError("Units cannot be ranked: a value is not a number (NaN).")
     if values.dtype != np.float16:
         return values
-    bits = (values + np.float16(0)).view(np.uint16)  # adding 0 makes -0 the same as 0
-    # Larger magnitudes of negative numbers come first, and all of them before the positive ones.
-    return np.where(bits & 0x8000, ~bits, bits | 0x8000)
+    bits = values.view(np.uint16)
+    # Positive numbers get the top bit; negative ones are inverted, as the larger their magnitude
+    # the earlier they come. Whole-number arithmetic here is several times as fast as a choice.
+    negative = bits >> 15
+    keys = bits ^ (negative * np.uint16(0x7FFF) | np.uint16(0x8000))
+    keys[keys == 0x7FFF] = 0x8000  # -0 is the same as 0
+    return keys
+
+
+def _sorted(keys: np.ndarray) -> np.ndarray:
+    """The keys [unit, position] in order; for 16 bits "stable" is NumPy's name of radix sort."""
+    return np.sort(keys, kind="stable" if keys.dtype == np.uint16 else None)
 
 
 def _doubled_pairs(few: np.ndarray, many: np.ndarray) -> np.ndarray:
-    """int64 [unit]: twice the pairs in which `few` [unit, a] is above sorted `many` [unit, b].
+    """int64 [unit]: twice the pairs in which `few` [unit, a] is above `many` [unit, b].
 
-    A tie counts as half a pair, hence the doubling.
+    Both are sorted. A tie counts as half a pair, hence the doubling.
     """
     return np.array(
         [
             np.searchsorted(others, some, "left").sum()
             + np.searchsorted(others, some, "right").sum()
-            for some, others in zip(np.sort(few, kind="stable"), many, strict=True)
+            for some, others in zip(few, many, strict=True)
         ],
         np.int64,
     )

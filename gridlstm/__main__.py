@@ -1,0 +1,11 @@
+"""`python -m gridlstm COMMAND`: results on standard output, everything else on standard error.
+
+A mistake of the user's is one line on standard error and exit status 2.
+"""
+
+import sys
+
+from gridlstm.commands import run
+
+if __name__ == "__main__":
+    sys.exit(run(sys.argv[1:]))
