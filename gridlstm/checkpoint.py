@@ -6,6 +6,7 @@ The format is described in docs/formats.md. Nothing is ever unpickled.
 import json
 import math
 import os
+import reprlib
 import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -144,7 +145,7 @@ def _parse_metadata(text: str | None) -> Metadata:
         version = document.pop("format_version")
         if version != FORMAT_VERSION:
             raise CheckpointError(
-                f"The checkpoint has format version {version!r}; this program reads "
+                f"The checkpoint has format version {reprlib.repr(version)}; this program reads "
                 f"{FORMAT_VERSION}."
             )
         model = ModelConfig(**document.pop("model"))
@@ -161,20 +162,42 @@ def _parse_metadata(text: str | None) -> Metadata:
 
 
 def _check_types(metadata: Metadata) -> None:
-    """Every field must be of its declared kind: what follows shows and formats them."""
-    expected = {
-        str: (metadata.machine, metadata.data.name, metadata.data.sha256),
-        (int, float): (
-            *(metadata.updates, metadata.bytes_seen, metadata.validation_bytes),
-            *(metadata.validation_loss, metadata.seconds),
-            *(metadata.data.bytes, metadata.data.train_fraction, metadata.data.byte_entropy),
-        ),
-        dict: (metadata.training, metadata.libraries),
-    }
-    for kind, values in expected.items():
+    """Every field must be of its declared kind: what follows shows, formats and reckons with them.
+
+    A loss may be NaN, for not measured.
+    """
+    data = metadata.data
+    counts = (metadata.updates, metadata.bytes_seen, metadata.validation_bytes, data.bytes)
+    dicts = (metadata.training, metadata.libraries)
+    checks = (
+        (_is_text, (metadata.machine, data.name, data.sha256)),
+        (lambda value: type(value) is int and 0 <= value < 2**63, counts),
+        (_is_number, (metadata.seconds, data.byte_entropy, data.train_fraction)),
+        (lambda value: _is_number(value) or value != value, (metadata.validation_loss,)),
+        (lambda value: 0 < value < 1, (data.train_fraction,)),
+        (lambda value: type(value) is dict and all(map(_is_text, value)), dicts),
+    )
+    for is_right, values in checks:
         for value in values:
-            if not isinstance(value, kind) or isinstance(value, bool):
-                raise CheckpointError(f"The checkpoint's metadata holds a wrong value: {value!r}.")
+            if not is_right(value):
+                raise _wrong(value)
+    for value in (value for entries in dicts for value in entries.values()):
+        if not (value is None or type(value) is bool or _is_number(value) or _is_text(value)):
+            raise _wrong(value)
+
+
+def _is_text(value: object) -> bool:
+    """Whether it is a string that can be written: JSON may hold half a surrogate pair."""
+    return type(value) is str and value.encode(errors="ignore").decode() == value
+
+
+def _is_number(value: object) -> bool:
+    """Whether it is a finite number small enough for any format."""
+    return type(value) in (int, float) and -(2**63) <= value < 2**63
+
+
+def _wrong(value: object) -> CheckpointError:
+    return CheckpointError(f"The checkpoint's metadata holds a wrong value: {reprlib.repr(value)}.")
 
 
 def _check_tensors(file, expected: dict[str, tuple[int, ...]]) -> None:
@@ -185,7 +208,7 @@ def _check_tensors(file, expected: dict[str, tuple[int, ...]]) -> None:
     ):
         if odd:
             more = f" and {len(odd) - 1} more" if len(odd) > 1 else ""
-            raise CheckpointError(f"The checkpoint {fault} tensor {min(odd)!r}{more}.")
+            raise CheckpointError(f"The checkpoint {fault} tensor {reprlib.repr(min(odd))}{more}.")
     for name, shape in expected.items():
         tensor = file.get_slice(name)
         if tuple(tensor.get_shape()) != shape:

@@ -3,6 +3,7 @@
 import argparse
 import json
 import sys
+import tempfile
 import typing
 from dataclasses import asdict, fields, replace
 from pathlib import Path
@@ -55,7 +56,7 @@ def run(arguments: list[str]) -> int:
     options = _parser().parse_args(arguments)
     try:
         return options.run(options)
-    except UserError as error:
+    except (UserError, OSError) as error:
         print(f"gridlstm {options.command}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -63,8 +64,14 @@ def run(arguments: list[str]) -> int:
         return 130
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> typing.NoReturn:
+        """Say what is wrong in one line; argparse would print the usage before it."""
+        self.exit(2, f"{self.prog}: {message}\n")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="python -m gridlstm", description="Train, evaluate and trace byte-level models."
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -117,11 +124,21 @@ def _train(options: argparse.Namespace) -> int:
         raise UserError("--out must end in .safetensors.")
     settings = _settings(options, preset.training if preset else None)
     config = _config(options, preset.model if preset else None)
+    _check_writable(options.out)
     corpus = read_corpus(options.data, settings.train_fraction)
     from gridlstm.training import train
 
     train(config, settings, corpus, options.out, resume=options.resume, device=options.device)
     return 0
+
+
+def _check_writable(out: Path) -> None:
+    """Raise, before hours are spent, the OSError that writing `out` would end in."""
+    if out.is_dir():
+        raise IsADirectoryError(f"{out} is a folder.")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=out.parent):
+        pass
 
 
 def _given(options: argparse.Namespace, kind: type) -> dict:
@@ -213,9 +230,11 @@ def _trace(options: argparse.Namespace) -> int:
     from gridlstm.checkpoint import load_model, write_aside
     from gridlstm.trace import trace
 
+    _check_writable(options.out)
     model, _ = load_model(options.checkpoint)
     data = read_bytes(options.file).tobytes()
-    with tqdm(total=len(data), unit=" bytes") as bar:
+    # Shown only once it is sure that the user's request can be met.
+    with tqdm(total=len(data), unit=" bytes", delay=0.5) as bar:
         traced = trace(
             model,
             data,

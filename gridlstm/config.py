@@ -1,5 +1,6 @@
 """What a model is, and what may be asked of one. Knows no torch, so that it loads at once."""
 
+import reprlib
 from dataclasses import dataclass
 
 from gridlstm.errors import UserError
@@ -30,19 +31,27 @@ class ModelConfig:
     def __post_init__(self) -> None:
         if self.architecture not in ARCHITECTURES:
             known = ", ".join(ARCHITECTURES)
-            raise ConfigError(f"Unknown architecture {self.architecture!r}; known are {known}.")
+            raise ConfigError(
+                f"Unknown architecture {reprlib.repr(self.architecture)}; known are {known}."
+            )
         for name, value, most in (
             ("layers", self.layers, MOST_LAYERS),
             ("units", self.units, MOST_UNITS),
         ):
             if type(value) is not int or not 1 <= value <= most:
-                raise ConfigError(f"The number of {name} must be from 1 to {most}, not {value!r}.")
+                raise ConfigError(
+                    f"The number of {name} must be from 1 to {most}, not {reprlib.repr(value)}."
+                )
         if self.architecture == "grid" and self.tie not in TIES:
-            raise ConfigError(f"A grid's tie must be one of {', '.join(TIES)}, not {self.tie!r}.")
+            raise ConfigError(
+                f"A grid's tie must be one of {', '.join(TIES)}, not {reprlib.repr(self.tie)}."
+            )
         if self.architecture != "grid" and self.tie is not None:
             raise ConfigError(f"tie is an option of the grid, not of {self.architecture!r}.")
         if type(self.dropout) not in (int, float) or not 0 <= self.dropout < 1:
-            raise ConfigError(f"Dropout must be at least 0 and under 1, not {self.dropout!r}.")
+            raise ConfigError(
+                f"Dropout must be at least 0 and under 1, not {reprlib.repr(self.dropout)}."
+            )
 
     @property
     def dimensions(self) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ import bz2
 import gzip
 import hashlib
 import lzma
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,7 +53,7 @@ def read_bytes(path: Path) -> np.ndarray:
     try:
         with OPENERS.get(path.suffix, open)(path, "rb") as file:
             return np.frombuffer(file.read(), dtype=np.uint8)
-    except (OSError, EOFError, lzma.LZMAError) as error:
+    except (OSError, EOFError, lzma.LZMAError, zlib.error) as error:
         raise CorpusError(f"Cannot read {path}: {error}.") from error
 
 

@@ -72,5 +72,7 @@ def _warmed_up(model: LanguageModel, data: np.ndarray, first_read: np.ndarray):
         return state
     read = data[first_read[1:] - WARM_UP + np.arange(WARM_UP)[:, None]]
     read = torch.from_numpy(read).to(model.decoder.weight.device).long()
-    _, warm = model(read, model.start(len(first_read) - 1))
+    warm = model.start(len(first_read) - 1)
+    for piece in read.split(PIECE):
+        _, warm = model(piece, warm)
     return tuple(torch.cat((cold[:, :1], hot), 1) for cold, hot in zip(state, warm, strict=True))

@@ -53,6 +53,15 @@ class Trace:
         """Mean loss of the predicted bytes; NaN for a text of one byte."""
         return float(self.loss[1:].mean(dtype=np.float64)) if len(self.loss) > 1 else math.nan
 
+    def likeliest(self, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """The likeliest next bytes after each position, the likeliest first.
+
+        Returns bytes uint8 [position, count] and their probabilities float32 [position, count].
+        """
+        order = np.argsort(-self.next_byte, axis=1, kind="stable")[:, :count]
+        chances = np.take_along_axis(self.next_byte, order, axis=1)
+        return order.astype(np.uint8), chances.astype(np.float32)
+
 
 def trace(
     model: LanguageModel,
@@ -78,19 +87,30 @@ def trace(
     if not data:
         raise TraceError("The text is empty.")
     result = _reserve(model, data, wanted, np.dtype(dtype), most_in_memory)
-    read = torch.frombuffer(bytearray(data), dtype=torch.uint8).long()[:, None]
+    try:
+        _fill(model, result, progress)
+    except BaseException:
+        if result.storage is not None:
+            result.storage.cleanup()
+        raise
+    return result
+
+
+def _fill(model: LanguageModel, result: Trace, progress: Progress | None) -> None:
+    """Compute what the trace has room for, piece by piece."""
+    data, device = result.data, model.decoder.weight.device
+    read = torch.frombuffer(bytearray(data), dtype=torch.uint8).to(device).long()[:, None]
     state = model.start(1)
     with torch.inference_mode():
         for start in range(0, len(data), PIECE):
             here = slice(start, min(start + PIECE, len(data)))
             seen = model.recurrent.observe(model.embedding(read[here]), state)
             state = seen.state
-            for quantity in wanted:
-                result.values[quantity][:, here] = _to_numpy(seen.values[quantity], dtype)
+            for quantity, values in result.values.items():
+                values[:, here] = _to_numpy(seen.values[quantity], values.dtype)
             _predict(model, seen.top[:, 0], read[:, 0], here, result)
             if progress is not None:
                 progress(here.stop / len(data))
-    return result
 
 
 def _reserve(model, data, wanted, dtype, most_in_memory) -> Trace:
@@ -113,7 +133,7 @@ def _reserve(model, data, wanted, dtype, most_in_memory) -> Trace:
     return Trace(data, shape[0], shape[2], values, loss, next_byte, storage)
 
 
-def _to_numpy(values: torch.Tensor, dtype: type) -> np.ndarray:
+def _to_numpy(values: torch.Tensor, dtype: np.dtype) -> np.ndarray:
     return values.to(torch.from_numpy(np.empty(0, dtype)).dtype).cpu().numpy()
 
 

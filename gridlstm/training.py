@@ -76,7 +76,7 @@ def workers(device_name: str | None):
     local = int(os.environ.get("LOCAL_RANK", 0))
     if device_name is None:
         device_name = "cuda" if torch.cuda.is_available() else "cpu"
-    device = torch.device(f"cuda:{local}" if device_name == "cuda" and count > 1 else device_name)
+    device = _usable(f"cuda:{local}" if device_name == "cuda" and count > 1 else device_name)
     if count == 1:
         yield Workers(0, 1, device)
         return
@@ -85,6 +85,14 @@ def workers(device_name: str | None):
         yield Workers(rank, count, device)
     finally:
         distributed.destroy_process_group()
+
+
+def _usable(name: str) -> torch.device:
+    try:
+        return torch.empty(0, device=name).device
+    # Torch raises AssertionError where it was built without the device, else RuntimeError.
+    except (RuntimeError, AssertionError) as error:
+        raise SettingsError(f"This machine has no device {name!r} that torch can use.") from error
 
 
 def matmul_dtype(precision: str, device: torch.device) -> torch.dtype:
@@ -147,8 +155,11 @@ class Run:
         started = time.monotonic() - self.progress.seconds
         bytes_an_update = self.settings.sequences * self.settings.length
         with _asked_to_stop() as asked, ProgressLine(self._goal, self.team.leads) as line:
-            while self.progress.update < self._goal and not asked():
-                if self._out_of_time() or self._someone(asked()):
+            stopped = False
+            while self.progress.update < self._goal:
+                # Every process must come to the same answer, at whichever of them the signal is.
+                stopped = self._someone(asked())
+                if stopped or self._out_of_time():
                     break
                 loss = self._update()
                 self.progress.seconds = time.monotonic() - started
@@ -158,7 +169,7 @@ class Run:
                     self.save()
                 elif self.progress.update % self.settings.save_every == 0:
                     self.save()
-            if not asked():
+            if not stopped:
                 self._finish(line)
             self.save()
 
@@ -323,14 +334,40 @@ class Run:
             with safe_open(self.state_path, framework="pt") as file:
                 document = json.loads(file.metadata()["run"])
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
-            raise ResumeError(f"Cannot go on from {self.state_path.name}: {error}.") from error
-        self._check_same_run(document)
+            self._check_same_run(document, tensors)
+            self._restore(document, tensors)
+        except ResumeError:
+            raise
+        except FileNotFoundError as error:
+            raise ResumeError(f"There is no {self.state_path.name} to go on from.") from error
+        # A safetensors file that no run wrote can lack anything, or hold it in another shape.
+        except (
+            OSError,
+            SafetensorError,
+            LookupError,
+            TypeError,
+            ValueError,
+            RuntimeError,
+        ) as error:
+            raise ResumeError(f"{self.state_path.name} is not a whole training state.") from error
+
+    def _check_same_run(self, document: dict, tensors: dict[str, Tensor]) -> None:
+        before = {**document["settings"], **document["model"], "data": document["sha256"]}
+        now = {**asdict(self.settings), **asdict(self.config), "data": self.corpus.sha256}
+        changed = sorted(
+            name for name in now if name not in MAY_CHANGE and now[name] != before[name]
+        )
+        if changed:
+            raise ResumeError(
+                f"The run in {self.state_path.name} was begun with another {', '.join(changed)}."
+            )
         if len(tensors["generators"]) != self.team.count:
             raise ResumeError(
                 f"The run was made by {len(tensors['generators'])} processes, not "
                 f"{self.team.count}."
             )
+
+    def _restore(self, document: dict, tensors: dict[str, Tensor]) -> None:
         device = self.team.device
         self.model.load_state_dict(_under("model.", tensors))
         slots: dict[int, dict[str, Tensor]] = {}
@@ -351,17 +388,6 @@ class Run:
         progress = document["progress"]
         points = [CurvePoint(**point) for point in progress.pop("points")]
         self.progress = Progress(points=points, **progress)
-
-    def _check_same_run(self, document: dict) -> None:
-        before = {**document["settings"], **document["model"], "data": document["sha256"]}
-        now = {**asdict(self.settings), **asdict(self.config), "data": self.corpus.sha256}
-        changed = sorted(
-            name for name in now if name not in MAY_CHANGE and now[name] != before[name]
-        )
-        if changed:
-            raise ResumeError(
-                f"The run in {self.state_path.name} was begun with another {', '.join(changed)}."
-            )
 
 
 def train(

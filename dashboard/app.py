@@ -1,0 +1,20 @@
+"""`streamlit run dashboard/app.py`: the router and what every page shares."""
+
+import streamlit as st
+
+from dashboard import choices
+
+st.set_page_config(page_title="Microscope for recurrent networks", page_icon="🔬", layout="wide")
+
+page = st.navigation(
+    [
+        st.Page("views/text.py", title="Text", icon=":material/notes:", default=True),
+        st.Page("views/cells.py", title="Cells", icon=":material/grid_view:"),
+        st.Page("views/gates.py", title="Forget gates", icon=":material/water_drop:"),
+        st.Page("views/url_cells.py", title="URL cells", icon=":material/link:"),
+        st.Page("views/curves.py", title="Curves", icon=":material/show_chart:"),
+        st.Page("views/models.py", title="Models", icon=":material/inventory_2:"),
+    ]
+)
+choices.keep_sample_in_address()
+page.run()

@@ -1,0 +1,1 @@
+"""Charts: arrays in, plotly figures out. Nothing here knows Streamlit or the models."""

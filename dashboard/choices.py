@@ -1,0 +1,184 @@
+"""What the visitor is looking at: text, model, quantity, layer, unit. Kept in the address bar.
+
+A few named keys of the session: `own_text`, `own_title` and `sample`, and the widgets' own `model`,
+`quantity`, `layer`, `unit`. Layers are counted from 1 and units from 0, as in every name and picture.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import streamlit as st
+
+from dashboard import loading, words
+from dashboard.loading import ModelEntry
+from gridlstm.analysis.properties import inside_url
+from gridlstm.analysis.ranking import rank_units
+from gridlstm.text import Text, from_bytes, truncate
+
+SAMPLES = Path(__file__).parent / "samples"
+# A longer text is cut, with a note: the pages answer at once, and a trace stays a few hundred MB.
+MOST_BYTES = 20_000
+CELLS_PAGE = "views/cells.py"
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A text shipped with the program."""
+
+    file: str
+    title: str
+    description: str
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One unit of one layer of a model, and which of its quantities is looked at."""
+
+    quantity: str
+    layer: int
+    unit: int
+
+
+@st.cache_data(show_spinner=False)
+def samples() -> dict[str, Sample]:
+    """The shipped texts by file name."""
+    listing = json.loads((SAMPLES / "index.json").read_text(encoding="utf-8"))
+    return {row["file"]: Sample(**row) for row in listing}
+
+
+@st.cache_data(show_spinner=False)
+def _sample_text(file: str) -> Text:
+    return truncate(from_bytes((SAMPLES / file).read_bytes(), file), MOST_BYTES)
+
+
+def keep_sample_in_address() -> None:
+    """Take the sample that a link names, once; from then on the address names the one in use."""
+    if "sample" not in st.session_state:
+        asked = st.query_params.get("sample")
+        st.session_state["sample"] = asked if asked in samples() else next(iter(samples()))
+    if "own_text" in st.session_state:
+        st.query_params.pop("sample", None)
+    else:
+        st.query_params["sample"] = st.session_state["sample"]
+
+
+def current_text() -> Text:
+    """The visitor's own text if there is one, else the chosen sample."""
+    return st.session_state.get("own_text") or _sample_text(st.session_state["sample"])
+
+
+def current_title() -> str:
+    """What the text is called on the pages."""
+    if "own_text" in st.session_state:
+        return st.session_state["own_title"]
+    return samples()[st.session_state["sample"]].title
+
+
+def use_text(text: Text, title: str) -> None:
+    """Take a text of the visitor's own, from now on and on every page of this visit."""
+    st.session_state["own_text"] = truncate(text, MOST_BYTES)
+    st.session_state["own_title"] = title
+
+
+def use_sample(file: str) -> None:
+    """Go back to a shipped text."""
+    st.session_state.pop("own_text", None)
+    st.session_state["sample"] = file
+
+
+def choose_model(key: str, label: str, models: dict[str, ModelEntry]) -> ModelEntry:
+    """A selector of a model with weights; `models` must not be empty."""
+    _keep_valid(key, list(models))
+    name = st.selectbox(
+        label,
+        list(models),
+        format_func=lambda name: _model_label(models[name]),
+        key=key,
+        bind="query-params",
+        persist_state="session",
+    )
+    return models[name]
+
+
+def _model_label(entry: ModelEntry) -> str:
+    return f"{entry.title} (mine)" if entry.uploaded else entry.title
+
+
+def choose_cell(entry: ModelEntry, trace, text: Text, suffix: str = "") -> Cell:
+    """Selectors of quantity, layer and unit of a model. `suffix` tells a second set of keys apart.
+
+    Until the visitor chooses, the cell is the one whose memory follows web addresses best in this
+    text, or where there are none, the one that changes most.
+    """
+    config = entry.metadata.model
+    offered = [q for q in words.QUANTITIES if q in config.quantities]
+    first = _first_cell(entry, trace, text)
+    keys = [name + suffix for name in ("quantity", "layer", "unit")]
+    _keep_valid(keys[0], offered)
+    _keep_valid(keys[1], list(range(1, config.layers + 1)))
+    _keep_valid(keys[2], range(config.units))
+    columns = st.columns([3, 1, 1])
+    quantity = columns[0].selectbox(
+        "Quantity",
+        offered,
+        index=offered.index(first.quantity),
+        format_func=lambda q: words.QUANTITIES[q].label,
+        help="\n\n".join(f"**{w.label}**: {w.meaning}" for w in words.QUANTITIES.values()),
+        key=keys[0],
+        bind="query-params",
+        persist_state="session",
+    )
+    layer = columns[1].selectbox(
+        "Layer",
+        range(1, config.layers + 1),
+        index=first.layer - 1,
+        help=f"1 reads the bytes, {config.layers} is the top: the prediction is made from it.",
+        key=keys[1],
+        bind="query-params",
+        persist_state="session",
+    )
+    unit = columns[2].number_input(
+        "Unit",
+        0,
+        config.units - 1,
+        first.unit,
+        help=f"Which of the layer's {config.units} cells, counted from 0.",
+        key=keys[2],
+        bind="query-params",
+        persist_state="session",
+    )
+    return Cell(quantity, int(layer), int(unit))
+
+
+def _keep_valid(key: str, allowed) -> None:
+    """Forget a choice that the present model or text does not offer."""
+    if key in st.session_state and st.session_state[key] not in allowed:
+        del st.session_state[key]
+
+
+def _first_cell(entry: ModelEntry, trace, text: Text) -> Cell:
+    """The cell to open when none has been chosen."""
+    return _most_telling_cell(entry.path, entry.stamp, text.data, trace, text)
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _most_telling_cell(path: Path, stamp: tuple, data: bytes, _trace, _text: Text) -> Cell:
+    memories = {q: v for q, v in _trace.values.items() if q.endswith(".cell")}
+    marks = inside_url(_text.characters)
+    if marks.any() and not marks.all():
+        best = rank_units(memories, marks, positions=_text.last_byte, top=1).iloc[0]
+        return Cell(best["quantity"], int(best["layer"]), int(best["unit"]))
+    quantity = list(memories)[-1]
+    spread = np.tanh(memories[quantity].astype(np.float32)).std(axis=1)
+    layer, unit = np.unravel_index(spread.argmax(), spread.shape)
+    return Cell(quantity, int(layer) + 1, int(unit))
+
+
+def open_cell(cell: Cell) -> None:
+    """Go to the cells page with this cell chosen."""
+    st.session_state["quantity"] = cell.quantity
+    st.session_state["layer"] = cell.layer
+    st.session_state["unit"] = cell.unit
+    st.switch_page(CELLS_PAGE, query_params=dict(st.query_params))

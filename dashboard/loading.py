@@ -1,0 +1,211 @@
+"""Models, texts and traces for the pages: found, checked, cached, and kept apart by visitor.
+
+torch is imported where it is first needed, so that the first page does not wait for it.
+"""
+
+import os
+import tempfile
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+import streamlit as st
+
+from gridlstm.checkpoint import Metadata, load_model, read_metadata
+from gridlstm.curves import read_curve
+from gridlstm.errors import UserError
+from gridlstm.progress import Progress
+
+if TYPE_CHECKING:
+    from gridlstm.trace import Trace
+
+FOLDER = Path(os.environ.get("GRIDLSTM_CHECKPOINTS", Path(__file__).parents[1] / "checkpoints"))
+PUBLISHED_CURVES = "published_curves.csv"
+# Traces held at a time, for all visitors together; the larger ones lie on disk.
+MOST_TRACES = 6
+MOST_TRACE_IN_MEMORY = 2**28
+
+
+@dataclass(frozen=True)
+class ModelEntry:
+    """A model that the pages can offer. A run still in training may have no weights yet."""
+
+    name: str
+    title: str
+    path: Path
+    stamp: tuple[int, int]
+    metadata: Metadata | None
+    curve: pd.DataFrame | None
+    uploaded: bool = False
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """All models this visitor has, and one sentence for each file that cannot be used."""
+
+    models: list[ModelEntry]
+    problems: list[str]
+
+    @property
+    def usable(self) -> dict[str, ModelEntry]:
+        """Those with weights, by name."""
+        return {entry.name: entry for entry in self.models if entry.metadata is not None}
+
+
+@dataclass
+class Uploads:
+    """One visitor's own files, in a folder that goes when the visit ends."""
+
+    folder: tempfile.TemporaryDirectory = field(
+        default_factory=lambda: tempfile.TemporaryDirectory(prefix="gridlstm-upload-")
+    )
+
+    @property
+    def path(self) -> Path:
+        return Path(self.folder.name)
+
+
+def catalogue() -> Catalogue:
+    """The checkpoints and curves of the folder, then the visitor's own."""
+    models, problems = _scan(FOLDER, uploaded=False)
+    if "uploads" in st.session_state:
+        mine, more = _scan(st.session_state["uploads"].path, uploaded=True)
+        models, problems = models + mine, problems + more
+    return Catalogue(models, problems)
+
+
+def _scan(folder: Path, uploaded: bool) -> tuple[list[ModelEntry], list[str]]:
+    models, problems = [], []
+    files = [p for p in folder.glob("*") if not p.name.startswith(".") and p.is_file()]
+    stems = {
+        p.stem
+        for p in files
+        if p.suffix in (".safetensors", ".csv")
+        and p.name != PUBLISHED_CURVES
+        and not p.name.endswith(".state.safetensors")
+    }
+    for stem in sorted(stems):
+        path = folder / f"{stem}.safetensors"
+        metadata = _or_problem(_metadata, path, problems)
+        curve = _or_problem(_curve, folder / f"{stem}.csv", problems)
+        if metadata is not None or (curve is not None and not path.exists()):
+            title = metadata.model.title if metadata else f"{stem} (no weights yet)"
+            name = f"{stem} (mine)" if uploaded else stem
+            models.append(ModelEntry(name, title, path, _stamp(path), metadata, curve, uploaded))
+    return models, problems
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    """What changes when a file does: its time and its size; zeros if there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return 0, 0
+    return status.st_mtime_ns, status.st_size
+
+
+def _or_problem(read: Callable, path: Path, problems: list[str]):
+    """What `read` makes of an existing file, or None, with a sentence if the file is bad."""
+    stamp = _stamp(path)
+    if stamp == (0, 0):
+        return None
+    try:
+        return read(path, stamp)
+    except (UserError, OSError) as error:
+        problems.append(f"{path.name}: {error}")
+        return None
+
+
+@st.cache_data(max_entries=256, show_spinner=False)
+def _metadata(path: Path, stamp: tuple[int, int]) -> Metadata:
+    return read_metadata(path)
+
+
+@st.cache_data(max_entries=256, show_spinner=False)
+def _curve(path: Path, stamp: tuple[int, int]) -> pd.DataFrame:
+    return read_curve(path)
+
+
+def keep_upload(name: str, data: bytes) -> None:
+    """Keep a visitor's file, checked; only this visitor will see it.
+
+    Raises UserError, and keeps nothing, if it is no usable checkpoint or curve.
+    """
+    uploads = st.session_state.setdefault("uploads", Uploads())
+    path = uploads.path / Path(name).name
+    aside = uploads.path / f".checking{path.suffix}"
+    aside.write_bytes(data)
+    try:
+        if path.suffix == ".csv":
+            read_curve(aside)
+        else:
+            load_model(aside)
+        os.replace(aside, path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _model(path: Path, stamp: tuple[int, int]):
+    return load_model(path)[0]
+
+
+class TraceStore:
+    """The latest traces of all visitors. A trace belongs to a checkpoint's file and a text."""
+
+    def __init__(self) -> None:
+        self._traces: OrderedDict[tuple, Trace] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, key: tuple, make: Callable[[], "Trace"]) -> "Trace":
+        """The trace under `key`, made if it is not there; the one unused longest goes."""
+        with self._lock:
+            if key in self._traces:
+                self._traces.move_to_end(key)
+                return self._traces[key]
+        made = make()
+        with self._lock:
+            self._traces[key] = made
+            while len(self._traces) > MOST_TRACES:
+                self._traces.popitem(last=False)
+        return made
+
+
+@st.cache_resource(show_spinner=False)
+def _traces() -> TraceStore:
+    return TraceStore()
+
+
+def traced(entry: ModelEntry, data: bytes) -> "Trace":
+    """All that the model does while it reads `data`: from the store, or made now under a progress
+    bar. Leaving the page or changing a choice cancels it. Raises UserError."""
+
+    def make() -> "Trace":
+        from gridlstm.trace import trace
+
+        model = _model(entry.path, entry.stamp)
+        with progress_bar(f"{entry.title} reads the text …") as progress:
+            return trace(
+                model, data, progress=progress, most_in_memory=MOST_TRACE_IN_MEMORY
+            )
+
+    return _traces().get((entry.path, entry.stamp, data), make)
+
+
+@contextmanager
+def progress_bar(label: str) -> Iterator[Progress]:
+    """Within, a function that shows the share done on the page; the bar is gone afterwards.
+
+    When the visitor changes something meanwhile, Streamlit ends the run at the next such call, and
+    with it whatever was being computed.
+    """
+    bar = st.progress(0.0, label)
+    try:
+        yield lambda share: bar.progress(min(share, 1.0), label)
+    finally:
+        bar.empty()

@@ -1,0 +1,118 @@
+"""A text as a model read it, character by character: what several pages draw."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import streamlit as st
+
+from dashboard import choices, loading, words
+from dashboard.charts import theme
+from dashboard.coloured_text import Likeliest, Scale, cell_scale, gate_scale
+from dashboard.loading import ModelEntry
+from gridlstm.errors import UserError
+from gridlstm.text import Text, character_losses, printable_byte
+
+GUESSES = 5
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A model's trace over a text.
+
+    `loss_bits` float [character]: surprise, summed over a character's bytes; NaN for the first.
+    `likeliest`: the bytes expected after each character.
+    """
+
+    entry: ModelEntry
+    text: Text
+    trace: "gridlstm.trace.Trace"  # noqa: F821 (imported with torch, when first needed)
+    loss_bits: np.ndarray
+    likeliest: Likeliest
+
+    @property
+    def layer_labels(self) -> list[str]:
+        top = self.trace.layers
+        return [f"layer {n}" + (" (top)" if n == top else "") for n in range(1, top + 1)]
+
+    @property
+    def guesses(self) -> list[list[tuple[str, float]]]:
+        """The likeliest next bytes after each character, in words."""
+        pairs = zip(self.likeliest.next_bytes, self.likeliest.probabilities, strict=True)
+        return [
+            [(printable_byte(byte), float(chance)) for byte, chance in zip(*pair, strict=True)]
+            for pair in pairs
+        ]
+
+    def of_unit(self, quantity: str, unit: int, memory_as: str) -> np.ndarray:
+        """One unit in every layer, float32 [layer, character]."""
+        return self._shown(quantity, memory_as, (slice(None), self.text.last_byte, unit))
+
+    def of_layer(self, quantity: str, layer: int, memory_as: str) -> np.ndarray:
+        """Every unit of one layer, counted from 1: float32 [character, unit]."""
+        return self._shown(quantity, memory_as, (layer - 1, self.text.last_byte))
+
+    def _shown(self, quantity: str, memory_as: str, where: tuple) -> np.ndarray:
+        dimension, kind = quantity.split(".")
+        if kind == "cell" and memory_as == "h":
+            quantity = f"{dimension}.hidden"
+        values = self.trace.values[quantity][where].astype(np.float32)
+        return np.tanh(values) if kind == "cell" and memory_as == "tanh" else values
+
+
+def read(entry: ModelEntry, text: Text) -> Reading:
+    """What the model does on the text; ends the page with one sentence if it cannot."""
+    try:
+        trace = loading.traced(entry, text.data)
+    except UserError as error:
+        st.error(f"{entry.name}: {error}")
+        st.stop()
+    loss_bits, likeliest = _predictions(entry.path, entry.stamp, text.data, trace, text)
+    return Reading(entry, text, trace, loss_bits, likeliest)
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _predictions(path, stamp, data: bytes, _trace, _text: Text) -> tuple[np.ndarray, Likeliest]:
+    next_bytes, chances = _trace.likeliest(GUESSES)
+    at = _text.last_byte
+    nats = character_losses(_text, _trace.loss)
+    return nats / np.log(2), Likeliest(next_bytes[at], chances[at])
+
+
+def models_or_stop() -> dict[str, ModelEntry]:
+    """The models with weights; broken files are named, and without any model the page ends."""
+    found = loading.catalogue()
+    for problem in found.problems:
+        st.warning(problem)
+    if not found.usable:
+        st.info(
+            "There is no model yet. Put checkpoints into the folder `checkpoints/`, train one with "
+            "`python -m gridlstm train`, or upload your own on the Models page."
+        )
+        st.stop()
+    return found.usable
+
+
+def text_line() -> None:
+    """Which text is in use, and the way to another."""
+    text = choices.current_text()
+    left, right = st.columns([4, 1], vertical_alignment="center")
+    left.caption(f"Text: **{_plain(choices.current_title())}**, {len(text.characters):,} characters")
+    right.page_link("views/text.py", label="Another text", icon=":material/notes:")
+    if text.note:
+        st.caption(text.note)
+
+
+def _plain(title: str) -> str:
+    """A file's name without what Markdown would read in it."""
+    return "".join(c if c.isalnum() or c in " .,-_:" else "·" for c in title)
+
+
+def scales(quantity: str, memory_as: str, values: np.ndarray) -> tuple[Scale, theme.Scale]:
+    """The colour scale of a quantity, for the coloured text and for heat maps."""
+    name = words.shown_name(quantity, memory_as)
+    if words.is_gate(quantity):
+        return gate_scale(name), theme.GATE
+    limit = 1.0
+    if quantity.endswith(".cell") and memory_as == "c":
+        limit = max(1.0, float(np.abs(values).max()))
+    return cell_scale(name, limit), theme.signed(limit)

@@ -1,0 +1,148 @@
+"""The text itself, every character coloured by one cell or gate, layer by layer."""
+
+import streamlit as st
+
+from dashboard import choices, words
+from dashboard.charts import cells as charts
+from dashboard.charts.theme import plot_config
+from dashboard.choices import Cell
+from dashboard.coloured_text import coloured_text
+from dashboard.reading import Reading, models_or_stop, read, scales, text_line
+from gridlstm.analysis.orders import ORDERS, order
+
+NOTHING = "Nothing"
+VIEWS = {
+    "layers": "This unit in every layer",
+    "units": "All units of this layer",
+    "surprise": "Surprise",
+}
+
+
+def draw_text(reading: Reading, cell: Cell, suffix: str) -> None:
+    """The coloured text, and what its unit does at the selected character."""
+    memory_as = st.session_state["memory"]
+    values = reading.of_unit(cell.quantity, cell.unit, memory_as)
+    scale, _ = scales(cell.quantity, memory_as, values)
+    selection = coloured_text(
+        reading.text.characters,
+        values,
+        rows=reading.layer_labels,
+        chosen_row=cell.layer - 1,
+        scale=scale,
+        title=f"{reading.entry.title} · layer {cell.layer}, unit {cell.unit}",
+        key=f"coloured{suffix}",
+        losses=reading.loss_bits,
+        likeliest=reading.likeliest,
+        show_whitespace=st.session_state["whitespace"],
+        height=420,
+    )
+    if selection is None:
+        st.caption("Point at a character for its values; click one to see every gate of this unit.")
+        return
+    at = reading.text.last_byte[selection.end - 1]
+    table = {
+        q: reading.of_unit(q, cell.unit, "tanh")[:, selection.end - 1]
+        for q in reading.trace.quantities
+    }
+    st.caption(f"Unit {cell.unit} in every layer at character {selection.end:,} (byte {at + 1:,})")
+    st.plotly_chart(
+        charts.gates_at_character(table),
+        config=plot_config(f"gates-unit-{cell.unit}"),
+        key=f"gates{suffix}",
+    )
+
+
+def draw_below(reading: Reading, cell: Cell, view: str, suffix: str) -> None:
+    """One of the pictures of the whole text."""
+    memory_as, text = st.session_state["memory"], reading.text
+    name = words.shown_name(cell.quantity, memory_as)
+    file = f"{reading.entry.name}-{cell.quantity}-layer-{cell.layer}"
+    if view == "layers":
+        values = reading.of_unit(cell.quantity, cell.unit, memory_as)
+        _, scale = scales(cell.quantity, memory_as, values)
+        figure = charts.layers_by_character(values, text.characters, name, scale)
+    elif view == "units":
+        by = st.selectbox(
+            "Order of the units",
+            list(ORDERS),
+            help="\n\n".join(f"**{o.name}**: {o.explanation}" for o in ORDERS.values()),
+            key=f"order{suffix}",
+            persist_state="session",
+        )
+        figure = units_figure(
+            reading.entry.path, reading.entry.stamp, text.data,
+            cell.quantity, cell.layer, memory_as, by, reading,
+        )  # fmt: skip
+    else:
+        figure = charts.loss_by_character(reading.loss_bits, text.characters, reading.guesses)
+    st.plotly_chart(figure, config=plot_config(f"{file}-{view}"), key=f"{view}{suffix}")
+
+
+@st.cache_resource(max_entries=24, show_spinner="Ordering the units …")
+def units_figure(path, stamp, data, quantity, layer, memory_as, by, _reading: Reading):
+    values = _reading.of_layer(quantity, layer, memory_as)
+    _, scale = scales(quantity, memory_as, values)
+    name = words.shown_name(quantity, memory_as)
+    return charts.units_by_character(
+        values.T, order(values, by), _reading.text.characters, name, scale
+    )
+
+
+st.title("Cells")
+text_line()
+models = models_or_stop()
+left, right = st.columns(2)
+with left:
+    entry = choices.choose_model("model", "Model", models)
+with right:
+    compared = st.selectbox(
+        "Beside it",
+        [NOTHING, *models],
+        format_func=lambda name: models[name].title if name in models else name,
+        key="beside",
+        bind="query-params",
+        persist_state="session",
+        help="A second model on the same text. Its units have nothing to do with the first one's.",
+    )
+options = st.columns([3, 2], vertical_alignment="bottom")
+options[0].segmented_control(
+    "Memory shown as",
+    list(words.MEMORY_SHOWN_AS),
+    default="tanh",
+    required=True,
+    format_func=lambda name: words.MEMORY_SHOWN_AS[name].label,
+    help="\n\n".join(f"**{w.label}**: {w.meaning}" for w in words.MEMORY_SHOWN_AS.values()),
+    key="memory",
+    bind="query-params",
+    persist_state="session",
+)
+options[1].toggle(
+    "Show spaces and line ends", key="whitespace", bind="query-params", persist_state="session"
+)
+
+shown = [(entry, "")]
+if compared in models:
+    shown.append((models[compared], "2"))
+places = st.columns(len(shown))
+readings = []
+for place, (model, suffix) in zip(places, shown, strict=True):
+    with place:
+        reading = read(model, choices.current_text())
+        cell = choices.choose_cell(model, reading.trace, reading.text, suffix)
+        draw_text(reading, cell, suffix)
+        readings.append((reading, cell, suffix))
+
+view = st.segmented_control(
+    "Below",
+    list(VIEWS),
+    default="layers",
+    required=True,
+    format_func=VIEWS.get,
+    key="below",
+    bind="query-params",
+    persist_state="session",
+    label_visibility="collapsed",
+)
+for place, (reading, cell, suffix) in zip(st.columns(len(shown)), readings, strict=True):
+    with place:
+        draw_below(reading, cell, view, suffix)

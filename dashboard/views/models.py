@@ -1,0 +1,121 @@
+"""What each model is, told by its own file, and a place for the visitor's own."""
+
+import math
+
+import pandas as pd
+import streamlit as st
+
+from dashboard import loading
+from dashboard.loading import ModelEntry
+from gridlstm.errors import UserError
+
+BITS = 1 / math.log(2)
+
+
+def overview(entries: list[ModelEntry]) -> pd.DataFrame:
+    """One row a model with weights, from the metadata in its file."""
+    rows = []
+    for entry in entries:
+        about = entry.metadata
+        rows.append(
+            {
+                "Model": entry.title + (" (mine)" if entry.uploaded else ""),
+                "Bits per byte": about.validation_loss * BITS,
+                "Nats per byte": about.validation_loss,
+                "Million bytes seen": about.bytes_seen / 1e6,
+                "Updates": about.updates,
+                "Data": about.data.name,
+                "Weights shared": about.model.tie or "—",
+                "Minutes": about.seconds / 60,
+                "Machine": about.machine,
+                "File": entry.path.name,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def describe(entry: ModelEntry) -> None:
+    """Everything a checkpoint says about itself."""
+    about = entry.metadata
+    left, right = st.columns(2)
+    left.markdown("**Data and result**")
+    left.table(
+        {
+            "Data": about.data.name,
+            "SHA-256 of the data": about.data.sha256[:16] + "…",
+            "Size of the data": f"{about.data.bytes:,} bytes",
+            "Trained on": f"the first {about.data.train_fraction:.0%}",
+            "Validation loss": f"{about.validation_loss * BITS:.4f} bits per byte",
+            "Measured on": f"{about.validation_bytes:,} bytes of the rest",
+            "Entropy of single bytes": f"{about.data.byte_entropy * BITS:.3f} bits",
+            "Machine": about.machine,
+            "Libraries": ", ".join(f"{k} {v}" for k, v in sorted(about.libraries.items())),
+        }
+    )
+    right.markdown("**Settings**")
+    settings = {"dropout": about.model.dropout, **about.training}
+    right.table({name.replace("_", " "): str(value) for name, value in settings.items()
+                 if value is not None})  # fmt: skip
+
+
+def take_uploads() -> None:
+    faults = []
+    for file in st.session_state["model_files"]:
+        try:
+            loading.keep_upload(file.name, file.getvalue())
+        except UserError as error:
+            faults.append(f"{file.name}: {error}")
+    st.session_state["upload_faults"] = faults
+
+
+st.title("Models")
+st.markdown(
+    "Every figure here is read from the checkpoint's own file. Losses measured on different data "
+    "cannot be compared, nor can those of models trained for different lengths of time."
+)
+found = loading.catalogue()
+for problem in found.problems:
+    st.warning(problem)
+entries = list(found.usable.values())
+if entries:
+    st.dataframe(
+        overview(entries),
+        hide_index=True,
+        column_config={
+            "Bits per byte": st.column_config.NumberColumn(
+                format="%.3f",
+                help="Validation loss: how many bits the model needs, on average, for the next "
+                "byte of text it has not been trained on. Lower is better; 8 is knowing nothing.",
+            ),
+            "Nats per byte": st.column_config.NumberColumn(
+                format="%.3f", help="The same loss in natural units: bits times ln 2."
+            ),
+            "Million bytes seen": st.column_config.NumberColumn(format="%.1f"),
+            "Minutes": st.column_config.NumberColumn(format="%.0f"),
+            "Weights shared": st.column_config.TextColumn(
+                help="For a grid: which weights its layers share. “all” means that every layer has "
+                "the same (paper section 3.5)."
+            ),
+        },
+    )
+    chosen = st.selectbox(
+        "Details of", entries, format_func=lambda entry: entry.title, key="described"
+    )
+    describe(chosen)
+else:
+    st.info("There is no model in the folder `checkpoints/` yet.")
+
+st.subheader("Your own model", anchor=False)
+st.markdown(
+    "A `.safetensors` checkpoint written by `python -m gridlstm train`, and its curve `.csv` of "
+    "the same name. Only you will see them, on every page, until you close this visit."
+)
+st.file_uploader(
+    "Checkpoint and curve",
+    type=["safetensors", "csv"],
+    accept_multiple_files=True,
+    key="model_files",
+    on_change=take_uploads,
+)
+for fault in st.session_state.get("upload_faults", []):
+    st.error(fault)

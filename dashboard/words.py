@@ -1,0 +1,60 @@
+"""The words in which the pages speak of quantities: plain ones first, the field's term after."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Word:
+    """What a quantity is called, and what it is in one sentence."""
+
+    label: str
+    meaning: str
+
+
+_DIMENSIONS = {
+    "time": ("Time", "from one character to the next"),
+    "depth": ("Depth", "from one layer up to the next"),
+}
+_KINDS = {
+    "cell": ("memory (cell c)", "What a cell remembers; it is carried {way}."),
+    "forget": ("forget gate", "1 keeps the memory on its way {way}, 0 wipes it."),
+    "input": ("input gate", "1 lets something new be written into the memory carried {way}."),
+    "output": ("output gate", "1 shows the memory carried {way} to other cells, 0 hides it."),
+    "candidate": ("candidate (g)", "What would be written, -1 to 1, if the input gate lets it."),
+    "hidden": ("hidden state (h)", "What a cell shows: its output gate times tanh of its memory."),
+}
+# The order in which they are offered: memories and their forget gates first.
+_ORDER = [
+    *(f"{d}.{k}" for d in _DIMENSIONS for k in ("cell", "forget")),
+    *(f"{d}.{k}" for d in _DIMENSIONS for k in ("input", "output", "candidate", "hidden")),
+]
+
+
+def _word(quantity: str) -> Word:
+    dimension, kind = quantity.split(".")
+    name, way = _DIMENSIONS[dimension]
+    label, meaning = _KINDS[kind]
+    return Word(f"{name} {label}", meaning.format(way=way))
+
+
+QUANTITIES: dict[str, Word] = {quantity: _word(quantity) for quantity in _ORDER}
+
+# How a memory is shown. A cell is unbounded, so its tanh is the picture unless asked otherwise.
+MEMORY_SHOWN_AS = {
+    "tanh": Word("tanh(c)", "squeezed into -1 to 1 (Karpathy, Johnson and Li 2015)"),
+    "c": Word("c itself", "as it is, without bounds"),
+    "h": Word("h = o·tanh(c)", "as other cells see it, through the output gate (Karpathy 2015)"),
+}
+
+
+def is_gate(quantity: str) -> bool:
+    """Whether values lie in 0..1 (the candidate lies in -1..1)."""
+    return quantity.split(".")[1] in ("input", "forget", "output")
+
+
+def shown_name(quantity: str, memory_as: str) -> str:
+    """What a picture of the quantity shows, to be written on it."""
+    dimension, kind = quantity.split(".")
+    if kind == "cell":
+        return f"{MEMORY_SHOWN_AS[memory_as].label} of the {dimension} memory"
+    return QUANTITIES[quantity].label
