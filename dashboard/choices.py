@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import streamlit as st
 
-from dashboard import loading, words
+from dashboard import words
 from dashboard.loading import ModelEntry
 from gridlstm.analysis.properties import inside_url
 from gridlstm.analysis.ranking import rank_units
@@ -114,12 +114,12 @@ def choose_cell(entry: ModelEntry, trace, text: Text, suffix: str = "") -> Cell:
     """
     config = entry.metadata.model
     offered = [q for q in words.QUANTITIES if q in config.quantities]
-    first = _first_cell(entry, trace, text)
+    first = _most_telling_cell(entry.path, entry.stamp, text.data, trace, text)
     keys = [name + suffix for name in ("quantity", "layer", "unit")]
     _keep_valid(keys[0], offered)
     _keep_valid(keys[1], list(range(1, config.layers + 1)))
     _keep_valid(keys[2], range(config.units))
-    columns = st.columns([3, 1, 1])
+    columns = st.columns([3, 1, 1.2, 1.2], vertical_alignment="bottom")
     quantity = columns[0].selectbox(
         "Quantity",
         offered,
@@ -149,6 +149,17 @@ def choose_cell(entry: ModelEntry, trace, text: Text, suffix: str = "") -> Cell:
         bind="query-params",
         persist_state="session",
     )
+    columns[3].button(
+        "Telling cell",
+        icon=":material/auto_awesome:",
+        help="Choose the memory cell that follows web addresses best in this text or, where there "
+        "are none, the one that changes most.",
+        key=f"telling{suffix}",
+        on_click=lambda: st.session_state.update(
+            zip(keys, (first.quantity, first.layer, first.unit), strict=True)
+        ),
+        width="stretch",
+    )
     return Cell(quantity, int(layer), int(unit))
 
 
@@ -158,13 +169,9 @@ def _keep_valid(key: str, allowed) -> None:
         del st.session_state[key]
 
 
-def _first_cell(entry: ModelEntry, trace, text: Text) -> Cell:
-    """The cell to open when none has been chosen."""
-    return _most_telling_cell(entry.path, entry.stamp, text.data, trace, text)
-
-
 @st.cache_data(max_entries=64, show_spinner=False)
 def _most_telling_cell(path: Path, stamp: tuple, data: bytes, _trace, _text: Text) -> Cell:
+    """The memory cell to open when none has been chosen."""
     memories = {q: v for q, v in _trace.values.items() if q.endswith(".cell")}
     marks = inside_url(_text.characters)
     if marks.any() and not marks.all():
@@ -178,7 +185,7 @@ def _most_telling_cell(path: Path, stamp: tuple, data: bytes, _trace, _text: Tex
 
 def open_cell(cell: Cell) -> None:
     """Go to the cells page with this cell chosen."""
-    st.session_state["quantity"] = cell.quantity
-    st.session_state["layer"] = cell.layer
-    st.session_state["unit"] = cell.unit
-    st.switch_page(CELLS_PAGE, query_params=dict(st.query_params))
+    chosen = {"quantity": cell.quantity, "layer": cell.layer, "unit": cell.unit}
+    st.session_state.update(chosen)
+    address = {**st.query_params.to_dict(), **{key: str(value) for key, value in chosen.items()}}
+    st.switch_page(CELLS_PAGE, query_params=address)

@@ -190,9 +190,7 @@ def traced(entry: ModelEntry, data: bytes) -> "Trace":
 
         model = _model(entry.path, entry.stamp)
         with progress_bar(f"{entry.title} reads the text …") as progress:
-            return trace(
-                model, data, progress=progress, most_in_memory=MOST_TRACE_IN_MEMORY
-            )
+            return trace(model, data, progress=progress, most_in_memory=MOST_TRACE_IN_MEMORY)
 
     return _traces().get((entry.path, entry.stamp, data), make)
 

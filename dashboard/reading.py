@@ -96,7 +96,9 @@ def text_line() -> None:
     """Which text is in use, and the way to another."""
     text = choices.current_text()
     left, right = st.columns([4, 1], vertical_alignment="center")
-    left.caption(f"Text: **{_plain(choices.current_title())}**, {len(text.characters):,} characters")
+    left.caption(
+        f"Text: **{_plain(choices.current_title())}**, {len(text.characters):,} characters"
+    )
     right.page_link("views/text.py", label="Another text", icon=":material/notes:")
     if text.note:
         st.caption(text.note)

@@ -12,7 +12,7 @@ cannot be compared with them.
 import csv
 import io
 import math
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -208,43 +208,39 @@ def _numbers(cells: list[str], name: str, lines: list[int]) -> np.ndarray:
     whole = name in ("update", "bytes")
     values = [_number(cell, name, line) for cell, line in zip(cells, lines, strict=True)]
     column = np.array(values)
-    _refuse(column < 0, cells, name, lines, "which is below zero")
+    _refuse(column < 0, cells, name, lines, "below zero")
     if not whole:
         return column
-    _refuse(column % 1 != 0, cells, name, lines, "which is not a whole number")
-    _refuse(column > LARGEST, cells, name, lines, "which is too large")
+    _refuse(column % 1 != 0, cells, name, lines, "not a whole number")
+    _refuse(column > LARGEST, cells, name, lines, "too large")
     return column.astype(np.int64)
 
 
 def _number(cell: str, name: str, line: int) -> float:
     if not cell.strip():
         raise CurveError(f"The column {name} is empty in line {line}.")
-    fault: Callable[[str], CurveError] = lambda why: CurveError(  # noqa: E731
-        f"The column {name} holds {_shown(cell)} in line {line}, which is {why}."
-    )
     try:
         value = float(cell)
     except ValueError as error:
-        raise fault("not a number") from error
+        raise _fault(cell, name, line, "not a number") from error
+    # Python reads 1_000 as a number; nothing else does.
+    if "_" in cell:
+        raise _fault(cell, name, line, "not a number")
     if not math.isfinite(value):
-        raise fault("not a finite number")
+        raise _fault(cell, name, line, "not a finite number")
     return value
 
 
-def _shown(cell: str) -> str:
-    """A cell as quoted to the user: without control characters, and not too long."""
-    return repr(cell if len(cell) <= 30 else cell[:30] + "…")
+def _fault(cell: str, name: str, line: int, why: str) -> CurveError:
+    quoted = repr(cell if len(cell) <= 30 else cell[:30] + "…")
+    return CurveError(f"The column {name} holds {quoted} in line {line}, which is {why}.")
 
 
-def _refuse(
-    bad: np.ndarray, cells: list[str], name: str, lines: list[int], why: str
-) -> None:
+def _refuse(bad: np.ndarray, cells: list[str], name: str, lines: list[int], why: str) -> None:
     """Raise CurveError for the first row that is `bad`, bool [row]."""
     if bad.any():
         row = int(bad.argmax())
-        raise CurveError(
-            f"The column {name} holds {_shown(cells[row])} in line {lines[row]}, {why}."
-        )
+        raise _fault(cells[row], name, lines[row], why)
 
 
 def _check_growth(frame: pd.DataFrame, lines: list[int]) -> None:

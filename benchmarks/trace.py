@@ -1,0 +1,108 @@
+"""How fast is a trace? Ratios against named rivals, all measured in this run.
+
+    python benchmarks/trace.py [--bytes 2000] [--repeats 3]
+
+Rivals: `cell by cell`, the grid walked one cell at a time as the equations read; `nn.LSTM`, the bare
+forward pass of torch.nn.LSTM of as many layers and units, which shows no cells. The floor is the
+time to read the weights that a walk cannot avoid reading: those of the time and the depth LSTM once
+a diagonal (grid, tied), those of every layer's recurrence once a position (stacked), at the speed at
+which this machine sums them. Random weights: they cost what trained ones do.
+"""
+
+import argparse
+import time
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from gridlstm.config import ModelConfig
+from gridlstm.model import LanguageModel
+from gridlstm.trace import trace
+
+
+def fastest(work: Callable[[], object], repeats: int) -> float:
+    """Seconds of the fastest of some runs, after one that is not counted."""
+    times = []
+    for _ in range(repeats + 1):
+        begun = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - begun)
+    return min(times[1:])
+
+
+def fresh_model(architecture: str, layers: int, units: int) -> LanguageModel:
+    tie = "all" if architecture == "grid" else None
+    torch.manual_seed(1)
+    model = LanguageModel(ModelConfig(architecture, layers, units, tie))
+    model.initialise(0.08, 1.0)
+    return model.eval().requires_grad_(False)
+
+
+def lstm(weight: Tensor, bias: Tensor, z: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
+    """One LSTM update of a single cell, as the equations read."""
+    i, f, o, g = functional.linear(z, weight, bias).chunk(4)
+    cell = f.sigmoid() * cell + i.sigmoid() * g.tanh()
+    return o.sigmoid() * cell.tanh(), cell
+
+
+@torch.inference_mode()
+def cell_by_cell(model: LanguageModel, data: bytes) -> None:
+    """Walk a tied grid position by position, layer by layer."""
+    weights, config = model.recurrent.weights, model.config
+    zero = torch.zeros(config.units)
+    state = [(zero, zero)] * config.layers
+    for d in model.embedding(torch.tensor(list(data))):
+        memory = zero
+        for layer, (h, c) in enumerate(state):
+            z = torch.cat((h, d))
+            h, c = lstm(weights.time_weight[0], weights.time_bias[0], z, c)
+            state[layer] = h, c
+            z = torch.cat((h, d))
+            d, memory = lstm(weights.depth_weight[0], weights.depth_bias[0], z, memory)
+
+
+def seconds_to_read(megabytes: float, repeats: int) -> float:
+    """Seconds to read so many megabytes of float32 weights once, as a sum does."""
+    block = torch.ones(int(megabytes * 2**20 / 4))
+    return fastest(block.sum, repeats + 2)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--bytes", type=int, default=2000)
+    parser.add_argument("--repeats", type=int, default=3)
+    options = parser.parse_args()
+    data = bytes(range(32, 127)) * (options.bytes // 95 + 1)
+    data, repeats = data[: options.bytes], options.repeats
+    print(f"{options.bytes} bytes, one sequence, {torch.get_num_threads()} threads, "
+          f"torch {torch.__version__}")  # fmt: skip
+    print(f"{'model':<24}{'trace s':>9}{'cell by cell / trace':>22}"
+          f"{'trace / nn.LSTM':>17}{'trace / floor':>15}{'floor s':>9}")  # fmt: skip
+    for units in (256, 1000):
+        for layers in (3, 6):
+            bare = torch.nn.LSTM(units, units, layers).eval().requires_grad_(False)
+            embedded = torch.randn(len(data), 1, units)
+            lstm_seconds = fastest(lambda: bare(embedded), repeats)  # noqa: B023
+            for architecture in ("grid", "stacked"):
+                model = fresh_model(architecture, layers, units)
+                seconds = fastest(lambda: trace(model, data), repeats)  # noqa: B023
+                against_cells = "—"
+                if architecture == "grid":
+                    slow = fastest(lambda: cell_by_cell(model, data), 1)  # noqa: B023
+                    against_cells = f"{slow / seconds:.1f}"
+                    reads, size = len(data) + layers - 1, 2 * 4 * units * 2 * units * 4
+                else:
+                    reads, size = len(data) * layers, 4 * units * units * 4
+                floor = reads * seconds_to_read(size / 2**20, repeats)
+                print(
+                    f"{architecture + f' {layers} x {units}':<24}{seconds:>9.2f}"
+                    f"{against_cells:>22}{seconds / lstm_seconds:>17.2f}"
+                    f"{seconds / floor:>15.2f}{floor:>9.2f}",
+                    flush=True,
+                )
+
+
+if __name__ == "__main__":
+    main()

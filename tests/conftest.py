@@ -1,0 +1,23 @@
+import os
+
+import pytest
+
+# Sums are then added up in the same order in this process and in those that the tests start.
+os.environ["OMP_NUM_THREADS"] = "1"
+
+
+@pytest.fixture
+def make_model():
+    """A function that makes a model with random weights, large enough that gates open and close."""
+    import torch
+
+    from gridlstm.config import ModelConfig
+    from gridlstm.model import LanguageModel
+
+    def make(architecture, layers, units, tie=None, dropout=0.0, *, double=False, seed=0):
+        torch.manual_seed(seed)
+        model = LanguageModel(ModelConfig(architecture, layers, units, tie, dropout))
+        model.initialise(scale=0.8, forget_bias=1.0)
+        return model.double() if double else model
+
+    return make
