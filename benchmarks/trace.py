@@ -2,11 +2,11 @@
 
     python benchmarks/trace.py [--bytes 2000] [--repeats 3]
 
-Rivals: `cell by cell`, the grid walked one cell at a time as the equations read; `nn.LSTM`, the bare
-forward pass of torch.nn.LSTM of as many layers and units, which shows no cells. The floor is the
-time to read the weights that a walk cannot avoid reading: those of the time and the depth LSTM once
-a diagonal (grid, tied), those of every layer's recurrence once a position (stacked), at the speed at
-which this machine sums them. Random weights: they cost what trained ones do.
+Rivals: `cell by cell`, the grid walked one cell at a time as the equations read; `nn.LSTM`, the
+bare forward pass of torch.nn.LSTM of as many layers and units, which shows no cells. The floor is
+the time to read the weights that a walk cannot avoid reading, at the speed at which this machine
+sums them: those of the time and the depth LSTM once a diagonal (tied grid), those of a layer's
+recurrence once a position (stacked). Random weights: they cost what trained ones do.
 """
 
 import argparse

@@ -1,7 +1,7 @@
 """What the visitor is looking at: text, model, quantity, layer, unit. Kept in the address bar.
 
 A few named keys of the session: `own_text`, `own_title` and `sample`, and the widgets' own `model`,
-`quantity`, `layer`, `unit`. Layers are counted from 1 and units from 0, as in every name and picture.
+`quantity`, `layer`, `unit`. Layers are counted from 1, units from 0, as in every name and picture.
 """
 
 import json

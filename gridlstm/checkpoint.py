@@ -103,7 +103,8 @@ def read_tensors(path: Path, metadata: Metadata) -> dict[str, np.ndarray]:
     tensors = {}
     with _opened(path) as file:
         for name in metadata.model.tensor_shapes():
-            tensor = file.get_tensor(name).astype(np.float32)
+            with np.errstate(over="ignore"):  # what is too large for float32 becomes infinite
+                tensor = file.get_tensor(name).astype(np.float32)
             if not np.isfinite(tensor).all():
                 raise CheckpointError(f"The tensor {name} holds values that are not finite.")
             tensors[name] = tensor
@@ -118,7 +119,10 @@ def load_model(path: Path):
 
     metadata = read_metadata(path)
     tensors = read_tensors(path, metadata)
-    model = LanguageModel(metadata.model)
+    # Made without values, for random ones would cost time and disturb the caller's random numbers.
+    with torch.device("meta"):
+        model = LanguageModel(metadata.model)
+    model.to_empty(device="cpu")
     model.load_tensors({name: torch.from_numpy(tensor) for name, tensor in tensors.items()})
     return model.eval().requires_grad_(False), metadata
 

@@ -87,6 +87,18 @@ def test_the_round_trip(make_model, tmp_path, architecture, tie, kind):
         np.testing.assert_array_equal(tensor, written[name].astype(np.float32))
 
 
+@pytest.mark.parametrize(("architecture", "tie"), KINDS)
+def test_loading_draws_no_random_numbers(make_model, tmp_path, architecture, tie):
+    model = make_model(architecture, 2, 4, tie)
+    path = tmp_path / "model.safetensors"
+    write_checkpoint(path, tensors_of(model), metadata_of(model))
+    before = torch.get_rng_state()
+    loaded, _ = load_model(path)
+    assert torch.equal(torch.get_rng_state(), before)
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(loaded.state_dict()[name], tensor), name
+
+
 def test_a_loss_that_was_not_measured_is_nan(make_model, tmp_path):
     model = make_model("stacked", 1, 4)
     path = tmp_path / "model.safetensors"

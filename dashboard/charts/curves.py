@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from dashboard.charts.theme import CATEGORICAL, GREY, apply, model_style
 from gridlstm.curves import Series, convert, curve_series
 
-HEIGHT = 560
+HEIGHT = 480
 # Up to here every point gets a mark of its own; with more, the marks would hide the line.
 MOST_MARKS = 200
 FAINT = 0.3
@@ -74,13 +74,20 @@ def curves_figure(
         _add_published(fig, published or {}, look)
     apply(
         fig,
-        height=HEIGHT,
+        height=HEIGHT + (80 if published else 0),
         hovermode="x unified",
         # Runs were logged at different updates: each shows its point nearest to the cursor.
         hoverdistance=-1,
-        margin={"t": 48},
-        # Wide enough to show each pattern.
-        legend={"itemwidth": 48},
+        # Names and numbers side by side must fit beside the pointer on a narrow page.
+        hoverlabel={"font": {"family": "sans-serif", "size": 12}},
+        # Below, out of the buttons' way; each item wide enough to show its pattern.
+        legend={
+            **{"xref": "container", "x": 0, "yref": "container", "y": 0, "yanchor": "bottom"},
+            "itemwidth": 44,
+        },
+        # The page's own: plotly puts this colour behind the line at the pointer.
+        paper_bgcolor=None,
+        plot_bgcolor=None,
         # What was zoomed to stays while the same axes are drawn anew with more points.
         uirevision=f"{look.axis} {look.unit} {look.log_x} {look.log_y}",
     )
@@ -88,9 +95,10 @@ def curves_figure(
         title_text=TITLES[look.axis] + time_unit.replace(" ", ", "),
         type="log" if look.log_x else "linear",
         tickformat=TICKS[look.axis],
-        # On a log axis few enough that they stand at 1, 2 and 5.
-        nticks=4 if look.log_x else 0,
+        nticks=_log_ticks(fig) if look.log_x else 0,
         showgrid=True,
+        spikecolor=GREY,
+        spikethickness=1,
         unifiedhovertitle_text=PLACES[look.axis] + time_unit,
     )
     fig.update_yaxes(
@@ -107,6 +115,14 @@ def _time_unit(runs: list[Run]) -> tuple[int, str]:
     """How many seconds the wall time is counted in, and what that is called."""
     longest = max((run.frame["seconds"].iloc[-1] for run in runs), default=0)
     return (3600, " hours") if longest >= 2 * 3600 else (60, " minutes")
+
+
+def _log_ticks(fig: go.Figure) -> int:
+    """As many ticks as make plotly put them at 1, 2 and 5 of every decade in sight."""
+    drawn = np.concatenate([np.asarray(trace.x) for trace in fig.data])
+    drawn = drawn[drawn > 0]
+    decades = np.log10(drawn.max() / drawn.min()) if drawn.size else 0
+    return max(4, int(np.ceil(decades / 0.6)))
 
 
 def _add_run(fig: go.Figure, run: Run, split: str, series: Series, look: Look) -> None:
@@ -149,8 +165,9 @@ def _add_run(fig: go.Figure, run: Run, split: str, series: Series, look: Look) -
 def _hover(smoothed: bool) -> str:
     more = " (smoothed %{y:.4f})" if smoothed else ""
     return (
-        "%{fullData.name}: <b>%{customdata[1]:.4f}</b>" + more + " at update %{customdata[0]:,}"
-        "<extra></extra>"
+        "%{fullData.name}: <b>%{customdata[1]:.4f}</b> at update %{customdata[0]:,}"
+        + more
+        + "<extra></extra>"
     )
 
 

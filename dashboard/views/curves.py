@@ -109,7 +109,7 @@ def published_curves() -> dict[str, pd.DataFrame]:
     except CurveError as error:
         st.warning(f"{PUBLISHED.name}: {error}")
         return {}
-    return {f"Published {name} (enwik8, 1000 units)": frame for name, frame in curves.items()}
+    return {f"Published {name} (enwik8)": frame for name, frame in curves.items()}
 
 
 def choose_runs(runs: dict[str, ModelEntry]) -> dict[str, ModelEntry]:
@@ -309,10 +309,9 @@ def live_curves() -> None:
 
 st.title("Curves")
 st.markdown(
-    "A **validation curve** shows how badly a model guesses text it was not trained on, measured "
-    "again and again while it learns: **lower is better**. The loss is in **bits per byte**: how "
-    "many bits the model still lacks, on average, to know the next byte. The curve of a model in "
-    "training appears and grows by itself.",
+    "A **validation curve** shows how badly a model guesses text it was not trained on, while it "
+    "learns: **lower is better**. The loss is in **bits per byte**: what the model still lacks, on "
+    "average, to know the next byte. A model in training moves by itself.",
     help=BITS_HELP,
 )
 live_curves()

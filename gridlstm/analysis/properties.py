@@ -67,7 +67,7 @@ PROPERTIES: dict[str, Property] = {
     for found in (
         Property(
             "url",
-            "The characters of web addresses: `http://`, `https://`, `ftp://` or `www.` to the end.",
+            "The characters of web addresses: `http://`, `https://`, `ftp://`, `www.` to the end.",
             inside_url,
         ),
     )

@@ -1,0 +1,391 @@
+"""A run that was interrupted, in whatever way, goes on to the numbers of one that was not."""
+
+import csv
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from gridlstm.checkpoint import load_model, read_metadata
+from gridlstm.config import ModelConfig
+from gridlstm.corpus import read_corpus
+from gridlstm.settings import TrainingSettings
+from gridlstm.training import ResumeError, Run, train
+
+TEXT = b"a cat sat on a mat, and a rat sat on a hat. " * 60
+STACKED = ModelConfig("stacked", 2, 8, dropout=0.3)
+GRID = ModelConfig("grid", 2, 8, "all", dropout=0.3)
+SETTINGS = TrainingSettings(
+    sequences=4,
+    length=10,
+    learning_rate=0.01,
+    train_fraction=0.9,
+    validate_every=5,
+    save_every=3,
+    precision="float32",
+    updates=25,
+)
+every_model = pytest.mark.parametrize("config", [STACKED, GRID], ids=["stacked", "grid"])
+
+
+@pytest.fixture
+def corpus(tmp_path):
+    path = tmp_path / "text.txt"
+    path.write_bytes(TEXT)
+    return read_corpus(path, 0.9)
+
+
+def state(out):
+    """What a run's state holds: its document, without times, and its tensors."""
+    with safe_open(out.with_suffix(".state.safetensors"), framework="pt") as file:
+        document = json.loads(file.metadata()["run"])
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    for timed in (document["progress"], *document["progress"]["points"]):
+        del timed["seconds"]
+    return document, tensors
+
+
+def rows(out):
+    with open(out.with_suffix(".csv"), newline="") as file:
+        return [
+            {k: float(v) for k, v in row.items() if k != "seconds"} for row in csv.DictReader(file)
+        ]
+
+
+def assert_same_run(found, expected):
+    """To the last bit: weights, optimiser, carried state, random numbers, curve and checkpoint."""
+    (document, tensors), (wanted_document, wanted) = state(found), state(expected)
+    assert document == wanted_document
+    assert tensors.keys() == wanted.keys()
+    for name in wanted:
+        assert torch.equal(tensors[name], wanted[name]), name
+    assert rows(found) == rows(expected)
+    (model, about), (wanted_model, wanted_about) = load_model(found), load_model(expected)
+    assert about.validation_loss == wanted_about.validation_loss
+    assert replace(about, seconds=0) == replace(wanted_about, seconds=0)
+    for name, tensor in wanted_model.to_tensors().items():
+        assert torch.equal(model.to_tensors()[name], tensor), name
+
+
+# -- Stopped between updates ----------------------------------------------------------------------
+
+
+@every_model
+@pytest.mark.parametrize("optimiser", ["rmsprop", "adam"])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_run_in_two_parts_is_one_run(tmp_path, corpus, config, optimiser, precision):
+    settings = replace(SETTINGS, optimiser=optimiser, precision=precision)
+    straight, parts = tmp_path / "straight.safetensors", tmp_path / "parts.safetensors"
+    train(config, settings, corpus, straight)
+    train(config, replace(settings, updates=10), corpus, parts)
+    half_way, _ = state(parts)
+    assert half_way["progress"]["update"] == 10
+    train(config, settings, corpus, parts, resume=True)
+    assert_same_run(parts, straight)
+
+
+@every_model
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize("at", [1, 7, 10, 24])
+def test_a_signal_in_an_update(tmp_path, corpus, monkeypatch, config, number, at):
+    straight, parts = tmp_path / "straight.safetensors", tmp_path / "parts.safetensors"
+    train(config, SETTINGS, corpus, straight)
+    plain_update = Run._update
+
+    def interrupted_update(run):
+        loss = plain_update(run)
+        if run.progress.update == at:
+            os.kill(os.getpid(), number)
+        return loss
+
+    monkeypatch.setattr(Run, "_update", interrupted_update)
+    train(config, SETTINGS, corpus, parts)
+    monkeypatch.undo()
+    assert state(parts)[0]["progress"]["update"] == at
+    train(config, SETTINGS, corpus, parts, resume=True)
+    assert_same_run(parts, straight)
+
+
+def test_handlers_of_signals_are_given_back(tmp_path, corpus):
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    train(STACKED, replace(SETTINGS, updates=1), corpus, tmp_path / "model.safetensors")
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+
+
+def test_a_finished_run_resumed_is_as_it_was(tmp_path, corpus):
+    out, again = tmp_path / "model.safetensors", tmp_path / "again.safetensors"
+    for path in (out, again):
+        train(GRID, SETTINGS, corpus, path)
+    train(GRID, SETTINGS, corpus, again, resume=True)
+    assert_same_run(again, out)
+
+
+# -- Killed ---------------------------------------------------------------------------------------
+
+LONG = 300
+
+
+def command(tmp_path, out, *more):
+    """A run of a small grid that saves after every update."""
+    options = {
+        "architecture": "grid",
+        "layers": 2,
+        "units": 8,
+        "tie": "depth",
+        "dropout": 0.3,
+        "sequences": 4,
+        "length": 5,
+        "learning-rate": 0.01,
+        "train-fraction": 0.9,
+        "precision": "float32",
+        "updates": LONG,
+        "save-every": 1,
+        "validate-every": 20,
+    }
+    text = [part for name, value in options.items() for part in (f"--{name}", str(value))]
+    return [
+        *(sys.executable, "-m", "gridlstm", "train", str(tmp_path / "text.txt")),
+        *("--out", str(out), *text, *more),
+    ]
+
+
+def finish(arguments):
+    done = subprocess.run(arguments, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+def wait_until(condition, process):
+    """Wait for a condition that `process` brings about while it runs."""
+    while not condition():
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.002)
+
+
+def update_reached(out):
+    """The update of the state on disk; 0 if there is none yet."""
+    path = out.with_suffix(".state.safetensors")
+    if not path.exists():
+        return 0
+    # For torch safetensors opens a file twice, and in between the run may have replaced it.
+    with safe_open(path, framework="numpy") as file:
+        return json.loads(file.metadata()["run"])["progress"]["update"]
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    """The folder and the checkpoint of a run that nothing disturbed."""
+    folder = tmp_path_factory.mktemp("uninterrupted")
+    (folder / "text.txt").write_bytes(TEXT)
+    out = folder / "model.safetensors"
+    finish(command(folder, out))
+    return out
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
+def test_a_signal_to_the_command(tmp_path, uninterrupted, number):
+    (tmp_path / "text.txt").write_bytes(TEXT)
+    out = tmp_path / "model.safetensors"
+    process = subprocess.Popen(command(tmp_path, out), stderr=subprocess.PIPE, text=True)
+    wait_until(lambda: update_reached(out) >= 25, process)
+    process.send_signal(number)
+    _, printed = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert "Traceback" not in printed
+    assert 25 <= update_reached(out) < LONG
+    finish(command(tmp_path, out, "--resume"))
+    assert_same_run(out, uninterrupted)
+
+
+def assert_all_whole(out):
+    """Every file of the run that a reader would find loads, and says one and the same thing."""
+    for path in out.parent.glob("*.safetensors"):
+        assert path in (out, out.with_suffix(".state.safetensors"))
+    reached = update_reached(out)
+    curve = rows(out) if out.with_suffix(".csv").exists() else []
+    # A kill between two files leaves at most one point that the state does not know yet.
+    known = state(out)[0]["progress"]["points"] if reached else []
+    assert len(known) <= len(curve) <= len(known) + 1
+    if out.exists():
+        load_model(out)
+        assert read_metadata(out).updates <= reached + 1
+    return reached
+
+
+def test_sigkill_at_any_moment(tmp_path, uninterrupted):
+    (tmp_path / "text.txt").write_bytes(TEXT)
+    out, chance = tmp_path / "model.safetensors", random.Random(0)
+    reached, kills = 0, 6
+    for kill in range(kills):
+        more = ["--resume"] if reached else []
+        process = subprocess.Popen(
+            command(tmp_path, out, *more), stderr=subprocess.PIPE, text=True
+        )
+        at_least = reached + 1 + kill
+        wait_until(lambda least=at_least: update_reached(out) >= least, process)
+        time.sleep(chance.uniform(0, 0.02))
+        process.kill()
+        process.communicate()
+        assert process.returncode == -signal.SIGKILL
+        reached = assert_all_whole(out)
+        assert at_least <= reached < LONG
+    finish(command(tmp_path, out, "--resume"))
+    assert_same_run(out, uninterrupted)
+
+
+# Runs the command in a process that kills itself at its n-th writing of a file: when half of the
+# file is written, when all of it is but it has not taken its place, or right after it has.
+KILLS_ITSELF = """
+import os, signal, sys
+from gridlstm.commands import run
+
+moment, number = sys.argv[1], int(sys.argv[2])
+fsync, replace, writings = os.fsync, os.replace, 0
+
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+def fsync_or_die(handle):
+    global writings
+    writings += 1
+    if writings == number and moment == "half written":
+        os.truncate(f"/proc/self/fd/{handle}", os.fstat(handle).st_size // 2)
+        die()
+    fsync(handle)
+
+def replace_or_die(aside, path):
+    if writings == number and moment == "not in place":
+        die()
+    replace(aside, path)
+    if writings == number and moment == "in place":
+        die()
+
+os.fsync, os.replace = fsync_or_die, replace_or_die
+sys.exit(run(sys.argv[3:]))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="cuts a file by its entry in /proc/self/fd")
+def test_sigkill_in_the_middle_of_a_write(tmp_path, uninterrupted):
+    """At each moment of the writing of each of the three files."""
+    (tmp_path / "text.txt").write_bytes(TEXT)
+    out = tmp_path / "model.safetensors"
+    # Each 20th update writes checkpoint, curve and state, the others the state alone.
+    moments = ["half written", "not in place", "in place"]
+    kills = [(moment, file) for moment in moments for file in range(3)]
+    for kill, (moment, file) in enumerate(kills):
+        more = ["--resume"] if kill else []
+        number = 20 - update_reached(out) % 20 + file
+        options = command(tmp_path, out, *more)[3:]
+        killed = subprocess.run([sys.executable, "-c", KILLS_ITSELF, moment, str(number), *options])
+        assert killed.returncode == -signal.SIGKILL
+        assert_all_whole(out)
+    assert list(out.parent.glob(".*"))  # so there were kills in mid-write
+    finish(command(tmp_path, out, "--resume"))
+    assert_same_run(out, uninterrupted)
+
+
+# -- What cannot be resumed -----------------------------------------------------------------------
+
+
+def refused(config, settings, corpus, out, resume=True) -> str:
+    with pytest.raises(ResumeError) as caught:
+        train(config, settings, corpus, out, resume=resume)
+    message = str(caught.value)
+    assert message.endswith(".") and len(message.splitlines()) == 1
+    return message
+
+
+@pytest.fixture
+def begun(tmp_path, corpus):
+    """A run of a grid that stands at update 5, and all its files."""
+    out = tmp_path / "model.safetensors"
+    train(GRID, replace(SETTINGS, updates=5), corpus, out)
+    return out, {path: path.read_bytes() for path in tmp_path.iterdir()}
+
+
+@pytest.mark.parametrize(
+    ("config", "settings", "named"),
+    [
+        (replace(GRID, units=9), SETTINGS, "units"),
+        (replace(GRID, tie="none"), SETTINGS, "tie"),
+        (replace(GRID, dropout=0.1), SETTINGS, "dropout"),
+        (STACKED, SETTINGS, "architecture, tie"),
+        (GRID, replace(SETTINGS, seed=2), "seed"),
+        (GRID, replace(SETTINGS, learning_rate=0.02, clip=1.0), "clip, learning_rate"),
+        (GRID, replace(SETTINGS, sequences=8), "sequences"),
+        (GRID, replace(SETTINGS, optimiser="adam"), "optimiser"),
+        (GRID, replace(SETTINGS, precision="bfloat16"), "precision"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_other_settings_are_named(corpus, begun, config, settings, named):
+    out, files = begun
+    assert named in refused(config, settings, corpus, out)
+    assert {path: path.read_bytes() for path in files} == files
+
+
+def test_other_data_are_named(tmp_path, begun):
+    other = tmp_path / "other.txt"
+    other.write_bytes(TEXT.swapcase())
+    assert "data" in refused(GRID, SETTINGS, read_corpus(other, 0.9), begun[0])
+
+
+def test_when_to_stop_validate_and_save_may_change(corpus, begun):
+    out, _ = begun
+    changed = replace(
+        SETTINGS, updates=None, bytes=320, validate_every=4, validation_bytes=50, save_every=2
+    )
+    train(GRID, changed, corpus, out, resume=True)
+    assert [row["update"] for row in rows(out)] == [5, 8]
+
+
+def test_a_missing_state_is_named(tmp_path, corpus):
+    out = tmp_path / "new.safetensors"
+    assert "new.state.safetensors" in refused(GRID, SETTINGS, corpus, out)
+
+
+@pytest.mark.parametrize("fault", ["empty", "cut short", "a checkpoint", "lacks", "misshapen"])
+def test_a_broken_state_is_named(corpus, begun, fault):
+    out, _ = begun
+    path = out.with_suffix(".state.safetensors")
+    whole = path.read_bytes()
+    with safe_open(path, framework="pt") as file:
+        metadata, (_, tensors) = file.metadata(), state(out)
+    match fault:
+        case "empty":
+            path.write_bytes(b"")
+        case "cut short":
+            path.write_bytes(whole[: len(whole) // 2])
+        case "a checkpoint":
+            path.write_bytes(out.read_bytes())
+        case "lacks":
+            del tensors["carried.h"]
+            save_file(tensors, path, metadata)
+        case "misshapen":
+            tensors["model.decoder.weight"] = torch.zeros(3)
+            save_file(tensors, path, metadata)
+    assert path.name in refused(GRID, SETTINGS, corpus, out)
+
+
+@pytest.mark.parametrize("document", ["null", "[]", "{}", "not JSON", '{"settings": 3}'])
+def test_a_state_with_another_document_is_named(corpus, begun, document):
+    out, _ = begun
+    path = out.with_suffix(".state.safetensors")
+    save_file(state(out)[1], path, {"run": document})
+    assert path.name in refused(GRID, SETTINGS, corpus, out)
+
+
+def test_a_run_is_not_begun_anew_by_mistake(corpus, begun):
+    out, files = begun
+    assert "--resume" in refused(GRID, SETTINGS, corpus, out, resume=False)
+    assert {path: path.read_bytes() for path in files} == files

@@ -1,0 +1,205 @@
+"""What a trace promises besides right values, which test_models.py checks."""
+
+import gc
+import tempfile
+
+import numpy as np
+import pytest
+import torch
+
+from gridlstm import trace as trace_module
+from gridlstm.evaluation import evaluate
+from gridlstm.progress import Cancelled
+from gridlstm.trace import TraceError, trace
+
+KINDS = [("stacked", None), ("grid", "none"), ("grid", "depth"), ("grid", "all")]
+every_kind = pytest.mark.parametrize(("architecture", "tie"), KINDS)
+TEXT = "The quick brown fox — über http://example.org/ 🦊\n".encode() * 3
+
+
+@pytest.fixture
+def storage(tmp_path, monkeypatch):
+    """The folder in which temporary files are made."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return tmp_path
+
+
+def same(one, other):
+    assert one.quantities == other.quantities
+    for quantity in one.quantities:
+        np.testing.assert_array_equal(one.values[quantity], other.values[quantity])
+    np.testing.assert_array_equal(one.loss, other.loss)
+    np.testing.assert_array_equal(one.next_byte, other.next_byte)
+
+
+@every_kind
+def test_shapes_and_types(make_model, architecture, tie):
+    model = make_model(architecture, 3, 4, tie)
+    traced = trace(model, TEXT)
+    assert (traced.data, traced.layers, traced.units) == (TEXT, 3, 4)
+    assert traced.quantities == model.config.quantities
+    for values in traced.values.values():
+        assert (values.shape, values.dtype) == ((3, len(TEXT), 4), np.float16)
+    assert (traced.loss.shape, traced.loss.dtype) == ((len(TEXT),), np.float32)
+    assert (traced.next_byte.shape, traced.next_byte.dtype) == ((len(TEXT), 256), np.float16)
+    dimensions = {quantity.split(".")[0] for quantity in traced.quantities}
+    assert dimensions == ({"time"} if architecture == "stacked" else {"time", "depth"})
+
+
+@every_kind
+def test_float16_is_as_faithful_as_stated(make_model, architecture, tie):
+    model = make_model(architecture, 3, 8, tie)
+    half, exact = trace(model, TEXT), trace(model, TEXT, dtype=np.float32)
+    for quantity, values in exact.values.items():
+        error = np.abs(half.values[quantity].astype(np.float64) - values)
+        if quantity.endswith(".cell"):
+            # Values under the smallest normal float16 are off by half its last place, 2**-25.
+            assert (error <= np.maximum(np.abs(values) / 2000, 2**-25)).all()
+        else:
+            assert error.max() <= 0.00025
+
+
+@every_kind
+def test_the_loss_is_that_of_evaluation(make_model, architecture, tie):
+    model = make_model(architecture, 3, 6, tie)
+    traced = trace(model, TEXT, ())
+    assert traced.values == {}
+    assert np.isnan(traced.loss[0]) and np.isfinite(traced.loss[1:]).all()
+    data = np.frombuffer(TEXT, np.uint8)
+    assert traced.nats_per_byte == pytest.approx(evaluate(model, data).nats_per_byte, rel=1e-5)
+    of_the_coming = traced.next_byte[np.arange(len(TEXT) - 1), data[1:]]
+    np.testing.assert_allclose(np.exp(-traced.loss[1:]), of_the_coming, rtol=1e-3, atol=1e-6)
+    np.testing.assert_allclose(traced.next_byte.sum(1, dtype=np.float64), 1, atol=1e-2)
+
+
+@every_kind
+def test_only_what_is_asked_for_is_held(make_model, architecture, tie):
+    model = make_model(architecture, 2, 4, tie)
+    whole = trace(model, TEXT)
+    asked = ("time.output", "time.cell")
+    part = trace(model, TEXT, asked)
+    assert part.quantities == asked
+    for quantity in asked:
+        np.testing.assert_array_equal(part.values[quantity], whole.values[quantity])
+    np.testing.assert_array_equal(part.loss, whole.loss)
+
+
+@every_kind
+@pytest.mark.parametrize("piece", [1, 7, len(TEXT) - 1, len(TEXT)])
+def test_pieces_are_the_whole(make_model, monkeypatch, architecture, tie, piece):
+    model = make_model(architecture, 3, 4, tie, double=True)
+    whole = trace(model, TEXT, dtype=np.float64)
+    monkeypatch.setattr(trace_module, "PIECE", piece)
+    pieces = trace(model, TEXT, dtype=np.float64)
+    for quantity in whole.quantities:
+        np.testing.assert_allclose(
+            pieces.values[quantity], whole.values[quantity], atol=1e-12, rtol=0
+        )
+    np.testing.assert_allclose(pieces.loss, whole.loss, atol=1e-6, rtol=0)
+    np.testing.assert_allclose(pieces.next_byte, whole.next_byte, atol=1e-3, rtol=0)
+
+
+def test_a_large_trace_lies_on_disk_as_long_as_it_lives(make_model, storage):
+    model = make_model("grid", 2, 4, "all")
+    in_memory = trace(model, TEXT)
+    size = sum(values.nbytes for values in in_memory.values.values())
+    assert not list(storage.iterdir())
+
+    same(trace(model, TEXT, most_in_memory=size), in_memory)
+    gc.collect()
+    assert not list(storage.iterdir())
+
+    on_disk = trace(model, TEXT, most_in_memory=size - 1)
+    same(on_disk, in_memory)
+    assert all(isinstance(values, np.memmap) for values in on_disk.values.values())
+    (folder,) = storage.iterdir()
+    assert {file.stem for file in folder.iterdir()} == set(model.config.quantities)
+    array = on_disk.values["time.cell"]
+    del on_disk
+    gc.collect()
+    assert not list(storage.iterdir())
+    # An array that outlives its trace can still be read.
+    np.testing.assert_array_equal(array, in_memory.values["time.cell"])
+
+
+@pytest.mark.parametrize("piece", [1, 10, 512])
+def test_progress_rises_to_one(make_model, monkeypatch, piece):
+    monkeypatch.setattr(trace_module, "PIECE", piece)
+    told = []
+    trace(make_model("stacked", 1, 4), TEXT, progress=told.append)
+    assert len(told) == -(-len(TEXT) // piece)
+    assert all(a < b for a, b in zip(told, told[1:], strict=False))
+    assert told[0] > 0 and told[-1] == 1.0
+
+
+@pytest.mark.parametrize("most_in_memory", [0, 2**30])
+def test_a_cancelled_trace_leaves_nothing(make_model, monkeypatch, storage, most_in_memory):
+    monkeypatch.setattr(trace_module, "PIECE", 10)
+    told = []
+
+    def cancel(share):
+        told.append(share)
+        if len(told) == 3:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        trace(
+            make_model("grid", 2, 4, "none"), TEXT, most_in_memory=most_in_memory, progress=cancel
+        )
+    assert len(told) == 3
+    assert not list(storage.iterdir())
+
+
+@every_kind
+@pytest.mark.parametrize("training", [False, True])
+def test_the_model_is_not_changed(make_model, architecture, tie, training):
+    """Nor does its dropout touch the trace, nor the trace the random numbers."""
+    model = make_model(architecture, 2, 4, tie, dropout=0.5).train(training)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    numbers = torch.get_rng_state()
+    first, second = trace(model, TEXT), trace(model, TEXT)
+    same(first, second)
+    same(first, trace(make_model(architecture, 2, 4, tie), TEXT))
+    after = model.state_dict()
+    assert after.keys() == before.keys()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    assert model.training is training
+    model.zero_grad()
+    torch.set_rng_state(numbers)
+    trace(model, TEXT)
+    assert torch.equal(torch.get_rng_state(), numbers)
+
+
+def test_a_text_of_one_byte(make_model):
+    traced = trace(make_model("grid", 3, 4, "all"), b"\0")
+    assert np.isnan(traced.loss).all() and np.isnan(traced.nats_per_byte)
+    assert all(values.shape == (3, 1, 4) for values in traced.values.values())
+    assert all(np.isfinite(values).all() for values in traced.values.values())
+    assert traced.next_byte.shape == (1, 256)
+
+
+def test_the_likeliest_bytes_are_in_order(make_model):
+    traced = trace(make_model("grid", 2, 4, "all"), TEXT)
+    likeliest, chances = traced.likeliest(5)
+    assert likeliest.shape == chances.shape == (len(TEXT), 5)
+    for position in range(len(TEXT)):
+        expected = sorted(range(256), key=lambda b: (-float(traced.next_byte[position, b]), b))[:5]
+        assert likeliest[position].tolist() == expected
+        np.testing.assert_array_equal(chances[position], traced.next_byte[position, expected])
+
+
+@pytest.mark.parametrize(
+    ("architecture", "data", "quantities", "named"),
+    [
+        ("grid", b"", None, "empty"),
+        ("grid", b"text", ["time.memory"], "time.memory"),
+        ("grid", b"text", ["time.cell", ""], "''"),
+        ("stacked", b"text", ["depth.cell"], "depth.cell"),
+    ],
+)
+def test_what_cannot_be_traced_is_one_sentence(make_model, architecture, data, quantities, named):
+    model = make_model(architecture, 2, 4, "all" if architecture == "grid" else None)
+    with pytest.raises(TraceError) as caught:
+        trace(model, data, quantities)
+    message = str(caught.value)
+    assert named in message and message.endswith(".") and len(message.splitlines()) == 1

@@ -1,0 +1,342 @@
+"""Training in this process, on texts and models small enough for seconds."""
+
+import csv
+import json
+import math
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+from gridlstm import commands, training
+from gridlstm.checkpoint import read_metadata
+from gridlstm.config import ModelConfig
+from gridlstm.corpus import CorpusError, byte_entropy, cut_into_streams, read_corpus
+from gridlstm.evaluation import evaluate
+from gridlstm.presets import PRESETS
+from gridlstm.settings import SettingsError, TrainingSettings
+from gridlstm.training import Run, Workers, train
+
+TEXT = b"a cat sat on a mat, and a rat sat on a hat. " * 60
+STACKED = ModelConfig("stacked", 2, 8)
+GRID = ModelConfig("grid", 2, 8, "all")
+CPU = Workers(0, 1, torch.device("cpu"))
+SMALL = TrainingSettings(
+    sequences=4, length=10, learning_rate=0.01, validate_every=10, precision="float32", updates=20
+)
+every_model = pytest.mark.parametrize("config", [STACKED, GRID], ids=["stacked", "grid"])
+
+
+@pytest.fixture
+def corpus(tmp_path):
+    path = tmp_path / "text.txt"
+    path.write_bytes(TEXT)
+    return read_corpus(path, 0.9)
+
+
+def curve(out):
+    """The rows of a curve as numbers."""
+    with open(out.with_suffix(".csv"), newline="") as file:
+        return [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
+
+
+# -- What a run does ------------------------------------------------------------------------------
+
+
+@every_model
+def test_the_loss_falls_below_byte_frequencies(tmp_path, corpus, config):
+    out = tmp_path / "model.safetensors"
+    train(config, replace(SMALL, updates=400, validate_every=100), corpus, out)
+    losses = [row["val_loss"] for row in curve(out)]
+    assert losses[0] > losses[-1]
+    assert losses[-1] < 0.8 * byte_entropy(corpus.validation)
+    assert curve(out)[-1]["train_loss"] == pytest.approx(losses[-1], abs=0.2)
+
+
+@every_model
+def test_updates_are_those_of_a_plain_loop(tmp_path, corpus, config):
+    """Carried state, summed loss, clipping by element, RMSprop: written out here once more."""
+    settings = replace(SMALL, clip=0.5, updates=6, decay=0.5, decay_from_epoch=1, sequences=40)
+    out = tmp_path / "model.safetensors"
+    run = Run(config, settings, corpus, out, CPU)
+    expected = Run(config, settings, corpus, out, CPU).model.train()
+    run.go()
+
+    streams = cut_into_streams(corpus.train, settings.sequences, settings.length)
+    weights = [p for p in expected.parameters() if p.requires_grad]
+    squares = [torch.zeros_like(p) for p in weights]
+    state, clipped = expected.start(settings.sequences), 0
+    for update in range(6):
+        read, target = map(torch.from_numpy, streams.piece(update))
+        logits, state = expected(read, tuple(part.detach() for part in state))
+        losses = functional.cross_entropy(
+            logits.flatten(0, 1), target.flatten(), reduction="none"
+        ).view(target.shape)
+        gradients = torch.autograd.grad(losses.sum(0).mean(), weights)
+        clipped += sum(int((g.abs() > 0.5).sum()) for g in gradients)
+        rate = 0.01 * 0.5 ** max(0, update // streams.pieces)  # halved after each epoch
+        with torch.no_grad():
+            for weight, square, gradient in zip(weights, squares, gradients, strict=True):
+                gradient = gradient.clip(-0.5, 0.5)
+                square.copy_(0.95 * square + 0.05 * gradient**2)
+                weight -= rate * gradient / (square.sqrt() + 1e-8)
+    assert clipped > 0 and streams.pieces < 6
+    named = dict(run.model.named_parameters())
+    for name, weight in expected.named_parameters():
+        torch.testing.assert_close(named[name], weight, atol=2e-5, rtol=0, msg=name)
+
+
+def test_the_learning_rate_falls_once_an_epoch_from_the_tenth_on():
+    settings = TrainingSettings(updates=1)
+    rates = {epoch: settings.learning_rate_at(epoch) for epoch in (0, 5, 9.99, 10, 10.99, 11, 20)}
+    assert rates == pytest.approx(
+        {e: 0.001 for e in (0, 5, 9.99)}
+        | {e: 0.00097 for e in (10, 10.99)}
+        | {11: 0.001 * 0.97**2, 20: 0.001 * 0.97**11}
+    )
+
+
+@pytest.mark.parametrize(
+    "config", [STACKED, *(ModelConfig("grid", 2, 8, tie) for tie in ("none", "depth", "all"))]
+)
+def test_parameters_start_uniform_with_forget_gates_at_one(tmp_path, corpus, config):
+    config = replace(config, units=64)
+    model = Run(config, replace(SMALL, scale=0.08), corpus, tmp_path / "m.safetensors", CPU).model
+    for name, tensor in model.to_tensors().items():
+        values = tensor.detach().numpy()
+        if name.endswith((".time.bias", ".depth.bias")):
+            assert (values[64:128] == 1).all(), name
+            values = np.concatenate((values[:64], values[128:]))
+        assert np.abs(values).max() <= 0.08
+        if values.size > 10_000:
+            # A uniform distribution reaches its bounds and has this standard deviation.
+            assert values.min() < -0.0799 and values.max() > 0.0799
+            assert values.std() == pytest.approx(0.08 / math.sqrt(3), rel=0.02)
+            assert values.mean() == pytest.approx(0, abs=0.002)
+
+
+@every_model
+def test_the_same_seed_gives_the_same_run(tmp_path, corpus, config):
+    config = replace(config, dropout=0.3)
+    for name, seed in (("one", 1), ("again", 1), ("other", 2)):
+        train(config, replace(SMALL, seed=seed), corpus, tmp_path / f"{name}.safetensors")
+    loss = {
+        name: [row["val_loss"] for row in curve(tmp_path / f"{name}.safetensors")]
+        for name in ("one", "again", "other")
+    }
+    assert loss["one"] == loss["again"] != loss["other"]
+
+
+# -- When it stops --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("stops", "updates"),
+    [
+        ({"updates": 7}, 7),
+        ({"bytes": 280}, 7),
+        ({"bytes": 281}, 8),
+        ({"updates": 7, "bytes": 10_000}, 7),
+        ({"updates": 100, "bytes": 1}, 1),
+        ({"minutes": 0.1}, 6),
+        ({"minutes": 0.1, "updates": 5}, 5),
+    ],
+    ids=str,
+)
+def test_it_stops_when_told(tmp_path, corpus, monkeypatch, stops, updates):
+    ticks = iter(range(10_000))  # a clock that goes a second an update
+    monkeypatch.setattr(training, "time", SimpleNamespace(monotonic=lambda: next(ticks)))
+    out = tmp_path / "model.safetensors"
+    train(STACKED, replace(SMALL, **{"updates": None} | stops), corpus, out)
+    assert curve(out)[-1]["update"] == updates
+    assert read_metadata(out).updates == updates
+    assert read_metadata(out).bytes_seen == updates * 40
+
+
+# -- What it writes -------------------------------------------------------------------------------
+
+
+@every_model
+def test_the_curve(tmp_path, corpus, config):
+    out = tmp_path / "model.safetensors"
+    train(config, replace(SMALL, updates=25, decay_from_epoch=0, decay=0.5), corpus, out)
+    first_line = out.with_suffix(".csv").read_text().splitlines()[0]
+    assert first_line == "update,epoch,bytes,train_loss,val_loss,learning_rate,seconds"
+    rows = curve(out)
+    pieces = cut_into_streams(corpus.train, 4, 10).pieces
+    assert [row["update"] for row in rows] == [10, 20, 25]
+    assert [row["bytes"] for row in rows] == [400, 800, 1000]
+    assert [row["epoch"] for row in rows] == pytest.approx([n / pieces for n in (10, 20, 25)])
+    assert [row["learning_rate"] for row in rows] == pytest.approx(
+        [0.01 * 0.5 ** (n // pieces + 1) for n in (10, 20, 25)]
+    )
+    assert all(0 < row["val_loss"] < 8 and 0 < row["train_loss"] < 8 for row in rows)
+    seconds = [row["seconds"] for row in rows]
+    assert 0 < seconds[0] < seconds[1] < seconds[2]
+
+
+def test_the_training_loss_of_a_point_is_the_mean_since_the_last(tmp_path, corpus):
+    for every in (1, 4):
+        settings = replace(SMALL, updates=8, validate_every=every)
+        train(STACKED, settings, corpus, tmp_path / f"{every}.safetensors")
+    single = [row["train_loss"] for row in curve(tmp_path / "1.safetensors")]
+    means = [row["train_loss"] for row in curve(tmp_path / "4.safetensors")]
+    assert means == pytest.approx([np.mean(single[:4]), np.mean(single[4:])], rel=1e-5)
+
+
+@every_model
+@pytest.mark.parametrize("validation_bytes", [None, 50])
+def test_the_stated_loss_is_what_evaluate_measures(
+    tmp_path, corpus, capsys, config, validation_bytes
+):
+    """On the whole validation part, even if the points of the curve were measured on less."""
+    out = tmp_path / "model.safetensors"
+    settings = replace(SMALL, train_fraction=0.9, validation_bytes=validation_bytes)
+    train(config, settings, corpus, out)
+    capsys.readouterr()
+    arguments = ["evaluate", str(out), str(tmp_path / "text.txt"), "--part", "validation"]
+    assert commands.run(arguments) == 0
+    found, stated = json.loads(capsys.readouterr().out), read_metadata(out)
+    assert found["nats_per_byte"] == pytest.approx(stated.validation_loss, rel=0.005)
+    assert found["bytes"] == stated.validation_bytes == len(corpus.validation) - 1
+
+
+def test_the_checkpoint_is_the_best_of_the_run(tmp_path, corpus):
+    """A rate that ruins the model after its first epochs must not ruin the checkpoint."""
+    out = tmp_path / "model.safetensors"
+    settings = replace(SMALL, updates=60, learning_rate=0.02, decay=3.0, decay_from_epoch=0)
+    train(STACKED, replace(settings, sequences=20), corpus, out)
+    rows = curve(out)
+    best = min(rows, key=lambda row: row["val_loss"])
+    assert best is not rows[-1]
+    assert read_metadata(out).updates == best["update"]
+    assert read_metadata(out).validation_loss == pytest.approx(best["val_loss"], rel=0.005)
+
+
+def test_the_checkpoint_says_what_it_is(tmp_path, corpus):
+    out = tmp_path / "model.safetensors"
+    train(replace(GRID, dropout=0.25), SMALL, corpus, out)
+    about = read_metadata(out)
+    assert about.model == replace(GRID, dropout=0.25)
+    assert (about.data.name, about.data.sha256) == ("text.txt", corpus.sha256)
+    assert (about.data.bytes, about.data.train_fraction) == (len(TEXT), 0.9)
+    assert about.data.byte_entropy == pytest.approx(byte_entropy(corpus.validation))
+    assert about.training["learning_rate"] == 0.01 and about.training["seed"] == 1
+    assert about.training["precision"] == "float32"
+    assert about.libraries["torch"].split("+")[0] == torch.__version__.split("+")[0]
+    assert about.machine and about.seconds > 0
+
+
+def test_half_precision_on_disk_is_not_felt_in_the_loss(tmp_path, corpus):
+    run = Run(GRID, SMALL, corpus, tmp_path / "model.safetensors", CPU)
+    run.go()
+    exact = evaluate(run.model, corpus.validation).nats_per_byte
+    assert read_metadata(run.out).validation_loss == pytest.approx(exact, rel=0.005)
+
+
+def test_nothing_is_drawn_where_standard_error_is_no_terminal(tmp_path, corpus, capsys):
+    train(STACKED, SMALL, corpus, tmp_path / "model.safetensors")
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert not any(mark in printed.err for mark in ("\r", "\x1b", "%"))
+    lines = printed.err.splitlines()
+    assert len([line for line in lines if "bits per byte at update" in line]) == 2
+    assert "update 10" in lines[0] and "update 20" in lines[1]
+
+
+def test_plain_lines_tell_how_far_it_is(tmp_path, corpus, capsys, monkeypatch):
+    monkeypatch.setattr("gridlstm.progress_line.SECONDS_BETWEEN_LINES", 0.0)
+    train(STACKED, replace(SMALL, updates=3), corpus, tmp_path / "model.safetensors")
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("update")]
+    assert len(lines) == 3
+    for line in lines:
+        assert "bits per byte" in line and "bytes/s" in line and "left" in line
+
+
+# -- What it refuses ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"updates": None},
+        {"updates": 0},
+        {"minutes": -1.0},
+        {"sequences": 0},
+        {"length": 0},
+        {"learning_rate": 0.0},
+        {"learning_rate": math.nan},
+        {"clip": 0.0},
+        {"smoothing": 1.0},
+        {"train_fraction": 1.0},
+        {"train_fraction": math.nan},
+        {"validate_every": 0},
+        {"validation_bytes": 0},
+        {"optimiser": "sgd"},
+        {"precision": "float16"},
+    ],
+    ids=str,
+)
+def test_a_wrong_setting_is_one_sentence(wrong):
+    with pytest.raises(SettingsError) as caught:
+        replace(SMALL, **wrong)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_text_too_short_for_the_batch_is_one_sentence(tmp_path, corpus):
+    with pytest.raises(CorpusError) as caught:
+        train(STACKED, replace(SMALL, sequences=1000), corpus, tmp_path / "model.safetensors")
+    assert "1000 sequences" in str(caught.value)
+    assert not list(tmp_path.glob("model*"))
+
+
+@pytest.mark.parametrize("device", ["abacus", "cuda:99"])
+def test_a_device_that_is_not_there_is_one_sentence(tmp_path, corpus, device):
+    with pytest.raises(SettingsError) as caught:
+        train(STACKED, SMALL, corpus, tmp_path / "model.safetensors", device=device)
+    assert device in str(caught.value) and len(str(caught.value).splitlines()) == 1
+
+
+def test_the_experiment_s_presets():
+    """The values of the design's first section."""
+    expected = TrainingSettings(
+        sequences=50,
+        length=50,
+        optimiser="rmsprop",
+        learning_rate=0.001,
+        smoothing=0.95,
+        clip=5.0,
+        decay=0.97,
+        decay_from_epoch=10,
+        scale=0.08,
+        forget_bias=1.0,
+        train_fraction=0.95,
+        validate_every=1000,
+        updates=90_000,
+    )
+    for layers in (3, 6):
+        grid, stacked = PRESETS[f"seed-grid-{layers}"], PRESETS[f"seed-stacked-{layers}"]
+        assert grid.training == stacked.training == expected
+        assert (grid.model.layers, grid.model.units, grid.model.dropout) == (layers, 1000, 0.25)
+        assert stacked.model == replace(grid.model, architecture="stacked", tie=None)
+
+
+def test_the_shipped_models_differ_in_architecture_and_depth_only():
+    small = {name: preset for name, preset in PRESETS.items() if name.startswith("small-")}
+    assert set(small) == {f"small-{a}-{n}" for a in ("grid", "stacked") for n in (3, 6)}
+    assert len({preset.training for preset in small.values()}) == 1
+    assert len({(p.model.units, p.model.dropout) for p in small.values()}) == 1
+    assert next(iter(small.values())).training.bytes >= 20_000_000
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no CUDA GPU")
+@pytest.mark.cuda
+@every_model
+def test_a_gpu_trains_too(tmp_path, corpus, config):
+    out = tmp_path / "model.safetensors"
+    train(config, replace(SMALL, precision="auto"), corpus, out, device="cuda")
+    assert curve(out)[-1]["val_loss"] < curve(out)[0]["val_loss"]
+    assert read_metadata(out).training["precision"] == "bfloat16"
