@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from dashboard import choices
+from dashboard import address, choices
 
 st.set_page_config(page_title="Microscope for recurrent networks", page_icon="🔬", layout="wide")
 
@@ -16,5 +16,8 @@ page = st.navigation(
         st.Page("views/models.py", title="Models", icon=":material/inventory_2:"),
     ]
 )
-choices.keep_sample_in_address()
+address.take()
+choices.keep_a_sample()
+address.show()
 page.run()
+address.show()

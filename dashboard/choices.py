@@ -1,4 +1,4 @@
-"""What the visitor is looking at: text, model, quantity, layer, unit. Kept in the address bar.
+"""What the visitor is looking at: text, model, quantity, layer, unit.
 
 A few named keys of the session: `own_text`, `own_title` and `sample`, and the widgets' own `model`,
 `quantity`, `layer`, `unit`. Layers are counted from 1, units from 0, as in every name and picture.
@@ -53,15 +53,15 @@ def _sample_text(file: str) -> Text:
     return truncate(from_bytes((SAMPLES / file).read_bytes(), file), MOST_BYTES)
 
 
-def keep_sample_in_address() -> None:
-    """Take the sample that a link names, once; from then on the address names the one in use."""
-    if "sample" not in st.session_state:
-        asked = st.query_params.get("sample")
-        st.session_state["sample"] = asked if asked in samples() else next(iter(samples()))
-    if "own_text" in st.session_state:
-        st.query_params.pop("sample", None)
-    else:
-        st.query_params["sample"] = st.session_state["sample"]
+def keep_a_sample() -> None:
+    """See to it that one of the shipped texts is chosen."""
+    keep_valid("sample", list(samples()))
+
+
+def keep_valid(key: str, allowed, default=None) -> None:
+    """See to it that the choice under `key` is an allowed one, else `default`, else the first."""
+    if st.session_state.get(key) not in allowed:
+        st.session_state[key] = allowed[0] if default is None else default
 
 
 def current_text() -> Text:
@@ -90,13 +90,12 @@ def use_sample(file: str) -> None:
 
 def choose_model(key: str, label: str, models: dict[str, ModelEntry]) -> ModelEntry:
     """A selector of a model with weights; `models` must not be empty."""
-    _keep_valid(key, list(models))
+    keep_valid(key, list(models))
     name = st.selectbox(
         label,
         list(models),
         format_func=lambda name: _model_label(models[name]),
         key=key,
-        bind="query-params",
         persist_state="session",
     )
     return models[name]
@@ -116,37 +115,31 @@ def choose_cell(entry: ModelEntry, trace, text: Text, suffix: str = "") -> Cell:
     offered = [q for q in words.QUANTITIES if q in config.quantities]
     first = _most_telling_cell(entry.path, entry.stamp, text.data, trace, text)
     keys = [name + suffix for name in ("quantity", "layer", "unit")]
-    _keep_valid(keys[0], offered)
-    _keep_valid(keys[1], list(range(1, config.layers + 1)))
-    _keep_valid(keys[2], range(config.units))
+    keep_valid(keys[0], offered, first.quantity)
+    keep_valid(keys[1], range(1, config.layers + 1), first.layer)
+    keep_valid(keys[2], range(config.units), first.unit)
     columns = st.columns([3, 1, 1.2, 1.2], vertical_alignment="bottom")
     quantity = columns[0].selectbox(
         "Quantity",
         offered,
-        index=offered.index(first.quantity),
         format_func=lambda q: words.QUANTITIES[q].label,
         help="\n\n".join(f"**{w.label}**: {w.meaning}" for w in words.QUANTITIES.values()),
         key=keys[0],
-        bind="query-params",
         persist_state="session",
     )
     layer = columns[1].selectbox(
         "Layer",
         range(1, config.layers + 1),
-        index=first.layer - 1,
         help=f"1 reads the bytes, {config.layers} is the top: the prediction is made from it.",
         key=keys[1],
-        bind="query-params",
         persist_state="session",
     )
     unit = columns[2].number_input(
         "Unit",
-        0,
-        config.units - 1,
-        first.unit,
+        min_value=0,
+        max_value=config.units - 1,
         help=f"Which of the layer's {config.units} cells, counted from 0.",
         key=keys[2],
-        bind="query-params",
         persist_state="session",
     )
     columns[3].button(
@@ -161,12 +154,6 @@ def choose_cell(entry: ModelEntry, trace, text: Text, suffix: str = "") -> Cell:
         width="stretch",
     )
     return Cell(quantity, int(layer), int(unit))
-
-
-def _keep_valid(key: str, allowed) -> None:
-    """Forget a choice that the present model or text does not offer."""
-    if key in st.session_state and st.session_state[key] not in allowed:
-        del st.session_state[key]
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
@@ -185,7 +172,5 @@ def _most_telling_cell(path: Path, stamp: tuple, data: bytes, _trace, _text: Tex
 
 def open_cell(cell: Cell) -> None:
     """Go to the cells page with this cell chosen."""
-    chosen = {"quantity": cell.quantity, "layer": cell.layer, "unit": cell.unit}
-    st.session_state.update(chosen)
-    address = {**st.query_params.to_dict(), **{key: str(value) for key, value in chosen.items()}}
-    st.switch_page(CELLS_PAGE, query_params=address)
+    st.session_state.update(quantity=cell.quantity, layer=cell.layer, unit=cell.unit)
+    st.switch_page(CELLS_PAGE)

@@ -5,10 +5,7 @@ torch is imported where it is first needed, so that the first page does not wait
 
 import os
 import tempfile
-import threading
-from collections import OrderedDict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,10 +13,10 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import streamlit as st
 
+from dashboard.shelf import progress_bar, shelf
 from gridlstm.checkpoint import Metadata, load_model, read_metadata
 from gridlstm.curves import read_curve
 from gridlstm.errors import UserError
-from gridlstm.progress import Progress
 
 if TYPE_CHECKING:
     from gridlstm.trace import Trace
@@ -155,32 +152,6 @@ def _model(path: Path, stamp: tuple[int, int]):
     return load_model(path)[0]
 
 
-class TraceStore:
-    """The latest traces of all visitors. A trace belongs to a checkpoint's file and a text."""
-
-    def __init__(self) -> None:
-        self._traces: OrderedDict[tuple, Trace] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def get(self, key: tuple, make: Callable[[], "Trace"]) -> "Trace":
-        """The trace under `key`, made if it is not there; the one unused longest goes."""
-        with self._lock:
-            if key in self._traces:
-                self._traces.move_to_end(key)
-                return self._traces[key]
-        made = make()
-        with self._lock:
-            self._traces[key] = made
-            while len(self._traces) > MOST_TRACES:
-                self._traces.popitem(last=False)
-        return made
-
-
-@st.cache_resource(show_spinner=False)
-def _traces() -> TraceStore:
-    return TraceStore()
-
-
 def traced(entry: ModelEntry, data: bytes) -> "Trace":
     """All that the model does while it reads `data`: from the store, or made now under a progress
     bar. Leaving the page or changing a choice cancels it. Raises UserError."""
@@ -192,18 +163,4 @@ def traced(entry: ModelEntry, data: bytes) -> "Trace":
         with progress_bar(f"{entry.title} reads the text …") as progress:
             return trace(model, data, progress=progress, most_in_memory=MOST_TRACE_IN_MEMORY)
 
-    return _traces().get((entry.path, entry.stamp, data), make)
-
-
-@contextmanager
-def progress_bar(label: str) -> Iterator[Progress]:
-    """Within, a function that shows the share done on the page; the bar is gone afterwards.
-
-    When the visitor changes something meanwhile, Streamlit ends the run at the next such call, and
-    with it whatever was being computed.
-    """
-    bar = st.progress(0.0, label)
-    try:
-        yield lambda share: bar.progress(min(share, 1.0), label)
-    finally:
-        bar.empty()
+    return shelf("traces", MOST_TRACES).get((entry.path, entry.stamp, data), make)

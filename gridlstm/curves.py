@@ -164,8 +164,8 @@ def _parse(data: bytes, columns: tuple[str, ...]) -> tuple[list[int], dict[str, 
                 continue
             if len(row) != len(header):
                 raise CurveError(
-                    f"Line {rows.line_num} has {len(row)} values where the header names "
-                    f"{len(header)} columns."
+                    f"The header names {len(header)} columns, but the number of values in line "
+                    f"{rows.line_num} is {len(row)}."
                 )
             lines.append(rows.line_num)
             cells.append(row)

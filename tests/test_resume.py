@@ -227,9 +227,7 @@ def test_sigkill_at_any_moment(tmp_path, uninterrupted):
     reached, kills = 0, 6
     for kill in range(kills):
         more = ["--resume"] if reached else []
-        process = subprocess.Popen(
-            command(tmp_path, out, *more), stderr=subprocess.PIPE, text=True
-        )
+        process = subprocess.Popen(command(tmp_path, out, *more), stderr=subprocess.PIPE, text=True)
         at_least = reached + 1 + kill
         wait_until(lambda least=at_least: update_reached(out) >= least, process)
         time.sleep(chance.uniform(0, 0.02))

@@ -72,49 +72,55 @@ def curves_figure(
             _add_run(fig, run, split, replace(series, x=series.x / divisor), look)
     if look.axis == "update":
         _add_published(fig, published or {}, look)
-    apply(
-        fig,
-        height=HEIGHT + (80 if published else 0),
-        hovermode="x unified",
-        # Runs were logged at different updates: each shows its point nearest to the cursor.
-        hoverdistance=-1,
+    apply(fig, height=HEIGHT + (80 if published else 0), **_layout())
+    _set_axes(fig, look, time_unit)
+    for place, (label, nats) in enumerate((references or {}).items()):
+        _add_reference(fig, label, float(convert(nats, look.unit)), place, look)
+    return fig
+
+
+def _layout() -> dict:
+    return {
+        "hovermode": "x unified",
+        # Runs were logged at different updates: each shows its point nearest to the pointer.
+        "hoverdistance": -1,
         # Names and numbers side by side must fit beside the pointer on a narrow page.
-        hoverlabel={"font": {"family": "sans-serif", "size": 12}},
+        "hoverlabel": {"font": {"family": "sans-serif", "size": 12}},
         # Below, out of the buttons' way; each item wide enough to show its pattern.
-        legend={
+        "legend": {
             **{"xref": "container", "x": 0, "yref": "container", "y": 0, "yanchor": "bottom"},
             "itemwidth": 44,
         },
         # The page's own: plotly puts this colour behind the line at the pointer.
-        paper_bgcolor=None,
-        plot_bgcolor=None,
-        # What was zoomed to stays while the same axes are drawn anew with more points.
-        uirevision=f"{look.axis} {look.unit} {look.log_x} {look.log_y}",
-    )
+        "paper_bgcolor": None,
+        "plot_bgcolor": None,
+    }
+
+
+def _set_axes(fig: go.Figure, look: Look, time_unit: str) -> None:
+    """Titles and ticks; `time_unit` is what the wall time is counted in, if it is the axis."""
+    title = f"{TITLES[look.axis]}, {time_unit}" if time_unit else TITLES[look.axis]
     fig.update_xaxes(
-        title_text=TITLES[look.axis] + time_unit.replace(" ", ", "),
+        title_text=title,
         type="log" if look.log_x else "linear",
         tickformat=TICKS[look.axis],
         nticks=_log_ticks(fig) if look.log_x else 0,
         showgrid=True,
         spikecolor=GREY,
         spikethickness=1,
-        unifiedhovertitle_text=PLACES[look.axis] + time_unit,
+        unifiedhovertitle_text=f"{PLACES[look.axis]} {time_unit}".strip(),
     )
     fig.update_yaxes(
         title_text=f"Loss, {look.unit} per byte (lower is better)",
         type="log" if look.log_y else "linear",
         showgrid=True,
     )
-    for place, (label, nats) in enumerate((references or {}).items()):
-        _add_reference(fig, label, float(convert(nats, look.unit)), place, look)
-    return fig
 
 
 def _time_unit(runs: list[Run]) -> tuple[int, str]:
     """How many seconds the wall time is counted in, and what that is called."""
     longest = max((run.frame["seconds"].iloc[-1] for run in runs), default=0)
-    return (3600, " hours") if longest >= 2 * 3600 else (60, " minutes")
+    return (3600, "hours") if longest >= 2 * 3600 else (60, "minutes")
 
 
 def _log_ticks(fig: go.Figure) -> int:

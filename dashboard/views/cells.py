@@ -91,6 +91,9 @@ def units_figure(path, stamp, data, quantity, layer, memory_as, by, _reading: Re
 st.title("Cells")
 text_line()
 models = models_or_stop()
+choices.keep_valid("beside", [NOTHING, *models])
+choices.keep_valid("memory", list(words.MEMORY_SHOWN_AS))
+choices.keep_valid("below", list(VIEWS))
 left, right = st.columns(2)
 with left:
     entry = choices.choose_model("model", "Model", models)
@@ -100,7 +103,6 @@ with right:
         [NOTHING, *models],
         format_func=lambda name: models[name].title if name in models else name,
         key="beside",
-        bind="query-params",
         persist_state="session",
         help="A second model on the same text. Its units have nothing to do with the first one's.",
     )
@@ -108,17 +110,13 @@ options = st.columns([3, 2], vertical_alignment="bottom")
 options[0].segmented_control(
     "Memory shown as",
     list(words.MEMORY_SHOWN_AS),
-    default="tanh",
     required=True,
     format_func=lambda name: words.MEMORY_SHOWN_AS[name].label,
     help="\n\n".join(f"**{w.label}**: {w.meaning}" for w in words.MEMORY_SHOWN_AS.values()),
     key="memory",
-    bind="query-params",
     persist_state="session",
 )
-options[1].toggle(
-    "Show spaces and line ends", key="whitespace", bind="query-params", persist_state="session"
-)
+options[1].toggle("Show spaces and line ends", key="whitespace", persist_state="session")
 
 shown = [(entry, "")]
 if compared in models:
@@ -135,11 +133,9 @@ for place, (model, suffix) in zip(places, shown, strict=True):
 view = st.segmented_control(
     "Below",
     list(VIEWS),
-    default="layers",
     required=True,
     format_func=VIEWS.get,
     key="below",
-    bind="query-params",
     persist_state="session",
     label_visibility="collapsed",
 )

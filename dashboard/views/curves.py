@@ -1,5 +1,7 @@
 """How well each model predicts, while it learns: all validation curves in one picture."""
 
+import math
+
 import pandas as pd
 import streamlit as st
 
@@ -46,10 +48,10 @@ SWITCHES = {
 
 def labels_of(entries: list[ModelEntry]) -> dict[str, ModelEntry]:
     """The runs by what they are called here: their titles, with the file's name if not unique."""
-    titles = [entry.title for entry in entries]
+    titles = [entry.title + (" (mine)" if entry.uploaded else "") for entry in entries]
     return {
-        entry.title if titles.count(entry.title) == 1 else f"{entry.title} · {entry.name}": entry
-        for entry in entries
+        title if titles.count(title) == 1 else f"{title} · {entry.name}": entry
+        for title, entry in zip(titles, entries, strict=True)
     }
 
 
@@ -96,7 +98,12 @@ def all_points(runs: dict[str, ModelEntry]) -> pd.DataFrame:
 
 def references(runs: dict[str, ModelEntry]) -> dict[str, float]:
     """The single-byte entropy of each data set in sight, nats per byte, by a label."""
-    datas = {data_key(entry): entry.metadata.data for entry in runs.values() if entry.metadata}
+    datas = {
+        data_key(entry): entry.metadata.data
+        for entry in runs.values()
+        # A visitor's file may claim anything; what is no loss cannot be drawn as one.
+        if entry.metadata and 0 < entry.metadata.data.byte_entropy < math.inf
+    }
     if len(datas) == 1:
         return {"Single-byte entropy": next(iter(datas.values())).byte_entropy}
     return {f"Single-byte entropy of {data.name}": data.byte_entropy for data in datas.values()}
@@ -272,8 +279,10 @@ def offer_downloads(table: pd.DataFrame, points: pd.DataFrame) -> None:
 def live_curves() -> None:
     """All that changes while a model is in training."""
     found = loading.catalogue()
-    for problem in found.problems:
-        st.warning(problem)
+    # In a place of their own: were the widgets below to move, their binding to the address is lost.
+    with st.container():
+        for problem in found.problems:
+            st.warning(problem)
     everything = labels_of([entry for entry in found.models if entry.curve is not None])
     if not everything:
         st.info(

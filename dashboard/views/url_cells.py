@@ -8,21 +8,30 @@ from dashboard import choices, words
 from dashboard.charts.theme import SEQUENTIAL
 from dashboard.choices import Cell
 from dashboard.coloured_text import Scale, coloured_text
-from dashboard.loading import progress_bar
 from dashboard.reading import Reading, models_or_stop, read, text_line
+from dashboard.shelf import progress_bar, shelf
 from gridlstm.analysis.properties import PROPERTIES
 from gridlstm.analysis.ranking import rank_units
 
 SHOWN = 50
+MOST_RANKINGS = 16
 
 
-@st.cache_resource(max_entries=16, show_spinner=False)
-def ranking(path, stamp, data: bytes, property_name: str, _reading: Reading, _progress):
+def ranking(reading: Reading, marks: np.ndarray) -> pd.DataFrame:
     """Every unit of every layer and quantity against the marks, the best first."""
-    marks = PROPERTIES[property_name].mark(_reading.text.characters)
-    return rank_units(
-        _reading.trace.values, marks, positions=_reading.text.last_byte, progress=_progress
-    )
+
+    def make() -> pd.DataFrame:
+        with progress_bar("Ranking every unit …") as progress:
+            return rank_units(
+                reading.trace.values,
+                marks,
+                positions=reading.text.last_byte,
+                progress=progress,
+            )
+
+    entry = reading.entry
+    key = entry.path, entry.stamp, reading.text.data, marks.tobytes()
+    return shelf("rankings", MOST_RANKINGS).get(key, make)
 
 
 def as_shown(ranked: pd.DataFrame) -> pd.DataFrame:
@@ -60,8 +69,7 @@ if marks.all() or not marks.any():
     st.stop()
 
 reading = read(entry, text)
-with progress_bar("Ranking every unit …") as progress:
-    ranked = ranking(entry.path, entry.stamp, text.data, "url", reading, progress)
+ranked = ranking(reading, marks)
 st.caption(
     f"{int(marks.sum()):,} of {len(marks):,} characters lie inside a web address. Ranked: "
     f"{len(ranked):,} units and quantities. **Click a row to open that cell.**"

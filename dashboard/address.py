@@ -1,0 +1,50 @@
+"""The address bar holds the view, so that a copied link opens the same one.
+
+What is chosen lives in the session under these keys, most of them widgets' own. (Streamlit can bind
+a widget to the address by itself, but then writes its label there, not the name of the quantity.)
+"""
+
+from collections.abc import Callable
+
+import streamlit as st
+
+
+def _flag(text: str) -> bool:
+    return text == "True"
+
+
+_CELL: dict[str, Callable] = {"quantity": str, "layer": int, "unit": int}
+KEYS: dict[str, Callable] = {
+    "sample": str,
+    "model": str,
+    **_CELL,
+    "beside": str,
+    **{f"{name}2": kind for name, kind in _CELL.items()},
+    "memory": str,
+    "whitespace": _flag,
+    "below": str,
+}
+
+
+def take() -> None:
+    """On a visit's first run, choose what the link names. Pages check that it can be chosen."""
+    if "address_taken" in st.session_state:
+        return
+    st.session_state["address_taken"] = True
+    for key, kind in KEYS.items():
+        try:
+            st.session_state[key] = kind(st.query_params[key])
+        except (KeyError, ValueError):
+            continue
+
+
+def show() -> None:
+    """Name in the address what is chosen now; a text of the visitor's own cannot be named."""
+    chosen = {key: str(st.session_state[key]) for key in KEYS if key in st.session_state}
+    if "own_text" in st.session_state:
+        chosen.pop("sample", None)
+    for key in KEYS:
+        if key in chosen and st.query_params.get(key) != chosen[key]:
+            st.query_params[key] = chosen[key]
+        elif key not in chosen and key in st.query_params:
+            del st.query_params[key]

@@ -1,0 +1,237 @@
+"""The commands as a user runs them, and what importing the package costs."""
+
+import json
+import pkgutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import gridlstm.analysis
+from gridlstm import commands
+from gridlstm.checkpoint import Data, Metadata, read_metadata, write_checkpoint
+from gridlstm.evaluation import evaluate
+from gridlstm.presets import PRESETS
+from gridlstm.trace import trace
+
+TEXT = "Grüße from http://example.org/, a cat sat on a mat.\n".encode() * 40
+SMALL = "--architecture grid --tie all --layers 2 --units 8 --sequences 4 --length 10".split()
+
+
+@pytest.fixture
+def folder(tmp_path, make_model, monkeypatch):
+    """The folder to work in, which holds a text, a checkpoint and broken ones."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "text.txt").write_bytes(TEXT)
+    (tmp_path / "empty.txt").write_bytes(b"")
+    (tmp_path / "broken.xz").write_bytes(b"no archive")
+    (tmp_path / "broken.safetensors").write_bytes(b"no checkpoint")
+    (tmp_path / "folder.safetensors").mkdir()
+    model = make_model("grid", 2, 4, "depth")
+    data = Data("text.txt", "", len(TEXT), 0.75, 3.0)
+    tensors = {name: tensor.detach().numpy() for name, tensor in model.to_tensors().items()}
+    write_checkpoint(tmp_path / "model.safetensors", tensors, Metadata(model.config, data))
+    return tmp_path
+
+
+def command(*arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "gridlstm", *arguments], capture_output=True, text=True, timeout=300
+    )
+
+
+@pytest.mark.parametrize(
+    ("part", "data"),
+    [
+        ([], TEXT),
+        (["--part", "train"], TEXT[: int(len(TEXT) * 0.75)]),
+        (["--part", "validation"], TEXT[int(len(TEXT) * 0.75) :]),
+    ],
+)
+def test_evaluate_prints_one_json_object(folder, make_model, capsys, part, data):
+    assert commands.run(["evaluate", "model.safetensors", "text.txt", *part]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    expected = evaluate(make_model("grid", 2, 4, "depth"), np.frombuffer(data, np.uint8))
+    assert printed == {
+        "nats_per_byte": pytest.approx(expected.nats_per_byte),
+        "bits_per_byte": pytest.approx(expected.nats_per_byte / np.log(2)),
+        "bytes": len(data) - 1,
+    }
+
+
+def test_evaluate_as_a_program(folder):
+    done = command("evaluate", "model.safetensors", "text.txt")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert set(json.loads(done.stdout)) == {"nats_per_byte", "bits_per_byte", "bytes"}
+
+
+def test_trace_writes_what_the_library_gives(folder, make_model, capsys):
+    model = make_model("grid", 2, 4, "depth")
+    for options, expected in (
+        ([], trace(model, TEXT)),
+        (["--dtype", "float32"], trace(model, TEXT, dtype=np.float32)),
+        (
+            ["--quantities", "time.cell", "depth.forget"],
+            trace(model, TEXT, ["time.cell", "depth.forget"]),
+        ),
+    ):
+        arguments = ["trace", "model.safetensors", "text.txt", "--out", "deep/trace.npz", *options]
+        assert commands.run(arguments) == 0
+        with np.load(folder / "deep" / "trace.npz") as written:
+            assert set(written) == {*expected.quantities, "loss", "next_byte"}
+            for quantity, values in expected.values.items():
+                assert written[quantity].dtype == values.dtype
+                np.testing.assert_array_equal(written[quantity], values)
+            np.testing.assert_array_equal(written["loss"], expected.loss)
+            np.testing.assert_array_equal(written["next_byte"], expected.next_byte)
+    assert capsys.readouterr().out == ""
+
+
+def test_train_then_evaluate_as_programs(folder):
+    """Nothing but results on standard output, and the stated loss is the measured one."""
+    options = ["--preset", "small-grid-3", *SMALL, "--updates", "30", "--validate-every", "10"]
+    trained = command("train", "text.txt", "--out", "new/model.safetensors", *options)
+    assert (trained.returncode, trained.stdout) == (0, "")
+    about = read_metadata(folder / "new" / "model.safetensors")
+    preset = PRESETS["small-grid-3"]
+    assert (about.model.layers, about.model.units, about.model.dropout) == (2, 8, 0.25)
+    assert about.training["learning_rate"] == preset.training.learning_rate
+    assert (about.training["updates"], about.training["bytes"]) == (30, None)
+
+    result = command("evaluate", "new/model.safetensors", "text.txt", "--part", "validation")
+    assert (result.returncode, result.stderr) == (0, "")
+    measured = json.loads(result.stdout)["nats_per_byte"]
+    assert measured == pytest.approx(about.validation_loss, rel=0.005)
+
+
+OUT = ["--out", "new.safetensors", "--updates", "3"]
+MISTAKES = {
+    "no command": ([], "COMMAND"),
+    "another command": (["improve"], "improve"),
+    "train: no data": (["train", *OUT, *SMALL], "data"),
+    "train: no --out": (["train", "text.txt", *SMALL, "--updates", "3"], "--out"),
+    "train: missing file": (["train", "nowhere.txt", *OUT, *SMALL], "nowhere.txt"),
+    "train: empty file": (["train", "empty.txt", *OUT, *SMALL], "empty.txt"),
+    "train: broken archive": (["train", "broken.xz", *OUT, *SMALL], "broken.xz"),
+    "train: no stop": (["train", "text.txt", "--out", "new.safetensors", *SMALL], "--updates"),
+    "train: no model": (["train", "text.txt", *OUT], "--architecture"),
+    "train: another preset": (["train", "text.txt", *OUT, "--preset", "huge"], "huge"),
+    "train: wrong ending": (
+        ["train", "text.txt", "--out", "new.pt", "--updates", "3", *SMALL],
+        ".safetensors",
+    ),
+    "train: --out is a folder": (
+        ["train", "text.txt", "--out", "folder.safetensors", "--updates", "3", *SMALL],
+        "folder.safetensors",
+    ),
+    "train: --out in a file": (
+        ["train", "text.txt", "--out", "text.txt/new.safetensors", "--updates", "3", *SMALL],
+        "text.txt",
+    ),
+    "train: tie of a stacked model": (
+        ["train", "text.txt", *OUT, *SMALL, "--architecture", "stacked"],
+        "tie",
+    ),
+    "train: tie of a stacked preset": (
+        ["train", "text.txt", *OUT, "--preset", "small-stacked-3", "--tie", "all"],
+        "tie",
+    ),
+    "train: no tie of a grid": (
+        ["train", "text.txt", *OUT, *"--architecture grid --layers 2 --units 8".split()],
+        "tie",
+    ),
+    "train: text for a number": (["train", "text.txt", *OUT, *SMALL, "--clip", "much"], "--clip"),
+    "train: setting out of range": (
+        ["train", "text.txt", *OUT, *SMALL, "--dropout", "1"],
+        "Dropout",
+    ),
+    "train: text too short": (
+        ["train", "text.txt", *OUT, *SMALL, "--sequences", "5000"],
+        "5000 sequences",
+    ),
+    "train: another device": (["train", "text.txt", *OUT, *SMALL, "--device", "abacus"], "abacus"),
+    "train: nothing to resume": (["train", "text.txt", *OUT, *SMALL, "--resume"], "new.state"),
+    "evaluate: missing checkpoint": (["evaluate", "nowhere.safetensors", "text.txt"], "nowhere"),
+    "evaluate: broken checkpoint": (["evaluate", "broken.safetensors", "text.txt"], "safetensors"),
+    "evaluate: folder": (["evaluate", "folder.safetensors", "text.txt"], "safetensors"),
+    "evaluate: missing file": (["evaluate", "model.safetensors", "nowhere.txt"], "nowhere.txt"),
+    "evaluate: empty file": (["evaluate", "model.safetensors", "empty.txt"], "two bytes"),
+    "evaluate: another part": (
+        ["evaluate", "model.safetensors", "text.txt", "--part", "best"],
+        "best",
+    ),
+    "trace: no --out": (["trace", "model.safetensors", "text.txt"], "--out"),
+    "trace: broken checkpoint": (
+        ["trace", "broken.safetensors", "text.txt", "--out", "new.npz"],
+        "safetensors",
+    ),
+    "trace: empty file": (["trace", "model.safetensors", "empty.txt", "--out", "t.npz"], "empty"),
+    "trace: another quantity": (
+        ["trace", "model.safetensors", "text.txt", "--out", "t.npz", "--quantities", "soul"],
+        "soul",
+    ),
+    "trace: --out is a folder": (
+        ["trace", "model.safetensors", "text.txt", "--out", "folder.safetensors"],
+        "folder.safetensors",
+    ),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_one_line_and_status_2(folder, capsys, mistake):
+    arguments, named = MISTAKES[mistake]
+    before = set(folder.iterdir())
+    try:
+        status = commands.run(arguments)
+    except SystemExit as exit:  # argparse leaves by itself
+        status = exit.code
+    printed = capsys.readouterr()
+    assert (status, printed.out) == (2, "")
+    assert len(printed.err.splitlines()) == 1 and named in printed.err
+    assert set(folder.iterdir()) == before
+
+
+def test_a_mistake_as_a_program(folder):
+    done = command("evaluate", "broken.safetensors", "text.txt")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_help_names_every_option(capsys):
+    for words, mentioned in (
+        (["--help"], ["train", "evaluate", "trace"]),
+        (["train", "--help"], ["--preset", "--resume", "--learning-rate", "--tie", "--minutes"]),
+    ):
+        with pytest.raises(SystemExit) as exit:
+            commands.run(words)
+        assert exit.value.code == 0
+        printed = capsys.readouterr().out
+        assert all(word in printed for word in mentioned)
+
+
+def imported_after(statement) -> set[str]:
+    """The modules that a fresh process has loaded after a statement."""
+    script = f"import sys\n{statement}\nprint(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return set(done.stdout.split())
+
+
+def test_what_shows_files_and_numbers_does_not_import_torch():
+    """The first page must not wait for torch."""
+    light = "checkpoint commands config corpus curve_log curves errors presets settings text".split()
+    analysis = [module.name for module in pkgutil.iter_modules(gridlstm.analysis.__path__)]
+    names = [f"gridlstm.{name}" for name in (*light, *(f"analysis.{name}" for name in analysis))]
+    assert len(analysis) >= 4
+    loaded = imported_after(f"import {', '.join(names)}")
+    assert set(names) <= loaded
+    assert "torch" not in loaded
+
+
+def test_the_science_knows_no_streamlit():
+    modules = pkgutil.walk_packages(gridlstm.__path__, "gridlstm.")
+    names = [module.name for module in modules if not module.name.endswith("__main__")]
+    loaded = imported_after(f"import {', '.join(names)}")
+    assert {"gridlstm.training", "gridlstm.trace", "torch"} <= loaded
+    assert not {"streamlit", "plotly", "dashboard"} & loaded
