@@ -5,6 +5,7 @@ A few named keys of the session: `own_text`, `own_title` and `sample`, and the w
 """
 
 import json
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -94,15 +95,21 @@ def choose_model(key: str, label: str, models: dict[str, ModelEntry]) -> ModelEn
     name = st.selectbox(
         label,
         list(models),
-        format_func=lambda name: _model_label(models[name]),
+        format_func=labels(models).get,
         key=key,
         persist_state="session",
     )
     return models[name]
 
 
-def _model_label(entry: ModelEntry) -> str:
-    return f"{entry.title} (mine)" if entry.uploaded else entry.title
+def labels(models: dict[str, ModelEntry]) -> dict[str, str]:
+    """What each model is called, by name: its title, with the file's name where not unique.
+
+    Selectors tell options apart by their labels alone.
+    """
+    titles = {n: entry.title + (" (mine)" if entry.uploaded else "") for n, entry in models.items()}
+    counts = Counter(titles.values())
+    return {n: title if counts[title] == 1 else f"{title} · {n}" for n, title in titles.items()}
 
 
 def choose_cell(entry: ModelEntry, trace, text: Text, suffix: str = "") -> Cell:

@@ -14,6 +14,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard.shelf import progress_bar, shelf
+from dashboard.words import verbatim
 from gridlstm.checkpoint import Metadata, load_model, read_metadata
 from gridlstm.curves import read_curve
 from gridlstm.errors import UserError
@@ -43,7 +44,7 @@ class ModelEntry:
 
 @dataclass(frozen=True)
 class Catalogue:
-    """All models this visitor has, and one sentence for each file that cannot be used."""
+    """All models this visitor has, and one sentence (Markdown) for each file that is unusable."""
 
     models: list[ModelEntry]
     problems: list[str]
@@ -78,14 +79,7 @@ def catalogue() -> Catalogue:
 
 def _scan(folder: Path, uploaded: bool) -> tuple[list[ModelEntry], list[str]]:
     models, problems = [], []
-    files = [p for p in folder.glob("*") if not p.name.startswith(".") and p.is_file()]
-    stems = {
-        p.stem
-        for p in files
-        if p.suffix in (".safetensors", ".csv")
-        and p.name != PUBLISHED_CURVES
-        and not p.name.endswith(".state.safetensors")
-    }
+    stems = {path.stem for path in folder.glob("*") if _is_offered(path) and path.is_file()}
     for stem in sorted(stems):
         path = folder / f"{stem}.safetensors"
         metadata = _or_problem(_metadata, path, problems)
@@ -95,6 +89,16 @@ def _scan(folder: Path, uploaded: bool) -> tuple[list[ModelEntry], list[str]]:
             name = f"{stem} (mine)" if uploaded else stem
             models.append(ModelEntry(name, title, path, _stamp(path), metadata, curve, uploaded))
     return models, problems
+
+
+def _is_offered(path: Path) -> bool:
+    """Whether a file has the name of a checkpoint or curve, not of what is kept beside them."""
+    return (
+        path.suffix in (".safetensors", ".csv")
+        and not path.name.startswith(".")
+        and not path.name.endswith(".state.safetensors")
+        and path.name != PUBLISHED_CURVES
+    )
 
 
 def _stamp(path: Path) -> tuple[int, int]:
@@ -114,7 +118,7 @@ def _or_problem(read: Callable, path: Path, problems: list[str]):
     try:
         return read(path, stamp)
     except (UserError, OSError) as error:
-        problems.append(f"{path.name}: {error}")
+        problems.append(verbatim(f"{path.name}: {error}"))
         return None
 
 
@@ -135,14 +139,19 @@ def keep_upload(name: str, data: bytes) -> None:
     """
     uploads = st.session_state.setdefault("uploads", Uploads())
     path = uploads.path / Path(name).name
+    path = path.with_suffix(path.suffix.lower())
+    if not _is_offered(path):
+        raise UserError("The files of a model are called NAME.safetensors and NAME.csv.")
     aside = uploads.path / f".checking{path.suffix}"
-    aside.write_bytes(data)
     try:
+        aside.write_bytes(data)
         if path.suffix == ".csv":
             read_curve(aside)
         else:
             load_model(aside)
         os.replace(aside, path)
+    except OSError as error:
+        raise UserError(f"It could not be kept: {error.strerror}.") from error
     finally:
         aside.unlink(missing_ok=True)
 

@@ -64,7 +64,7 @@ def read(entry: ModelEntry, text: Text) -> Reading:
     try:
         trace = loading.traced(entry, text.data)
     except UserError as error:
-        st.error(f"{entry.name}: {error}")
+        st.error(words.verbatim(f"{entry.name}: {error}"))
         st.stop()
     loss_bits, likeliest = _predictions(entry.path, entry.stamp, text.data, trace, text)
     return Reading(entry, text, trace, loss_bits, likeliest)
@@ -97,16 +97,11 @@ def text_line() -> None:
     text = choices.current_text()
     left, right = st.columns([4, 1], vertical_alignment="center")
     left.caption(
-        f"Text: **{_plain(choices.current_title())}**, {len(text.characters):,} characters"
+        f"Text: **{words.verbatim(choices.current_title())}**, {len(text.characters):,} characters"
     )
     right.page_link("views/text.py", label="Another text", icon=":material/notes:")
     if text.note:
-        st.caption(text.note)
-
-
-def _plain(title: str) -> str:
-    """A file's name without what Markdown would read in it."""
-    return "".join(c if c.isalnum() or c in " .,-_:" else "·" for c in title)
+        st.caption(words.verbatim(text.note))
 
 
 def scales(quantity: str, memory_as: str, values: np.ndarray) -> tuple[Scale, theme.Scale]:

@@ -1,5 +1,7 @@
 """The words in which the pages speak of quantities: plain ones first, the field's term after."""
 
+import re
+import string
 from dataclasses import dataclass
 
 
@@ -58,3 +60,8 @@ def shown_name(quantity: str, memory_as: str) -> str:
     if kind == "cell":
         return f"{MEMORY_SHOWN_AS[memory_as].label} of the {dimension} memory"
     return QUANTITIES[quantity].label
+
+
+def verbatim(text: str) -> str:
+    """Markdown that shows the text as it is: a file's name, say, is never a link or a picture."""
+    return re.sub(f"[{re.escape(string.punctuation)}]", r"\\\g<0>", " ".join(text.split()))

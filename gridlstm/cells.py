@@ -26,21 +26,29 @@ class Observation:
     state: State
 
 
+def double_candidate(sums: Tensor, dim: int) -> Tensor:
+    """A copy of weights, biases or sums whose axis `dim` holds the gates [4U], candidate doubled.
+
+    As tanh(z) = 2 sigmoid(2z) - 1, one sigmoid then serves all four gates.
+    """
+    doubled = sums.clone()
+    units = sums.shape[dim] // 4
+    doubled.narrow(dim, 3 * units, units).mul_(2)
+    return doubled
+
+
 def activate(gates: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Turn pre-activations [..., 4U] into gates, in place; return the views i, f, o, g [..., U]."""
-    units = gates.shape[-1] // 4
-    gates[..., : 3 * units].sigmoid_()
-    candidate = gates[..., 3 * units :]
-    # A tanh of a contiguous array is several times faster on a CPU than one of a strided view.
-    candidate.copy_(candidate.contiguous().tanh_())
-    return gates.chunk(4, dim=-1)
+    """Turn sums [..., 4U], the candidate's doubled, into gates, in place; return i, f, o, g."""
+    i, f, o, g = gates.sigmoid_().chunk(4, dim=-1)
+    g.mul_(2).sub_(1)
+    return i, f, o, g
 
 
 def lstm(gates: Tensor, cell: Tensor, new_cell: Tensor, hidden: Tensor) -> None:
     """One LSTM update: `c' = f*c + i*g`, `h = o*tanh(c')`.
 
-    `gates` [..., 4U] holds pre-activations and is left holding the gates; `cell` [..., U] is the
-    memory that comes in; `new_cell` and `hidden` [..., U] are written.
+    `gates` [..., 4U] holds the sums, the candidate's doubled, and is left holding the gates;
+    `cell` [..., U] is the memory that comes in; `new_cell` and `hidden` [..., U] are written.
     """
     i, f, o, g = activate(gates)
     torch.mul(f, cell, out=new_cell)

@@ -14,8 +14,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from gridlstm.cells import Observation, State, lstm, lstm_backward
+from gridlstm.cells import Observation, State, double_candidate, lstm, lstm_backward
 from gridlstm.config import GATES, ModelConfig
+
+# Measured with MKL on CPUs: a product of up to 3 rows with a weight too large for the near caches
+# takes as long as reading the weight, one of 6 rows three times as long. So a few rows are taken 3
+# at a time; many are better multiplied at once.
+FEW_ROWS = 3
+MANY_ROWS = 12
+LARGE_WEIGHT = 2**22
 
 
 @dataclass(frozen=True)
@@ -34,7 +41,8 @@ class Walk:
 
     `inputs` [K, L, B, 3U]: h of the position before | d of the layer below | the new h.
     `time_gates`, `depth_gates` [K, L, B, 4U]: i, f, o, g.
-    `time_cell` [K+1, L, B, U]: entry [k+1, l] was computed on diagonal k, its forerunner is [k, l].
+    `time_cell`, `time_hidden` [K+1, L, B, U]: entry [k+1, l] was computed on diagonal k; its
+    forerunner is [k, l].
     `depth_cell`, `depth_hidden` [K+1, L+1, B, U]: entry [k+1, l+1] was computed on diagonal k from
     [k, l], the layer below; in layer 0 stand the memory 0 and the embedded bytes.
     """
@@ -44,6 +52,7 @@ class Walk:
     time_gates: Tensor
     depth_gates: Tensor
     time_cell: Tensor
+    time_hidden: Tensor
     depth_cell: Tensor
     depth_hidden: Tensor
 
@@ -55,6 +64,15 @@ class Walk:
         """The layers that have a cell on this diagonal."""
         return slice(max(0, diagonal - self.positions + 1), min(self.layers, diagonal + 1))
 
+    def rows(self, skewed: Tensor) -> list[Tensor]:
+        """Views of an array [K, L, B, X], one a diagonal: the rows [n * B, X] of its n cells."""
+        batch = skewed.shape[2]
+        views = list(skewed.flatten(1, 2).unbind())
+        for k in {*range(self.layers - 1), *range(self.positions, len(views))}:
+            here = self.on_diagonal(k)
+            views[k] = views[k][here.start * batch : here.stop * batch]
+        return views
+
 
 def straight(skewed: Tensor, positions: int, layers: int) -> Tensor:
     """View [layer, position, ...] of a skewed array [diagonal, layer, ...], from its first cell."""
@@ -64,20 +82,39 @@ def straight(skewed: Tensor, positions: int, layers: int) -> Tensor:
     )
 
 
-def affine(inputs: Tensor, weight: Tensor, bias: Tensor, layers: slice, out: Tensor) -> None:
-    """out [n, B, O] = inputs [n, B, I] times each layer's weight [O, I] transposed, plus bias."""
-    if weight.shape[0] == 1:
-        rows, weight, result = inputs.flatten(0, 1), weight[0].t(), out.flatten(0, 1)
-        product = torch.addmm
-        bias = bias[0]
-    else:
-        rows, weight, result = inputs, weight[layers].transpose(1, 2), out
-        product = torch.baddbmm
-        bias = bias[layers, None]
-    if inputs.dtype == out.dtype:
-        product(bias, rows, weight, out=result)
-    else:
-        result.copy_(product(bias, rows, weight))
+class Affine:
+    """A weight [W, O, I] and bias [W, O], ready to be applied to the cells of a diagonal."""
+
+    def __init__(self, weight: Tensor, bias: Tensor, dtype: torch.dtype):
+        weight = double_candidate(weight, 1).to(dtype)
+        self.shared = weight.shape[0] == 1
+        self.weight = weight[0].t() if self.shared else weight.transpose(1, 2)
+        self.bias = double_candidate(bias, 1).to(dtype)
+        on_cpu = weight.device.type == "cpu"
+        self.rows_at_once = FEW_ROWS if on_cpu and weight[0].numel() >= LARGE_WEIGHT else None
+
+    def __call__(self, rows: Tensor, layers: slice, out: Tensor) -> None:
+        """out [n * B, O] = rows [n * B, I] times each layer's weight [O, I] transposed, plus bias.
+
+        The candidate's sums come out doubled, as `lstm` wants them.
+        """
+        if not self.shared:
+            count = layers.stop - layers.start
+            rows, out = rows.unflatten(0, (count, -1)), out.unflatten(0, (count, -1))
+            self._multiply(torch.baddbmm, self.bias[layers, None], rows, self.weight[layers], out)
+        elif self.rows_at_once and rows.shape[0] <= MANY_ROWS:
+            parts = zip(rows.split(self.rows_at_once), out.split(self.rows_at_once), strict=True)
+            for some_rows, some_out in parts:
+                self._multiply(torch.addmm, self.bias[0], some_rows, self.weight, some_out)
+        else:
+            self._multiply(torch.addmm, self.bias[0], rows, self.weight, out)
+
+    @staticmethod
+    def _multiply(product, bias: Tensor, rows: Tensor, weight: Tensor, out: Tensor) -> None:
+        if rows.dtype == out.dtype:
+            product(bias, rows, weight, out=out)
+        else:
+            out.copy_(product(bias, rows, weight))
 
 
 def walk_grid(
@@ -88,56 +125,66 @@ def walk_grid(
     `mask` [T, L-1, B, U] multiplies what layers 1.. receive from below (dropout). Matrix products
     are done in `dtype`, everything else in the type of `embedded`.
     """
+    walk = _start_walk(embedded, state, dtype)
+    units = embedded.shape[-1]
+    time = Affine(weights.time_weight, weights.time_bias, dtype)
+    # The depth weight's columns are [h ; d], those of `inputs` d | h.
+    depth = Affine(weights.depth_weight.roll(units, dims=-1), weights.depth_bias, dtype)
+
+    rows, inputs = walk.rows, walk.inputs
+    received = rows(inputs[..., units : 2 * units])
+    h_before, new_h = rows(inputs[..., :units]), rows(inputs[..., 2 * units :])
+    time_inputs, depth_inputs = rows(inputs[..., : 2 * units]), rows(inputs[..., units:])
+    time_gates, depth_gates = rows(walk.time_gates), rows(walk.depth_gates)
+    cell, new_cell = rows(walk.time_cell[:-1]), rows(walk.time_cell[1:])
+    hidden, new_hidden = rows(walk.time_hidden[:-1]), rows(walk.time_hidden[1:])
+    memory, new_memory = rows(walk.depth_cell[:-1, :-1]), rows(walk.depth_cell[1:, 1:])
+    below, above = rows(walk.depth_hidden[:-1, :-1]), rows(walk.depth_hidden[1:, 1:])
+
+    for k in range(len(received)):
+        here = walk.on_diagonal(k)
+        h_before[k].copy_(hidden[k])
+        received[k].copy_(below[k])
+        if mask is not None:
+            _drop(received[k], mask, k, here)
+        time(time_inputs[k], here, time_gates[k])
+        lstm(time_gates[k], cell[k], new_cell[k], new_hidden[k])
+        new_h[k].copy_(new_hidden[k])
+        depth(depth_inputs[k], here, depth_gates[k])
+        lstm(depth_gates[k], memory[k], new_memory[k], above[k])
+    return walk
+
+
+def _start_walk(embedded: Tensor, state: State, dtype: torch.dtype) -> Walk:
+    """A walk with nothing in it but where it begins."""
     positions, batch, units = embedded.shape
     layers, diagonals = state[0].shape[0], positions + state[0].shape[0] - 1
     new = embedded.new_empty
     walk = Walk(
         positions,
-        inputs=new(diagonals + 1, layers, batch, 3 * units, dtype=dtype),
+        inputs=new(diagonals, layers, batch, 3 * units, dtype=dtype),
         time_gates=new(diagonals, layers, batch, 4 * units),
         depth_gates=new(diagonals, layers, batch, 4 * units),
         time_cell=new(diagonals + 1, layers, batch, units),
+        time_hidden=new(diagonals + 1, layers, batch, units),
         depth_cell=new(diagonals + 1, layers + 1, batch, units),
         depth_hidden=new(diagonals + 1, layers + 1, batch, units),
     )
     walk.depth_cell[:, 0] = 0
     walk.depth_hidden[:positions, 0] = embedded
     first = torch.arange(layers, device=embedded.device)
-    walk.time_cell[first, first] = state[1]
-    walk.inputs[first, first, :, :units] = state[0].to(dtype)
-    # The depth weight's columns are [h ; d], those of `inputs` d | h.
-    depth_weight = weights.depth_weight.roll(units, dims=-1).to(dtype)
-    time_weight = weights.time_weight.to(dtype)
-    time_bias, depth_bias = weights.time_bias.to(dtype), weights.depth_bias.to(dtype)
-    hidden_buffer = new(layers, batch, units)
-
-    for k in range(diagonals):
-        here = walk.on_diagonal(k)
-        above = slice(here.start + 1, here.stop + 1)
-        inputs, hidden = walk.inputs[k, here], hidden_buffer[here]
-        inputs[..., units : 2 * units] = walk.depth_hidden[k, here]
-        if mask is not None:
-            _drop(inputs[..., units : 2 * units], mask, k, here)
-        time_gates, depth_gates = walk.time_gates[k, here], walk.depth_gates[k, here]
-
-        affine(inputs[..., : 2 * units], time_weight, time_bias, here, time_gates)
-        lstm(time_gates, walk.time_cell[k, here], walk.time_cell[k + 1, here], hidden)
-        inputs[..., 2 * units :] = hidden
-        walk.inputs[k + 1, here, :, :units] = hidden
-
-        affine(inputs[..., units:], depth_weight, depth_bias, here, depth_gates)
-        new_memory, new_hidden = walk.depth_cell[k + 1, above], walk.depth_hidden[k + 1, above]
-        lstm(depth_gates, walk.depth_cell[k, here], new_memory, new_hidden)
+    walk.time_hidden[first, first], walk.time_cell[first, first] = state
     return walk
 
 
 def _drop(received: Tensor, mask: Tensor, diagonal: int, here: slice) -> None:
-    """Multiply what layers >= 1 of a diagonal received (or its gradient) by the dropout mask."""
+    """Multiply what a diagonal's layers >= 1 received, rows [n * B, U], by the dropout mask."""
     start = max(here.start, 1)
     if start >= here.stop:
         return
     layer = torch.arange(start, here.stop, device=mask.device)
-    received[start - here.start :].mul_(mask[diagonal - layer, layer - 1])
+    of_these = mask[diagonal - layer, layer - 1].flatten(0, 1)
+    received[-len(of_these) :].mul_(of_these)
 
 
 class _GridFunction(torch.autograd.Function):
@@ -194,13 +241,13 @@ class _GridFunction(torch.autograd.Function):
             to_h_and_d = _transposed(grad_time[k, here], time_weight, here, grads.dtype)
             to_d = to_h_and_d[..., units:] + to_d_and_h[..., :units]
             if mask is not None:
-                _drop(to_d, mask, k, here)
+                _drop(to_d.flatten(0, 1), mask, k, here)
             along_h[here], along_c[here] = to_h_and_d[..., :units], along_c_before
             along_d[here], along_m[here] = to_d, along_m_below
             if here.start == 0:
                 grad_embedded[k] = along_d[0]
 
-        inputs = walk.inputs[:diagonals]
+        inputs = walk.inputs
         time = _weight_gradients(grad_time, inputs[..., : 2 * units], weights.time_weight, walk)
         depth = _weight_gradients(grad_depth, inputs[..., units:], weights.depth_weight, walk)
         depth_weight_gradient = depth[0].roll(units, dims=-1)
@@ -236,11 +283,10 @@ def _weight_gradients(
 
 def top_and_state(walk: Walk) -> tuple[Tensor, Tensor, Tensor]:
     """The top layer's d [T, B, U], and h and c [L, B, U] after the last position."""
-    units, layers, positions = walk.time_cell.shape[-1], walk.layers, walk.positions
+    layers, positions = walk.layers, walk.positions
     last = torch.arange(layers, device=walk.inputs.device)
-    top = walk.depth_hidden[layers:, layers]
-    hidden = walk.inputs[last + positions, last, :, :units].to(top.dtype)
-    return top.clone(), hidden, walk.time_cell[last + positions, last]
+    top = walk.depth_hidden[layers:, layers].clone()
+    return top, walk.time_hidden[last + positions, last], walk.time_cell[last + positions, last]
 
 
 class GridLSTM(nn.Module):
@@ -293,7 +339,7 @@ class GridLSTM(nn.Module):
                 values[f"{dimension}.{gate}"] = of_gate
         for quantity, skewed in (
             ("time.cell", walk.time_cell[1:]),
-            ("time.hidden", walk.inputs[..., 2 * self.units :]),
+            ("time.hidden", walk.time_hidden[1:]),
             ("depth.cell", walk.depth_cell[1:, 1:]),
             ("depth.hidden", walk.depth_hidden[1:, 1:]),
         ):

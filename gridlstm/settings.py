@@ -1,5 +1,6 @@
 """How a model is trained. Knows no torch. The defaults are the published experiment's values."""
 
+import math
 from dataclasses import dataclass
 
 from gridlstm.errors import UserError
@@ -46,6 +47,10 @@ class TrainingSettings:
         for name in ("updates", "bytes", "minutes", "validation_bytes"):
             if getattr(self, name) is not None and not getattr(self, name) > 0:
                 raise SettingsError(f"--{name.replace('_', '-')} must be above 0.")
+        if self.scale == math.inf:
+            raise SettingsError("--scale must be finite.")
+        if not 0 <= self.seed < 2**63:
+            raise SettingsError("--seed must be at least 0 and under 2^63.")
         if not 0 <= self.smoothing < 1:
             raise SettingsError("--smoothing must be at least 0 and under 1.")
         if not 0 < self.train_fraction < 1:

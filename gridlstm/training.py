@@ -169,7 +169,9 @@ class Run:
                     self.save()
                 elif self.progress.update % self.settings.save_every == 0:
                     self.save()
-            if not stopped:
+            if stopped:
+                line.say(f"stopping at update {self.progress.update:,}; --resume goes on from here")
+            else:
                 self._finish(line)
             self.save()
 
@@ -380,7 +382,8 @@ class Run:
             tensors[f"carried.{name}"][self.mine].transpose(0, 1).contiguous().to(device)
             for name in ("h", "c")
         )
-        generator = tensors["generators"][self.team.rank]
+        # Cloned, since torch reads a generator's state from where its storage begins.
+        generator = tensors["generators"][self.team.rank].clone()
         if device.type == "cuda":
             torch.cuda.set_rng_state(generator, device)
         else:
@@ -408,10 +411,12 @@ def train(
         run = Run(config, settings, corpus, out, team)
         if resume:
             run.resume()
-        elif run.state_path.exists():
-            raise ResumeError(
-                f"{run.state_path.name} exists: go on with --resume, or choose another --out."
-            )
+        else:
+            for path in (run.state_path, out):
+                if path.exists():
+                    raise ResumeError(
+                        f"{path.name} exists: go on with --resume, or choose another --out."
+                    )
         run.go()
 
 

@@ -5,21 +5,23 @@ import math
 import pandas as pd
 import streamlit as st
 
-from dashboard import loading
+from dashboard import choices, loading
 from dashboard.loading import ModelEntry
+from dashboard.words import verbatim
 from gridlstm.errors import UserError
 
 BITS = 1 / math.log(2)
 
 
-def overview(entries: list[ModelEntry]) -> pd.DataFrame:
+def overview(models: dict[str, ModelEntry]) -> pd.DataFrame:
     """One row a model with weights, from the metadata in its file."""
+    labels = choices.labels(models)
     rows = []
-    for entry in entries:
+    for name, entry in models.items():
         about = entry.metadata
         rows.append(
             {
-                "Model": entry.title + (" (mine)" if entry.uploaded else ""),
+                "Model": labels[name],
                 "Bits per byte": about.validation_loss * BITS,
                 "Nats per byte": about.validation_loss,
                 "Million bytes seen": about.bytes_seen / 1e6,
@@ -37,25 +39,34 @@ def overview(entries: list[ModelEntry]) -> pd.DataFrame:
 def describe(entry: ModelEntry) -> None:
     """Everything a checkpoint says about itself."""
     about = entry.metadata
+    bits = about.validation_loss * BITS
+    measured = "not measured" if math.isnan(bits) else f"{bits:.4f} bits per byte"
     left, right = st.columns(2)
     left.markdown("**Data and result**")
     left.table(
         {
-            "Data": about.data.name,
-            "SHA-256 of the data": about.data.sha256[:16] + "…",
+            "Data": verbatim(about.data.name),
+            "SHA-256 of the data": verbatim(about.data.sha256[:16]) + "…",
             "Size of the data": f"{about.data.bytes:,} bytes",
             "Trained on": f"the first {about.data.train_fraction:.0%}",
-            "Validation loss": f"{about.validation_loss * BITS:.4f} bits per byte",
+            "Validation loss": measured,
             "Measured on": f"{about.validation_bytes:,} bytes of the rest",
             "Entropy of single bytes": f"{about.data.byte_entropy * BITS:.3f} bits",
-            "Machine": about.machine,
-            "Libraries": ", ".join(f"{k} {v}" for k, v in sorted(about.libraries.items())),
+            "Machine": verbatim(about.machine),
+            "Libraries": verbatim(
+                ", ".join(f"{k} {v}" for k, v in sorted(about.libraries.items()))
+            ),
         }
     )
     right.markdown("**Settings**")
     settings = {"dropout": about.model.dropout, **about.training}
-    right.table({name.replace("_", " "): str(value) for name, value in settings.items()
-                 if value is not None})  # fmt: skip
+    right.table(
+        {
+            verbatim(name.replace("_", " ")): verbatim(str(value))
+            for name, value in settings.items()
+            if value is not None
+        }
+    )
 
 
 def take_uploads() -> None:
@@ -76,10 +87,10 @@ st.markdown(
 found = loading.catalogue()
 for problem in found.problems:
     st.warning(problem)
-entries = list(found.usable.values())
-if entries:
+models = found.usable
+if models:
     st.dataframe(
-        overview(entries),
+        overview(models),
         hide_index=True,
         column_config={
             "Bits per byte": st.column_config.NumberColumn(
@@ -98,10 +109,7 @@ if entries:
             ),
         },
     )
-    chosen = st.selectbox(
-        "Details of", entries, format_func=lambda entry: entry.title, key="described"
-    )
-    describe(chosen)
+    describe(choices.choose_model("described", "Details of", models))
 else:
     st.info("There is no model in the folder `checkpoints/` yet.")
 
@@ -118,4 +126,4 @@ st.file_uploader(
     on_change=take_uploads,
 )
 for fault in st.session_state.get("upload_faults", []):
-    st.error(fault)
+    st.error(verbatim(fault))

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from dashboard import choices
+from dashboard import choices, words
 from gridlstm.analysis.properties import inside_url
 from gridlstm.text import from_bytes, from_string
 
@@ -84,14 +84,14 @@ if st.session_state.pop("empty_text", False):
 
 text = choices.current_text()
 with st.container(border=True):
-    st.subheader(choices.current_title(), anchor=False)
+    st.subheader(words.verbatim(choices.current_title()), anchor=False)
     urls = int(inside_url(text.characters).sum())
     st.caption(
         f"In use on every page: {len(text.characters):,} characters, {len(text.data):,} bytes"
         + (f"; {urls:,} characters lie inside web addresses." if urls else ".")
     )
     if text.note:
-        st.info(text.note)
+        st.info(words.verbatim(text.note))
     st.code(text.characters[:PREVIEW_CHARACTERS], language=None, wrap_lines=True, height=260)
     if len(text.characters) > PREVIEW_CHARACTERS:
         st.caption(f"The first {PREVIEW_CHARACTERS:,} characters.")
