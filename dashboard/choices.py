@@ -125,41 +125,43 @@ def choose_cell(entry: ModelEntry, trace, text: Text, suffix: str = "") -> Cell:
     keep_valid(keys[0], offered, first.quantity)
     keep_valid(keys[1], range(1, config.layers + 1), first.layer)
     keep_valid(keys[2], range(config.units), first.unit)
-    columns = st.columns([3, 1, 1.2, 1.2], vertical_alignment="bottom")
-    quantity = columns[0].selectbox(
-        "Quantity",
-        offered,
-        format_func=lambda q: words.QUANTITIES[q].label,
-        help="\n\n".join(f"**{w.label}**: {w.meaning}" for w in words.QUANTITIES.values()),
-        key=keys[0],
-        persist_state="session",
-    )
-    layer = columns[1].selectbox(
-        "Layer",
-        range(1, config.layers + 1),
-        help=f"1 reads the bytes, {config.layers} is the top: the prediction is made from it.",
-        key=keys[1],
-        persist_state="session",
-    )
-    unit = columns[2].number_input(
-        "Unit",
-        min_value=0,
-        max_value=config.units - 1,
-        help=f"Which of the layer's {config.units} cells, counted from 0.",
-        key=keys[2],
-        persist_state="session",
-    )
-    columns[3].button(
-        "Telling cell",
-        icon=":material/auto_awesome:",
-        help="Choose the memory cell that follows web addresses best in this text or, where there "
-        "are none, the one that changes most.",
-        key=f"telling{suffix}",
-        on_click=lambda: st.session_state.update(
-            zip(keys, (first.quantity, first.layer, first.unit), strict=True)
-        ),
-        width="stretch",
-    )
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        quantity = st.selectbox(
+            "Quantity",
+            offered,
+            format_func=lambda q: words.QUANTITIES[q].label,
+            help="\n\n".join(f"**{w.label}**: {w.meaning}" for w in words.QUANTITIES.values()),
+            key=keys[0],
+            persist_state="session",
+            width=260,
+        )
+        layer = st.selectbox(
+            "Layer",
+            range(1, config.layers + 1),
+            help=f"1 reads the bytes, {config.layers} is the top: the prediction is made from it.",
+            key=keys[1],
+            persist_state="session",
+            width=100,
+        )
+        unit = st.number_input(
+            "Unit",
+            min_value=0,
+            max_value=config.units - 1,
+            help=f"Which of the layer's {config.units} cells, counted from 0.",
+            key=keys[2],
+            persist_state="session",
+            width=150,
+        )
+        st.button(
+            "Telling cell",
+            icon=":material/auto_awesome:",
+            help="Choose the memory cell that follows web addresses best in this text or, where "
+            "there are none, the one that changes most.",
+            key=f"telling{suffix}",
+            on_click=lambda: st.session_state.update(
+                zip(keys, (first.quantity, first.layer, first.unit), strict=True)
+            ),
+        )
     return Cell(quantity, int(layer), int(unit))
 
 

@@ -95,11 +95,12 @@ def models_or_stop() -> dict[str, ModelEntry]:
 def text_line() -> None:
     """Which text is in use, and the way to another."""
     text = choices.current_text()
-    left, right = st.columns([4, 1], vertical_alignment="center")
-    left.caption(
-        f"Text: **{words.verbatim(choices.current_title())}**, {len(text.characters):,} characters"
-    )
-    right.page_link("views/text.py", label="Another text", icon=":material/notes:")
+    with st.container(horizontal=True, vertical_alignment="center"):
+        title = words.verbatim(choices.current_title())
+        st.caption(f"Text: **{title}**, {len(text.characters):,} characters", width="content")
+        st.page_link(
+            "views/text.py", label="Another text", icon=":material/notes:", width="content"
+        )
     if text.note:
         st.caption(words.verbatim(text.note))
 

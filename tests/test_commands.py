@@ -16,7 +16,8 @@ from gridlstm.presets import PRESETS
 from gridlstm.trace import trace
 
 TEXT = "Grüße from http://example.org/, a cat sat on a mat.\n".encode() * 40
-SMALL = ["--architecture", "grid", "--tie", "all", "--layers", "2", "--units", "8", "--sequences", "4", "--length", "10"]
+MODEL = {"architecture": "grid", "tie": "all", "layers": 2, "units": 8}
+SMALL = [f"--{name}={value}" for name, value in {**MODEL, "sequences": 4, "length": 10}.items()]
 
 
 @pytest.fixture
@@ -138,7 +139,7 @@ MISTAKES = {
         "tie",
     ),
     "train: no tie of a grid": (
-        ["train", "text.txt", *OUT, *["--architecture", "grid", "--layers", "2", "--units", "8"]],
+        ["train", "text.txt", *OUT, *(option for option in SMALL if "tie" not in option)],
         "tie",
     ),
     "train: text for a number": (["train", "text.txt", *OUT, *SMALL, "--clip", "much"], "--clip"),
@@ -220,9 +221,8 @@ def imported_after(statement) -> set[str]:
 
 def test_what_shows_files_and_numbers_does_not_import_torch():
     """The first page must not wait for torch."""
-    light = (
-        ["checkpoint", "commands", "config", "corpus", "curve_log", "curves", "errors", "presets", "settings", "text"]
-    )
+    light = ("checkpoint", "commands", "config", "corpus", "curve_log", "curves", "errors")
+    light += ("presets", "progress", "settings", "text")
     analysis = [module.name for module in pkgutil.iter_modules(gridlstm.analysis.__path__)]
     names = [f"gridlstm.{name}" for name in (*light, *(f"analysis.{name}" for name in analysis))]
     assert len(analysis) >= 4

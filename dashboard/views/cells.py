@@ -8,7 +8,7 @@ from dashboard.charts.theme import plot_config
 from dashboard.choices import Cell
 from dashboard.coloured_text import coloured_text
 from dashboard.reading import Reading, models_or_stop, read, scales, text_line
-from gridlstm.analysis.orders import ORDERS, order
+from gridlstm.analysis.orders import MOST_CLUSTERED, ORDERS, order
 
 NOTHING = "Nothing"
 VIEWS = {
@@ -62,10 +62,15 @@ def draw_below(reading: Reading, cell: Cell, view: str, suffix: str) -> None:
         _, scale = scales(cell.quantity, memory_as, values)
         figure = charts.layers_by_character(values, text.characters, name, scale)
     elif view == "units":
+        orders = [
+            by for by in ORDERS if by != "similarity" or reading.trace.units <= MOST_CLUSTERED
+        ]
         by = st.selectbox(
             "Order of the units",
-            list(ORDERS),
-            help="\n\n".join(f"**{o.name}**: {o.explanation}" for o in ORDERS.values()),
+            orders,
+            index=len(orders) - 1,
+            format_func=lambda by: f"by {by}",
+            help="\n\n".join(f"**By {o.name}**: {o.explanation}" for o in ORDERS.values()),
             key=f"order{suffix}",
             persist_state="session",
         )

@@ -1,0 +1,748 @@
+"""Every page, driven without a browser: what it shows, and what it makes of bad input."""
+
+import json
+import math
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+import app_checkpoints
+import numpy as np
+import pandas as pd
+import pytest
+from app_checkpoints import BROKEN, BROKEN_CURVES, GRID, NOT_FINITE, ROOT, STACKED
+from streamlit.testing.v1 import AppTest
+
+from dashboard import choices, loading, words
+from gridlstm.analysis.orders import ORDERS
+from gridlstm.analysis.properties import inside_url
+from gridlstm.analysis.ranking import rank_units
+from gridlstm.checkpoint import load_model, read_metadata
+from gridlstm.text import from_bytes, from_string
+from gridlstm.trace import trace
+
+APP = ROOT / "dashboard" / "app.py"
+PAGES = ("text", "cells", "gates", "url_cells", "curves", "models")
+PAGES_WITH_MODELS = ("cells", "gates", "url_cells")
+SHORT = "See http://example.org/a for more."
+HARD_TEXTS = {
+    "one character": "x",
+    "one of four bytes": "\U0001f600",
+    "only a line end": "\n",
+    "control characters": "a\0b\x01\x02\x1b[31mred\x7f\r\n\t\x85\u2028end",
+    "right to left and emoji": "שלום עולם مرحبا 🇩🇪 👨‍👩‍👧 e\u0301 \u202eabc\u202c",
+    "a script": "<script>alert(1)</script><img src=x onerror=alert(1)> http://e.org/<b>",
+    "markdown": "# a *b* ![c](http://example.org/d.png) $e$ :red[f]",
+    "all one address": "http://example.org/",
+    "beyond Unicode 16": "\U0010ffff\ufffe\ufeff",
+}
+
+
+@pytest.fixture(scope="module")
+def shipped(tmp_path_factory):
+    """A folder with two good models."""
+    return app_checkpoints.good_folder(tmp_path_factory.mktemp("checkpoints"))
+
+
+@pytest.fixture
+def folder(shipped, tmp_path):
+    """A copy of it, to put more files into."""
+    return shutil.copytree(shipped, tmp_path / "checkpoints")
+
+
+@pytest.fixture
+def visit(shipped, monkeypatch):
+    """A function that begins a visit on a page, by a link with these parameters."""
+
+    def begin(page="text", *, folder=shipped, **link) -> AppTest:
+        monkeypatch.setattr(loading, "FOLDER", folder)
+        app = AppTest.from_file(APP, default_timeout=60)
+        app.query_params.update(link)
+        return go(checked(app.run()), page)
+
+    return begin
+
+
+def checked(app: AppTest) -> AppTest:
+    assert not app.exception, app.exception[0].message
+    return app
+
+
+def go(app: AppTest, page: str) -> AppTest:
+    return checked(app.switch_page(f"views/{page}.py").run())
+
+
+def plain(markdown: str) -> str:
+    return re.sub(r"\\([!-/:-@[-`{-~])", r"\1", markdown)
+
+
+def said(app: AppTest) -> list[str]:
+    """All that the page warns of or informs about."""
+    return [plain(box.value) for box in (*app.error, *app.warning, *app.info)]
+
+
+def captions(app: AppTest) -> str:
+    return "\n".join(plain(caption.value) for caption in app.caption)
+
+
+def paste(app: AppTest, characters: str) -> AppTest:
+    """Take a typed text into use, on the page Text."""
+    go(app, "text").segmented_control(key="source").set_value("Type or paste").run()
+    app.text_area(key="pasted").set_value(characters).run()
+    press(app, "Use this text")
+    return app
+
+
+def press(app: AppTest, label: str) -> AppTest:
+    next(button for button in app.button if button.label == label).click()
+    return checked(app.run())
+
+
+def upload_text(app: AppTest, name: str, data: bytes) -> AppTest:
+    go(app, "text").segmented_control(key="source").set_value("Upload a file").run()
+    app.file_uploader(key="upload").set_value((name, data, "text/plain"))
+    return checked(app.run())
+
+
+def upload_models(app: AppTest, *files: tuple[str, bytes]) -> AppTest:
+    go(app, "models").file_uploader(key="model_files").set_value(
+        [(name, data, "application/octet-stream") for name, data in files]
+    )
+    return checked(app.run())
+
+
+def drawn(app: AppTest, key: str = "coloured") -> dict:
+    """What a coloured text was given, unpacked as the browser does it."""
+    for element in app.get("bidi_component"):
+        if element.proto.id.endswith(f"-{key}"):
+            packed = element.proto.bytes
+            break
+    else:
+        raise AssertionError(f"there is no coloured text {key!r}")
+    size = int.from_bytes(packed[:4], "little")
+    header, body = json.loads(packed[4 : 4 + size]), packed[4 + size :]
+    for name, kind, offset, count in header["arrays"]:
+        header[name] = np.frombuffer(body, kind, count, offset)
+    header["values"] = header["values"].reshape(len(header["rows"]), -1)
+    header["characters"] = "".join(map(chr, header["codePoints"]))
+    return header
+
+
+def figures(app: AppTest) -> dict[str, dict]:
+    """The plotly figures on the page by their keys."""
+    charts = app.get("plotly_chart")
+    return {c.proto.id.rsplit("-", 1)[-1]: json.loads(c.proto.spec) for c in charts}
+
+
+def traced(path, characters: str):
+    """The same trace, not by way of the pages."""
+    return trace(load_model(path)[0], from_string(characters).data, dtype=np.float32)
+
+
+# -- Pages ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_page_opens_without_a_complaint(visit, page):
+    app = visit(page)
+    assert len(app.title) == 1
+    assert said(app) == []
+
+
+def test_pages_that_need_no_model_do_not_wait_for_torch(tmp_path):
+    script = f"""
+import sys
+from streamlit.testing.v1 import AppTest
+app = AppTest.from_file({str(APP)!r}, default_timeout=60).run()
+for page in ("text", "models", "curves"):
+    app.switch_page(f"views/{{page}}.py").run()
+    assert not app.exception and len(app.title) == 1
+    assert "torch" not in sys.modules, page
+app.switch_page("views/cells.py").run()
+assert not app.exception and "torch" in sys.modules
+"""
+    app_checkpoints.good_folder(tmp_path)
+    environment = {"GRIDLSTM_CHECKPOINTS": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    subprocess.run(
+        [sys.executable, "-c", script], env=os.environ | environment, check=True, timeout=120
+    )
+
+
+def test_every_sample_can_be_chosen_and_is_shown(visit):
+    app = visit()
+    for file, sample in choices.samples().items():
+        checked(app.selectbox(key="sample_choice").set_value(file).run())
+        assert app.subheader[0].value == words.verbatim(sample.title)
+        shown = (choices.SAMPLES / file).read_text(encoding="utf-8")
+        assert app.code[0].value.strip() == shown[:4000].strip()
+        assert app.query_params["sample"] == file
+
+
+# -- Texts ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("characters", HARD_TEXTS.values(), ids=HARD_TEXTS.keys())
+def test_any_text_goes_through_every_page(visit, shipped, characters):
+    app = paste(visit(), characters)
+    assert said(app) == []
+    for below in ("layers", "units", "surprise"):
+        app.session_state["below"] = below
+        go(app, "cells")
+        assert drawn(app)["characters"] == characters
+        assert below in figures(app)
+    values = traced(shipped / "grid-3.safetensors", characters).values
+    chosen = app.session_state["quantity"], app.session_state["unit"]
+    expected = np.tanh(values[chosen[0]][:, from_string(characters).last_byte, chosen[1]])
+    np.testing.assert_allclose(drawn(app)["values"], expected, atol=2e-3)
+    assert "distribution" in figures(go(app, "gates"))
+    marks = inside_url(characters)
+    app = go(app, "url_cells")
+    assert len(app.dataframe) == (marks.any() and not marks.all())
+    assert len(app.info) == 1 - len(app.dataframe)
+    for page in ("curves", "models"):
+        go(app, page)
+
+
+def test_an_empty_text_is_refused_and_the_one_before_stays(visit):
+    app = paste(visit(), SHORT)
+    paste(app, "")
+    assert said(app) == ["That text is empty, so the one before stays in use."]
+    assert app.code[0].value == SHORT
+    upload_text(app, "nothing.txt", b"")
+    assert said(app) == ["That text is empty, so the one before stays in use."]
+    assert drawn(go(app, "cells"))["characters"] == SHORT
+    assert said(app) == []
+
+
+def test_five_megabytes_are_cut_with_a_note(visit):
+    data = ("Ärger mit http://example.org/ und so weiter.\n" * 120_000).encode()[:5_000_000]
+    app = upload_text(visit(), "long.txt", data)
+    note = r"The text has 5,000,000 bytes; the first (19,999|20,000) are shown\."
+    assert re.fullmatch(note, said(app)[0])
+    assert re.search(note, captions(go(app, "cells")))
+    shown = drawn(app)["characters"]
+    assert 19_999 <= len(shown.encode()) <= choices.MOST_BYTES
+    assert data.decode().startswith(shown)
+    assert len(go(app, "url_cells").dataframe) == 1
+
+
+def test_five_pasted_megabytes_are_cut_with_a_note(visit):
+    app = paste(visit(), "all work and no play " * 250_000)
+    assert said(app) == ["The text has 5,250,000 bytes; the first 20,000 are shown."]
+
+
+@pytest.mark.parametrize(
+    ("data", "note"),
+    [
+        (bytes(range(256)) * 8, "is not UTF-8 throughout"),
+        (b"\x80\xbf\x80 " * 5 + b"\0", "is not UTF-8 throughout"),
+        ("Größe und Übermaß, naïve Fälle überall".encode("cp1252"), "was read as Windows-1252"),
+        ("half a file".encode("utf-16"), "was read as UTF-16"),
+    ],
+    ids=["binary", "lone continuation bytes", "Windows-1252", "UTF-16"],
+)
+def test_a_file_that_is_not_utf_8_is_shown_with_a_note(visit, data, note):
+    app = upload_text(visit(), "odd (1).bin", data)
+    assert len(said(app)) == 1 and note in said(app)[0] and "odd (1).bin" in said(app)[0]
+    assert note in captions(go(app, "cells"))
+    assert drawn(app)["characters"] == from_bytes(data).characters
+
+
+def test_an_own_text_stays_until_a_sample_is_taken_and_no_other_visitor_sees_it(visit):
+    app = paste(visit(), SHORT)
+    for page in PAGES_WITH_MODELS:
+        assert "Your text" in captions(go(app, page)), page
+    assert "sample" not in app.query_params
+    assert drawn(go(visit(), "cells"))["characters"] != SHORT
+    go(app, "text").segmented_control(key="source").set_value("A sample").run()
+    app.selectbox(key="sample_choice").set_value("code.txt").run()
+    assert app.code[0].value == SHORT
+    press(app, "Use this sample")
+    assert app.query_params["sample"] == "code.txt"
+    assert "Program code" in captions(go(app, "cells"))
+
+
+def test_a_file_name_is_shown_as_it_is(visit):
+    name = "![a](http://example.org/b.png) *c* _d_ :red[e].txt"
+    app = upload_text(visit(), name, b"text")
+    assert plain(app.subheader[0].value) == name
+    for markdown in (app.subheader[0].value, go(app, "cells").caption[0].value):
+        assert "![" not in markdown and "*c*" not in markdown and ":red[" not in markdown
+
+
+# -- Cells ----------------------------------------------------------------------------------------
+
+
+def test_every_quantity_is_drawn_as_the_trace_has_it(visit, shipped):
+    app = go(paste(visit(), SHORT), "cells")
+    reference = traced(shipped / "grid-3.safetensors", SHORT)
+    app.number_input(key="unit").set_value(3).run()
+    app.selectbox(key="layer").set_value(2).run()
+    quantities = list(words.QUANTITIES)
+    assert sorted(quantities) == sorted(GRID.quantities)
+    for quantity in quantities:
+        checked(app.selectbox(key="quantity").set_value(quantity).run())
+        expected = reference.values[quantity][:, :, 3]
+        if quantity.endswith(".cell"):
+            expected = np.tanh(expected)
+        picture = drawn(app)
+        np.testing.assert_allclose(picture["values"], expected, atol=1e-3, err_msg=quantity)
+        assert picture["chosenRow"] == 1
+        assert picture["rows"] == ["layer 1", "layer 2", "layer 3 (top)"]
+        gate = quantity.split(".")[1] in ("input", "forget", "output")
+        assert picture["scale"]["stops"] == ([0, 0.5, 1] if gate else [-1, 0, 1])
+    bits = reference.loss / math.log(2)
+    np.testing.assert_allclose(drawn(app)["losses"], bits, atol=1e-5)
+
+
+def test_a_memory_is_shown_as_asked_and_the_picture_says_how(visit, shipped):
+    app = go(paste(visit(quantity="depth.cell", unit="3"), SHORT), "cells")
+    values = traced(shipped / "grid-3.safetensors", SHORT).values
+    cell = values["depth.cell"][:, :, 3]
+    expected = {"tanh": np.tanh(cell), "c": cell, "h": values["depth.hidden"][:, :, 3]}
+    for shown_as, right in expected.items():
+        checked(app.segmented_control(key="memory").set_value(shown_as).run())
+        picture = drawn(app)
+        np.testing.assert_allclose(picture["values"], right, rtol=1e-3, atol=1e-3)
+        name = f"{words.MEMORY_SHOWN_AS[shown_as].label} of the depth memory"
+        assert picture["scale"]["quantity"] == name
+        assert name in json.dumps(figures(app)["layers"], ensure_ascii=False)
+    assert np.abs(expected["c"]).max() > 1  # so that the scale had to grow
+
+
+def test_units_can_be_ordered_in_every_way(visit):
+    app = go(visit(below="units"), "cells")
+    for name in ORDERS:
+        checked(app.selectbox(key="order").set_value(name).run())
+        assert "units" in figures(app)
+
+
+def test_two_models_side_by_side_each_with_its_own_cell(visit, shipped):
+    app = go(paste(visit(), SHORT), "cells")
+    checked(app.selectbox(key="beside").set_value("stacked-2").run())
+    offered = app.selectbox(key="quantity2").options
+    assert len(offered) == 6 and not any("Depth" in label for label in offered)
+    app.number_input(key="unit").set_value(1)
+    app.number_input(key="unit2").set_value(6)
+    app.selectbox(key="quantity2").set_value("time.forget")
+    checked(app.run())
+    assert drawn(app)["title"].startswith("Grid LSTM, 3 layers")
+    beside = drawn(app, "coloured2")
+    assert beside["title"].startswith("Stacked LSTM, 2 layers") and beside["title"].endswith("6")
+    reference = traced(shipped / "stacked-2.safetensors", SHORT).values["time.forget"]
+    np.testing.assert_allclose(beside["values"], reference[:, :, 6], atol=1e-3)
+    for below in ("layers", "units", "surprise"):
+        checked(app.segmented_control(key="below").set_value(below).run())
+        assert {below, f"{below}2"} <= set(figures(app))
+
+
+def test_another_model_keeps_what_it_also_has_of_the_choice(visit):
+    app = visit("cells", model="grid-3", quantity="time.forget", layer="3", unit="7")
+    checked(app.selectbox(key="model").set_value("stacked-2").run())
+    state = app.session_state
+    assert (state["quantity"], state["unit"]) == ("time.forget", 7)
+    assert state["layer"] in (1, 2)
+    checked(app.selectbox(key="model").set_value("grid-3").run())
+    app.selectbox(key="quantity").set_value("depth.output").run()
+    checked(app.selectbox(key="model").set_value("stacked-2").run())
+    assert state["quantity"].startswith("time.")
+
+
+def test_the_telling_cell_is_the_best_of_the_ranking(visit, shipped):
+    app = go(paste(visit(), SHORT), "cells")
+    reference = traced(shipped / "grid-3.safetensors", SHORT)
+    memories = {q: v for q, v in reference.values.items() if q.endswith(".cell")}
+    best = rank_units(memories, inside_url(SHORT), top=1).iloc[0]
+    telling = best["quantity"], best["layer"], best["unit"]
+    state = app.session_state
+    assert (state["quantity"], state["layer"], state["unit"]) == telling
+    app.number_input(key="unit").set_value((telling[2] + 1) % 8)
+    app.selectbox(key="quantity").set_value("time.output")
+    app.run()
+    press(app, "Telling cell")
+    assert (state["quantity"], state["layer"], state["unit"]) == telling
+
+
+def test_models_with_the_same_title_can_be_told_apart(visit, folder):
+    other = app_checkpoints.checkpoint(folder / "grid-3-untied.safetensors", GRID, seed=7)
+    app = visit("cells", folder=folder, model="grid-3")
+    labels = app.selectbox(key="model").options
+    assert len(set(labels)) == len(labels) == 3
+    for page in (*PAGES_WITH_MODELS, "cells"):
+        go(app, page)
+        assert app.session_state["model"] == "grid-3", page
+    app.selectbox(key="model").set_value("grid-3-untied").run()
+    go(app, "url_cells")
+    go(app, "cells")
+    assert app.session_state["model"] == "grid-3-untied"
+    go(app, "models").selectbox(key="described").set_value("grid-3-untied").run()
+    assert app.session_state["described"] == "grid-3-untied"
+    assert checked(app.run()).session_state["described"] == other.stem
+
+
+# -- Forget gates, URL cells ----------------------------------------------------------------------
+
+
+def test_forget_gates_of_every_dimension_the_model_has(visit):
+    app = visit("gates")
+    assert set(figures(app)) == {"distribution", "time", "depth"}
+    assert len(figures(app)["depth"]["data"]) == GRID.layers
+    checked(app.selectbox(key="model").set_value("stacked-2").run())
+    assert set(figures(app)) == {"distribution", "time"}
+    assert len(figures(app)["time"]["data"]) == STACKED.layers
+
+
+def test_the_ranking_is_that_of_the_whole_trace(visit, shipped):
+    text = "A word, http://example.org/path?q=1 and www.example.com/x too; no more. "
+    app = go(paste(visit(), text), "url_cells")
+    reference = traced(shipped / "grid-3.safetensors", text)
+    best = rank_units(reference.values, inside_url(text))
+    assert f"{len(best):,} units and quantities" in captions(app)
+    shown = app.dataframe[0].value
+    assert len(shown) == 50
+    np.testing.assert_allclose(shown["Score"], best["score"][:50], atol=5e-3)
+    assert shown["Score"].is_monotonic_decreasing
+    np.testing.assert_allclose(np.maximum(shown["AUC"], 1 - shown["AUC"]), shown["Score"])
+    assert list(shown["Inside a web address it is"] == "higher") == list(shown["AUC"] > 0.5)
+    marks = drawn(app, "marks")
+    assert list(marks["values"][0]) == list(inside_url(text).astype(float))
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [("no address here", "No character of this text"), ("http://a.org/b", "Every character of")],
+)
+def test_without_a_difference_there_is_no_ranking_but_a_sentence(visit, text, sentence):
+    app = go(paste(visit(), text), "url_cells")
+    assert len(app.dataframe) == 0
+    assert len(said(app)) == 1 and said(app)[0].startswith(sentence)
+
+
+# -- What is computed -----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def traces(monkeypatch):
+    """The texts of all traces made from now on, in their order."""
+    made = []
+
+    def counted(model, data, *arguments, **options):
+        made.append(data)
+        return trace(model, data, *arguments, **options)
+
+    monkeypatch.setattr("gridlstm.trace.trace", counted)
+    return made
+
+
+def test_nothing_is_computed_again_that_was_not_changed(visit, folder, traces):
+    app = go(paste(visit(folder=folder), SHORT), "cells")
+    assert traces == [SHORT.encode()]
+    app.number_input(key="unit").set_value(5).run()
+    app.selectbox(key="layer").set_value(1).run()
+    app.selectbox(key="quantity").set_value("depth.forget").run()
+    app.segmented_control(key="memory").set_value("c").run()
+    app.toggle(key="whitespace").set_value(True).run()
+    for page in PAGES:
+        go(app, page)
+    assert traces == [SHORT.encode()]
+    go(paste(app, "another text"), "cells")
+    assert traces == [SHORT.encode(), b"another text"]
+    go(paste(app, SHORT), "cells")
+    assert traces == [SHORT.encode(), b"another text"]
+    app.selectbox(key="model").set_value("stacked-2").run()
+    assert traces == [SHORT.encode(), b"another text", SHORT.encode()]
+
+
+def test_a_checkpoint_that_changed_is_read_anew(visit, folder, traces):
+    app = go(paste(visit(folder=folder, quantity="time.cell", unit="0"), SHORT), "cells")
+    before = drawn(app)["values"]
+    app_checkpoints.checkpoint(folder / "grid-3.safetensors", GRID, seed=99)
+    checked(app.run())
+    assert len(traces) == 2
+    assert not np.allclose(drawn(app)["values"], before)
+
+
+# -- Links ----------------------------------------------------------------------------------------
+
+LINK = {
+    "sample": "code.txt",
+    "model": "stacked-2",
+    "quantity": "time.forget",
+    "layer": "2",
+    "unit": "5",
+    "beside": "grid-3",
+    "quantity2": "depth.cell",
+    "layer2": "3",
+    "unit2": "7",
+    "memory": "h",
+    "whitespace": "True",
+    "below": "surprise",
+}
+
+
+def test_a_link_opens_the_view_it_names(visit):
+    app = visit("cells", **LINK)
+    assert "Program code" in captions(app)
+    picture, beside = drawn(app), drawn(app, "coloured2")
+    assert picture["title"] == "Stacked LSTM, 2 layers, 8 units · layer 2, unit 5"
+    assert picture["scale"]["quantity"] == "Time forget gate"
+    assert picture["showWhitespace"] is True
+    assert beside["title"] == "Grid LSTM, 3 layers, 8 units · layer 3, unit 7"
+    assert beside["scale"]["quantity"] == "h = o·tanh(c) of the depth memory"
+    assert set(figures(app)) == {"surprise", "surprise2"}
+    assert app.query_params == LINK
+
+
+def test_the_address_follows_every_choice(visit):
+    app = visit("cells", **LINK)
+    app.number_input(key="unit").set_value(1).run()
+    assert app.query_params == LINK | {"unit": "1"}
+    app.selectbox(key="quantity").set_value("time.cell").run()
+    app.segmented_control(key="below").set_value("layers").run()
+    assert app.query_params == LINK | {"unit": "1", "quantity": "time.cell", "below": "layers"}
+    for page in PAGES:
+        assert go(app, page).query_params["unit"] == "1", page
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"sample": "../../README.md"},
+        {"model": "nobody"},
+        {"quantity": "depth.memory"},
+        {"quantity": "depth.cell", "model": "stacked-2"},
+        {"layer": "0"},
+        {"layer": "three"},
+        {"layer": "3.0"},
+        {"unit": "8"},
+        {"unit": "-1"},
+        {"unit": "9" * 5000},
+        {"unit": ""},
+        {"beside": "nobody"},
+        {"beside": "stacked-2", "quantity2": "depth.cell", "layer2": "9", "unit2": "1e9"},
+        {"memory": "sinh"},
+        {"whitespace": "maybe"},
+        {"below": "<script>"},
+        {"nonsense": "1"},
+    ],
+    ids=lambda wrong: "&".join(f"{k}={v[:16]}" for k, v in wrong.items()),
+)
+def test_a_link_that_cannot_be_followed_is_no_error(visit, wrong):
+    app = visit("cells", **wrong)
+    assert said(app) == []
+    state = app.session_state
+    assert state["model"] in ("grid-3", "stacked-2")
+    assert state["quantity"] in GRID.quantities
+    assert 1 <= state["layer"] <= 3 and 0 <= state["unit"] < 8
+    for key in set(wrong) - {"nonsense", "model", "beside"}:
+        assert app.query_params.get(key) != wrong[key]
+    for page in PAGES:
+        go(app, page)
+
+
+# -- The folder of checkpoints --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_without_models_each_page_says_so(visit, tmp_path, there):
+    folder = tmp_path / "checkpoints"
+    if there:
+        folder.mkdir()
+    app = visit(folder=folder)
+    assert said(app) == []
+    for page in PAGES_WITH_MODELS:
+        assert said(go(app, page))[0].startswith("There is no model yet."), page
+    assert said(go(app, "models")) == ["There is no model in the folder `checkpoints/` yet."]
+    assert said(go(app, "curves"))[0].startswith("There are no curves yet.")
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_a_broken_checkpoint_is_named_and_the_good_ones_load(visit, folder, kind):
+    make, sentence = BROKEN[kind]
+    make(folder / "broken.safetensors")
+    app = visit("models", folder=folder)
+    assert len(said(app)) == 1
+    assert said(app)[0].startswith("broken.safetensors: ") and sentence in said(app)[0]
+    assert said(app)[0].endswith(".")
+    assert list(app.dataframe[0].value["File"]) == ["grid-3.safetensors", "stacked-2.safetensors"]
+
+
+def test_all_broken_files_together_keep_no_page_from_working(visit, folder):
+    for number, (make, _) in enumerate(BROKEN.values()):
+        make(folder / f"broken-{number}.safetensors")
+    for number, data in enumerate(BROKEN_CURVES.values()):
+        (folder / f"curve-{number}.csv").write_bytes(data)
+    (folder / "odd.safetensors").mkdir()
+    (folder / "lost.safetensors").symlink_to("nowhere")
+    app = visit(folder=folder)
+    for page in ("cells", "gates", "url_cells", "curves", "models"):
+        complaints = said(go(app, page))
+        assert len(complaints) == len(BROKEN) + len(BROKEN_CURVES), page
+    assert len(go(app, "cells").selectbox(key="model").options) == 2
+    assert drawn(app)["rows"]
+
+
+def test_weights_that_are_not_finite_are_refused_where_they_are_used(visit, folder):
+    app_checkpoints.not_finite(folder / "a-broken.safetensors")
+    app = visit(folder=folder)
+    for page in PAGES_WITH_MODELS:
+        go(app, page).selectbox(key="model").set_value("a-broken").run()
+        assert len(said(checked(app))) == 1, page
+        assert "a-broken" in said(app)[0] and NOT_FINITE in said(app)[0]
+        checked(app.selectbox(key="model").set_value("grid-3").run())
+        assert said(app) == []
+
+
+@pytest.mark.parametrize("data", BROKEN_CURVES.values(), ids=BROKEN_CURVES.keys())
+def test_a_broken_curve_is_named_and_its_model_stays(visit, folder, data):
+    (folder / "grid-3.csv").write_bytes(data)
+    app = visit("curves", folder=folder)
+    assert [sentence.split(":")[0] for sentence in said(app)] == ["grid-3.csv"]
+    assert "curves" in figures(app)
+    assert len(app.multiselect(key="runs").options) == 1
+    assert len(go(app, "models").dataframe[0].value) == 2
+
+
+# -- Models ---------------------------------------------------------------------------------------
+
+
+def test_every_figure_of_the_table_is_the_files_own(visit, shipped):
+    table = visit("models").dataframe[0].value
+    for _, row in table.iterrows():
+        own = read_metadata(shipped / row["File"])
+        assert row["Model"] == own.model.title
+        assert row["Nats per byte"] == own.validation_loss
+        assert row["Bits per byte"] == pytest.approx(own.validation_loss / math.log(2))
+        assert row["Million bytes seen"] == own.bytes_seen / 1e6
+        assert row["Updates"] == own.updates
+        assert row["Minutes"] == own.seconds / 60
+        assert (row["Data"], row["Machine"]) == (own.data.name, own.machine)
+        assert row["Weights shared"] == (own.model.tie or "—")
+    assert len(table) == 2
+
+
+def details(app: AppTest) -> dict[str, str]:
+    tables = [table.value for table in app.table]
+    return {plain(str(k)): plain(str(row.iloc[0])) for t in tables for k, row in t.iterrows()}
+
+
+def test_the_details_are_the_files_own(visit, folder):
+    app_checkpoints.checkpoint(
+        folder / "new.safetensors",
+        STACKED,
+        validation_loss=math.nan,
+        machine="![m](http://example.org/m.png)",
+    )
+    app = visit("models", folder=folder)
+    facts = details(app)
+    assert facts["Data"] == "a text.xz"
+    assert facts["Validation loss"] == "1.8034 bits per byte"
+    assert facts["Measured on"] == "49 bytes of the rest"
+    assert facts["learning rate"] == "0.001" and facts["dropout"] == "0.25"
+    assert "minutes" not in facts
+    app.selectbox(key="described").set_value("new").run()
+    assert details(checked(app))["Validation loss"] == "not measured"
+    assert details(app)["Machine"] == "![m](http://example.org/m.png)"
+    assert not any("![" in str(value) for t in app.table for value in t.value.to_numpy().flat)
+
+
+@pytest.fixture
+def mine(tmp_path):
+    """A visitor's own files: (name, bytes) of a checkpoint and of its curve."""
+    config = app_checkpoints.ModelConfig("grid", 2, 6, "none")
+    checkpoint = app_checkpoints.checkpoint(tmp_path / "own.safetensors", config, seed=3)
+    curve = app_checkpoints.curve(tmp_path / "own.csv", 1.1)
+    return [(path.name, path.read_bytes()) for path in (checkpoint, curve)]
+
+
+def test_an_uploaded_model_is_used_on_every_page_and_seen_by_no_one_else(visit, shipped, mine):
+    app = upload_models(visit(), *mine)
+    title = "Grid LSTM, 2 layers, 6 units (mine)"
+    assert said(app) == []
+    assert list(app.dataframe[0].value["Model"])[-1] == title
+    for page in PAGES_WITH_MODELS:
+        go(app, page)
+        assert title in app.selectbox(key="model").options, page
+        checked(app.selectbox(key="model").set_value("own (mine)").run())
+        assert said(app) == []
+    assert drawn(go(app, "cells"))["rows"] == ["layer 1", "layer 2 (top)"]
+    assert title in go(app, "curves").multiselect(key="runs").options
+    link = dict(app.query_params)
+    assert link["model"] == "own (mine)"
+    other = visit("cells", **link)
+    assert title not in other.selectbox(key="model").options
+    assert other.session_state["model"] == "grid-3"
+    assert title not in go(other, "curves").multiselect(key="runs").options
+    assert len(go(other, "models").dataframe[0].value) == 2
+    assert sorted(p.name for p in shipped.iterdir()) == [
+        "grid-3.csv",
+        "grid-3.safetensors",
+        "stacked-2.csv",
+        "stacked-2.safetensors",
+    ]
+
+
+def test_the_same_model_uploaded_stands_beside_the_shipped_one(visit, shipped):
+    path = shipped / "grid-3.safetensors"
+    app = upload_models(visit(), (path.name, path.read_bytes()))
+    table = app.dataframe[0].value
+    assert len(table) == 3 and table["Model"].is_unique
+    checked(go(app, "cells").selectbox(key="beside").set_value("grid-3 (mine)").run())
+    np.testing.assert_array_equal(drawn(app)["codePoints"], drawn(app, "coloured2")["codePoints"])
+
+
+@pytest.mark.parametrize("kind", [*BROKEN, "not finite"])
+def test_a_bad_upload_is_one_sentence_and_the_rest_is_kept(visit, tmp_path, mine, kind):
+    path = tmp_path / "bad.safetensors"
+    make, sentence = BROKEN.get(kind, (app_checkpoints.not_finite, NOT_FINITE))
+    make(path)
+    app = upload_models(visit(), ("bad.safetensors", path.read_bytes()), *mine)
+    assert len(said(app)) == 1
+    assert said(app)[0].startswith("bad.safetensors: ") and sentence in said(app)[0]
+    assert list(app.dataframe[0].value["File"])[2:] == ["own.safetensors"]
+    checked(app.run())
+
+
+@pytest.mark.parametrize("data", BROKEN_CURVES.values(), ids=BROKEN_CURVES.keys())
+def test_a_bad_curve_is_one_sentence_and_the_one_before_stays(visit, mine, data):
+    app = upload_models(visit(), *mine)
+    upload_models(app, ("own.csv", data))
+    assert [sentence.split(":")[0] for sentence in said(app)] == ["own.csv"]
+    assert len(go(app, "curves").multiselect(key="runs").options) == 3
+    assert said(app) == []
+
+
+def test_file_names_of_uploads(visit, mine):
+    (_, weights), (_, points) = mine
+    app = upload_models(
+        visit(),
+        ("UPPER.SAFETENSORS", weights),
+        ("UPPER.CSV", points),
+        ("../../outside.safetensors", weights),
+        ("x" * 300 + ".safetensors", weights),
+        (".safetensors", weights),
+        ("run.state.safetensors", weights),
+        ("![p](http://example.org/p.png).safetensors", b"no"),
+    )
+    files = list(app.dataframe[0].value["File"])
+    assert files[2:] == ["UPPER.safetensors", "outside.safetensors"]
+    faults = [fault.split(": ")[0] for fault in said(app)]
+    assert faults == [
+        "x" * 300 + ".safetensors",
+        ".safetensors",
+        "run.state.safetensors",
+        "![p](http://example.org/p.png).safetensors",
+    ]
+    assert "![p]" not in app.error[3].value
+    assert len(go(app, "curves").multiselect(key="runs").options) == 3
+
+
+def test_a_run_without_weights_is_on_the_curves_page_alone(visit, folder):
+    app_checkpoints.curve(folder / "running.csv", 2.0)
+    app = visit("curves", folder=folder)
+    assert any("running" in label for label in app.multiselect(key="runs").options)
+    assert len(go(app, "cells").selectbox(key="model").options) == 2
+    assert isinstance(go(app, "models").dataframe[0].value, pd.DataFrame)
+    assert len(app.dataframe[0].value) == 2
