@@ -56,7 +56,9 @@ class StackedLSTM(nn.Module):
 
     def forward(self, embedded: Tensor, state: State) -> tuple[Tensor, State]:
         """embedded [T, B, U], state h and c [L, B, U] -> the top layer's h [T, B, U], new state."""
-        return self.lstm(embedded, state)
+        top, (h, c) = self.lstm(embedded, state)
+        # Under autocast they come in half precision; what is carried on stays in full, as a grid's.
+        return top, (h.to(state[0].dtype), c.to(state[1].dtype))
 
     def observe(self, embedded: Tensor, state: State) -> Observation:
         """All that happens inside over embedded [T, 1, U], without dropout, from a state.

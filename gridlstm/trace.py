@@ -133,6 +133,14 @@ def _reserve(model, data, wanted, dtype, most_in_memory) -> Trace:
     return Trace(data, shape[0], shape[2], values, loss, next_byte, storage)
 
 
+def _write(values: np.ndarray, here: slice, piece: np.ndarray) -> None:
+    """Put a piece [layer, position, unit] in its place, in memory or in the file."""
+    if isinstance(values, np.memmap):
+        # A mapping for each piece: through a lasting one, all that is written would stay resident.
+        values = open_memmap(values.filename, mode="r+")
+    values[:, here] = piece
+
+
 def _to_numpy(values: torch.Tensor, dtype: np.dtype) -> np.ndarray:
     return values.to(torch.from_numpy(np.empty(0, dtype)).dtype).cpu().numpy()
 

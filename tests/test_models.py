@@ -6,6 +6,7 @@ import reference
 import torch
 from torch.nn import functional
 
+from gridlstm import grid
 from gridlstm.config import GATES, ConfigError, ModelConfig
 from gridlstm.grid import dropout_mask, straight, walk_grid
 from gridlstm.trace import trace
@@ -116,6 +117,21 @@ def test_what_the_training_pass_over_the_grid_keeps(make_model, tie, layers):
             np.testing.assert_allclose(
                 found, expected.values[quantity], atol=1e-12, rtol=0, err_msg=quantity
             )
+
+
+@pytest.mark.parametrize("tie", ["none", "depth", "all"])
+@pytest.mark.parametrize(("layers", "sequences"), [(1, 1), (4, 1), (6, 1), (5, 2), (6, 3)])
+def test_large_weights_are_multiplied_a_few_rows_at_a_time(
+    make_model, monkeypatch, tie, layers, sequences
+):
+    """With every weight counted as a large one, the numbers are the reference's still."""
+    monkeypatch.setattr(grid, "LARGE_WEIGHT", 1)
+    model = make_model("grid", layers, UNITS, tie, double=True).eval()
+    read = random_bytes(8, sequences)
+    chances = model(torch.from_numpy(read), model.start(sequences))[0].softmax(-1).detach()
+    for sequence in range(sequences):
+        expected = reference.run("grid", layers, numpy_tensors(model), read[:, sequence])
+        np.testing.assert_allclose(chances[:, sequence], expected.next_byte, atol=1e-12, rtol=0)
 
 
 @pytest.mark.parametrize(("architecture", "tie"), KINDS)

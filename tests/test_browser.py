@@ -1,0 +1,352 @@
+"""The real app in a real browser, used as a visitor would."""
+
+import re
+from urllib.parse import parse_qs, urlsplit
+
+import app_checkpoints
+import pytest
+from app_checkpoints import ROOT, STACKED
+
+pytestmark = pytest.mark.browser
+PATIENCE = 60_000  # milliseconds; the machine may be busy with a training run
+
+TEXT = "A note that no one has seen:\nsee http://www.example.net/path?q=42 today.\n"
+MARKUP = (
+    "<script>window.harmed = 1</script> <img src=x onerror='window.harmed = 1'> <b>bold</b> "
+    "![picture](http://tracker.example/a.png) [link](javascript:window.harmed=1)"
+)
+PICTURE = "![m](http://tracker.example/m.png)"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return app_checkpoints.good_folder(tmp_path_factory.mktemp("checkpoints"))
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with app_checkpoints.launched() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def address(browser, folder):
+    with app_checkpoints.serving(
+        ROOT / "dashboard" / "app.py", ROOT, GRIDLSTM_CHECKPOINTS=str(folder)
+    ) as address:
+        yield address
+
+
+@pytest.fixture
+def window(browser, address):
+    """A function that opens a path of the app as a new visitor.
+
+    No window may ask another host for anything, open a dialog, or report an error.
+    """
+    contexts, problems = [], []
+
+    def opened(path=""):
+        context = browser.new_context(
+            viewport={"width": 1440, "height": 1200}, color_scheme="light", base_url=address
+        )
+        contexts.append(context)
+        context.set_default_timeout(PATIENCE)
+        page = context.new_page()
+        page.on("request", note_foreign)
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.on("dialog", lambda dialog: (problems.append(dialog.message), dialog.dismiss()))
+        page.on("console", lambda m: problems.append(m.text) if m.type == "error" else None)
+        page.goto(f"/{path}")
+        return page
+
+    def note_foreign(request):
+        parts = urlsplit(request.url)
+        if parts.scheme not in ("data", "blob") and f"{parts.scheme}://{parts.netloc}" != address:
+            problems.append(request.url)
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert problems == []
+
+
+def heading(page, title: str) -> None:
+    """Wait for the page of that title to be there and its script at rest."""
+    page.get_by_role("heading", level=1, name=title, exact=True).wait_for()
+    rest(page)
+
+
+def rest(page) -> None:
+    page.wait_for_function(
+        """() => !document.querySelector('[data-testid=stStatusWidget], [data-stale=true]')
+          && document.querySelector('[data-testid=stApp]').dataset.testScriptState !== 'running'"""
+    )
+
+
+def go(page, name: str, title: str | None = None) -> None:
+    page.get_by_test_id("stSidebarNav").get_by_text(name, exact=True).click()
+    heading(page, title or name)
+
+
+def named_in_address(page, **wanted: str | None) -> None:
+    """Wait until the address names these choices."""
+
+    def has(url: str) -> bool:
+        query = parse_qs(urlsplit(url).query)
+        return all(query.get(key, [None])[0] == value for key, value in wanted.items())
+
+    page.wait_for_url(has)
+    rest(page)
+
+
+def choose(page, label: str, option: str, place: int = 0) -> None:
+    page.get_by_role("combobox", name=label).nth(place).click()
+    page.get_by_role("option", name=option, exact=True).click()
+
+
+def set_unit(page, unit: int) -> None:
+    box = page.get_by_label("Unit", exact=True)
+    box.fill(str(unit))
+    box.press("Enter")
+
+
+def characters(page, place: int = 0):
+    return page.locator(".coloured-text").nth(place).locator(".text .block > span")
+
+
+def colours(page, place: int = 0) -> list[str]:
+    characters(page, place).first.wait_for()
+    return characters(page, place).evaluate_all(
+        "all => all.map(s => getComputedStyle(s).backgroundColor)"
+    )
+
+
+def recoloured(page, before: list[str]) -> list[str]:
+    """The colours once they are no longer those of before."""
+    for _ in range(PATIENCE // 100):
+        if (now := colours(page)) and now != before:
+            return now
+        page.wait_for_timeout(100)
+    raise AssertionError("the colours never changed")
+
+
+def upload_text(page, name: str, text: str) -> None:
+    page.get_by_text("Upload a file", exact=True).click()
+    payload = {"name": name, "mimeType": "text/plain", "buffer": text.encode()}
+    page.locator("input[type=file]").set_input_files(payload)
+    page.get_by_role("heading", level=3, name=name, exact=True).wait_for()
+
+
+def look_inside(page) -> None:
+    page.get_by_role("button", name="Look inside").click()
+    heading(page, "Cells")
+
+
+# -- The way of a visitor -------------------------------------------------------------------------
+
+
+def test_from_an_upload_to_the_gates_of_one_character(window):
+    page = window()
+    heading(page, "A microscope for deep recurrent networks")
+    upload_text(page, "unseen_text_.txt", TEXT)
+    look_inside(page)
+    first = colours(page)
+    assert len(first) == len(TEXT)
+    shown = "".join(characters(page).all_text_contents())
+    assert re.sub(r" ?\n", "\n", shown) == TEXT
+    assert len(set(first)) > 10
+
+    characters(page).first.evaluate("span => { span.kept = true; }")
+    unit = int(page.get_by_label("Unit", exact=True).input_value())
+    set_unit(page, (unit + 1) % 8)
+    named_in_address(page, unit=str((unit + 1) % 8), sample=None)
+    second = recoloured(page, first)
+    choose(page, "Quantity", "Depth forget gate")
+    named_in_address(page, quantity="depth.forget")
+    third = recoloured(page, second)
+    assert len(third) == len(TEXT)
+    assert characters(page).first.evaluate("span => span.kept === true")
+
+    characters(page).nth(33).click()
+    unit = (unit + 1) % 8
+    page.get_by_text(f"Unit {unit} in every layer at character 34 (byte 34)", exact=True).wait_for()
+    gates = page.get_by_test_id("stPlotlyChart").first
+    gates.get_by_text("Forget gate", exact=True).first.wait_for()
+    assert colours(page) == third
+
+    characters(page).nth(3).hover()
+    tooltip = page.locator(".coloured-text .tooltip")
+    assert "Depth forget gate" in tooltip.text_content()
+    page.get_by_text("Surprise", exact=True).click()
+    named_in_address(page, below="surprise")
+    page.get_by_text("All units of this layer", exact=True).click()
+    named_in_address(page, below="units")
+    page.get_by_role("combobox", name="Order of the units").wait_for()
+
+
+def test_a_copied_link_opens_the_same_view(window):
+    page = window()
+    heading(page, "A microscope for deep recurrent networks")
+    choose(page, "Sample", "Program code")
+    named_in_address(page, sample="code.txt")
+    look_inside(page)
+    choose(page, "Model", "Stacked LSTM, 2 layers, 8 units")
+    named_in_address(page, model="stacked-2")
+    choose(page, "Quantity", "Time output gate")
+    named_in_address(page, quantity="time.output")
+    set_unit(page, 3)
+    named_in_address(page, unit="3", quantity="time.output", model="stacked-2", sample="code.txt")
+    choose(page, "Layer", "1")
+    named_in_address(page, layer="1")
+    wanted, link = colours(page), urlsplit(page.url)
+
+    other = window(f"{link.path[1:]}?{link.query}")
+    heading(other, "Cells")
+    assert colours(other) == wanted
+    assert other.get_by_label("Unit", exact=True).input_value() == "3"
+    assert "".join(characters(other).all_text_contents()).startswith("/*")
+    assert other.locator(".coloured-text .title").text_content().endswith("layer 1, unit 3")
+    assert urlsplit(other.url).query == link.query
+    go(other, "Forget gates")
+    go(other, "Cells")
+    named_in_address(other, unit="3", quantity="time.output", model="stacked-2", layer="1")
+    assert colours(other) == wanted
+
+
+def test_two_models_side_by_side(window):
+    page = window("cells")
+    heading(page, "Cells")
+    choose(page, "Beside it", "Stacked LSTM, 2 layers, 8 units")
+    named_in_address(page, beside="stacked-2")
+    characters(page, 1).first.wait_for()
+    titles = page.locator(".coloured-text .title").all_text_contents()
+    assert [title.split(",")[0] for title in titles] == ["Grid LSTM", "Stacked LSTM"]
+    texts = ["".join(characters(page, place).all_text_contents()) for place in (0, 1)]
+    assert texts[0] == texts[1]
+    beside = colours(page, 1)
+    before = colours(page)
+    choose(page, "Quantity", "Depth forget gate")
+    named_in_address(page, quantity="depth.forget")
+    recoloured(page, before)
+    assert colours(page, 1) == beside
+
+
+def test_a_row_of_the_ranking_opens_its_cell(window):
+    page = window("url_cells")
+    heading(page, "URL cells")
+    table = page.get_by_test_id("stDataFrame").first
+    # The grid is a picture; what it shows is also there as a table for screen readers.
+    row = [table.locator(f"#glide-cell-{column}-4").text_content() for column in (1, 2, 3)]
+    box = table.bounding_box()
+    page.mouse.click(box["x"] + 20, box["y"] + 35 * 5.5)
+    heading(page, "Cells")
+    named_in_address(page, layer=row[1], unit=row[2])
+    assert page.get_by_label("Unit", exact=True).input_value() == row[2]
+    quantity = page.get_by_role("combobox", name="Quantity")
+    assert row[0] in (quantity.input_value(), quantity.locator("xpath=../..").text_content())
+    go(page, "URL cells")
+    page.get_by_test_id("stDataFrame").first.wait_for()
+    go(page, "Cells")
+    named_in_address(page, layer=row[1], unit=row[2])
+
+
+def test_a_point_of_the_saturation_plot_opens_its_gate(window):
+    page = window("gates?model=grid-3&quantity=time.cell")
+    heading(page, "Forget gates")
+    plot = page.get_by_test_id("stPlotlyChart").nth(2)
+    plot.locator(".scatterlayer .point").last.wait_for()
+    plot.scroll_into_view_if_needed()
+    box = plot.locator(".scatterlayer .point").last.bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    label = plot.locator(".hoverlayer .hovertext")
+    label.wait_for()
+    layer, unit = re.search(r"layer (\d+), unit (\d+)", label.text_content()).groups()
+    page.mouse.down()
+    page.mouse.up()
+    heading(page, "Cells")
+    named_in_address(page, quantity="depth.forget", layer=layer, unit=unit)
+    assert characters(page).count() > 0
+
+
+def test_curves_of_all_models_and_a_run_that_moves_by_itself(window, folder):
+    page = window("curves")
+    heading(page, "Curves")
+    plot = page.get_by_test_id("stPlotlyChart").first
+
+    def has_line(label: str) -> None:
+        plot.locator(".legendtext, .annotation-text").filter(has_text=label).first.wait_for()
+
+    has_line("Grid LSTM, 3 layers")
+    has_line("Stacked LSTM, 2 layers")
+    before = plot.locator(".scatterlayer .trace").count()
+    running = folder / "running.csv"
+    try:
+        app_checkpoints.curve(running, 2.0)
+        has_line("running")
+        assert plot.locator(".scatterlayer .trace").count() > before
+    finally:
+        running.unlink()
+
+
+# -- What must not happen -------------------------------------------------------------------------
+
+
+def test_markup_in_a_text_and_in_its_name_stays_text(window):
+    page = window()
+    heading(page, "A microscope for deep recurrent networks")
+    upload_text(page, "![n](b.png) *c* :red[d].txt", MARKUP)
+    look_inside(page)
+    assert "".join(characters(page).all_text_contents()) == MARKUP
+    page.get_by_text("![n](b.png) *c* :red[d].txt", exact=True).wait_for()
+    page.get_by_text("Surprise", exact=True).click()
+    named_in_address(page, below="surprise")
+    for name in ("Forget gates", "URL cells"):
+        go(page, name)
+    assert page.evaluate("window.harmed") is None
+    assert page.locator("img[src*=tracker], img[src*='b.png']").count() == 0
+
+
+def test_markup_in_a_checkpoint_stays_text(window, folder):
+    """A checkpoint may come from a stranger: looking at it asks no other host for a picture."""
+    files = [folder / "odd.safetensors", folder / "bad.safetensors"]
+    training = {PICTURE: PICTURE}
+    try:
+        app_checkpoints.checkpoint(
+            files[0], STACKED, machine=PICTURE, training=training, libraries=training
+        )
+        files[1].write_text("no checkpoint")
+        page = window("models")
+        heading(page, "Models")
+        choose(page, "Details of", "Stacked LSTM, 2 layers, 8 units · odd")
+        page.get_by_text(PICTURE, exact=True).first.wait_for()
+        rest(page)
+        page.get_by_text("bad.safetensors: This is not a whole .safetensors file").wait_for()
+        assert page.locator("img[src*=tracker]").count() == 0
+    finally:
+        for file in files:
+            file.unlink(missing_ok=True)
+
+
+def test_an_uploaded_model_is_the_visitors_own(window, tmp_path):
+    config = app_checkpoints.ModelConfig("grid", 2, 6, "none")
+    checkpoint = app_checkpoints.checkpoint(tmp_path / "own.safetensors", config, seed=3)
+    curve = app_checkpoints.curve(tmp_path / "own.csv")
+    broken = tmp_path / "broken.safetensors"
+    broken.write_bytes(checkpoint.read_bytes()[:500])
+    title = "Grid LSTM, 2 layers, 6 units (mine)"
+    page = window("models")
+    heading(page, "Models")
+    page.locator("input[type=file]").set_input_files([checkpoint, curve, broken])
+    page.get_by_text("broken.safetensors: This is not a whole .safetensors file").wait_for()
+    go(page, "Cells")
+    choose(page, "Model", title)
+    named_in_address(page, model="own (mine)")
+    assert page.locator(".coloured-text .strips .labels div").count() == 2
+    link = urlsplit(page.url)
+
+    other = window(f"cells?{link.query}")
+    heading(other, "Cells")
+    named_in_address(other, model="grid-3")
+    other.get_by_role("combobox", name="Model").click()
+    other.get_by_role("option").first.wait_for()
+    assert title not in other.get_by_role("option").all_text_contents()
