@@ -78,6 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_train(commands)
     _add_evaluate(commands)
     _add_trace(commands)
+    _add_describe(commands)
     return parser
 
 
@@ -248,4 +249,25 @@ def _trace(options: argparse.Namespace) -> int:
             np.savez(file, **traced.values, loss=traced.loss, next_byte=traced.next_byte)
 
     write_aside(options.out, write)
+    return 0
+
+
+# -- describe -------------------------------------------------------------------------------------
+
+
+def _add_describe(commands) -> None:
+    command = commands.add_parser(
+        "describe",
+        help="what checkpoints say about themselves",
+        description="Print one JSON object a checkpoint: all its metadata.",
+    )
+    command.set_defaults(run=_describe)
+    command.add_argument("checkpoints", type=Path, nargs="+", help=".safetensors files")
+
+
+def _describe(options: argparse.Namespace) -> int:
+    from gridlstm.checkpoint import read_metadata
+
+    for path in options.checkpoints:
+        print(json.dumps({"file": path.name, **asdict(read_metadata(path))}))
     return 0

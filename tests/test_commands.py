@@ -89,6 +89,17 @@ def test_trace_writes_what_the_library_gives(folder, make_model, capsys):
     assert capsys.readouterr().out == ""
 
 
+def test_describe_prints_the_metadata_of_each_checkpoint(folder, capsys):
+    path = str(folder / "model.safetensors")
+    assert commands.run(["describe", path, path]) == 0
+    first, second = map(json.loads, capsys.readouterr().out.splitlines())
+    metadata = read_metadata(folder / "model.safetensors")
+    assert first == second
+    assert first["file"] == "model.safetensors"
+    assert first["model"]["layers"] == metadata.model.layers
+    assert first["data"]["sha256"] == metadata.data.sha256
+
+
 def test_train_then_evaluate_as_programs(folder):
     """Nothing but results on standard output, and the stated loss is the measured one."""
     options = ["--preset", "small-grid-3", *SMALL, "--updates", "30", "--validate-every", "10"]
