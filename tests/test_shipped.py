@@ -1,0 +1,64 @@
+"""What is shipped in checkpoints/: true about itself, and comparable."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gridlstm.checkpoint import load_model, read_metadata
+from gridlstm.corpus import byte_entropy, read_corpus
+from gridlstm.curves import read_curve, read_published
+from gridlstm.evaluation import evaluate
+
+FOLDER = Path(__file__).parents[1] / "checkpoints"
+NAMES = ("grid-3", "grid-6", "stacked-3", "stacked-6")
+
+
+@pytest.fixture(scope="module")
+def corpus():
+    return read_corpus(FOLDER / "data" / "wiki-markup.txt.xz", 0.95)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_model_is_trained_on_the_shipped_data(name, corpus):
+    metadata = read_metadata(FOLDER / f"{name}.safetensors")
+    assert metadata.data.sha256 == corpus.sha256
+    assert metadata.data.bytes == len(corpus.data)
+    assert metadata.data.train_fraction == corpus.train_fraction
+    assert metadata.data.byte_entropy == pytest.approx(byte_entropy(corpus.validation))
+    assert metadata.model.architecture == name.split("-")[0]
+    assert metadata.model.layers == int(name.split("-")[1])
+
+
+def test_the_four_are_comparable():
+    models = [read_metadata(FOLDER / f"{name}.safetensors") for name in NAMES]
+    curves = [read_curve(FOLDER / f"{name}.csv") for name in NAMES]
+    assert len({metadata.model.units for metadata in models}) == 1
+    assert len({metadata.model.dropout for metadata in models}) == 1
+    assert len({str(metadata.training) for metadata in models}) == 1
+    assert len({curve["bytes"].iloc[-1] for curve in curves}) == 1
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_curve_states_what_the_weights_give(name, corpus):
+    model, metadata = load_model(FOLDER / f"{name}.safetensors")
+    curve = read_curve(FOLDER / f"{name}.csv")
+    assert np.diff(curve["update"]).min() > 0
+    stated = curve.loc[curve["update"] == metadata.updates, "val_loss"].item()
+    assert stated == curve["val_loss"].min()
+    measured = evaluate(model, corpus.validation, metadata.training["validation_bytes"])
+    assert measured.nats_per_byte == pytest.approx(stated, rel=0.005)
+
+
+def test_the_stated_loss_is_that_of_the_whole_validation_part(corpus):
+    model, metadata = load_model(FOLDER / "stacked-3.safetensors")
+    measured = evaluate(model, corpus.validation)
+    assert measured.bytes == metadata.validation_bytes
+    assert measured.nats_per_byte == pytest.approx(metadata.validation_loss, rel=0.005)
+
+
+def test_the_published_curves_are_the_experiment_s():
+    curves = read_published(FOLDER / "published_curves.csv")
+    assert set(curves) == set(NAMES)
+    lowest = min(curve["val_loss"].min() for curve in curves.values())
+    assert lowest == curves["grid-6"]["val_loss"].min() == pytest.approx(1.084, abs=0.004)
