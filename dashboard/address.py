@@ -43,8 +43,10 @@ def show() -> None:
     chosen = {key: str(st.session_state[key]) for key in KEYS if key in st.session_state}
     if "own_text" in st.session_state:
         chosen.pop("sample", None)
+    new = {key: value for key, value in chosen.items() if st.query_params.get(key) != value}
+    if new:
+        # At one stroke: every change of the address is a step for the browser's Back button.
+        st.query_params.update(new)
     for key in KEYS:
-        if key in chosen and st.query_params.get(key) != chosen[key]:
-            st.query_params[key] = chosen[key]
-        elif key not in chosen and key in st.query_params:
+        if key not in chosen and key in st.query_params:
             del st.query_params[key]

@@ -100,7 +100,8 @@ def _save(path: Path, document: dict | None = None, **tensors) -> None:
     save_file(kept, path, metadata={"gridlstm": json.dumps(document)})
 
 
-def _with_model(path: Path, **changed) -> None:
+def with_model(path: Path, **changed) -> None:
+    """A grid checkpoint that makes other claims about its model than its weights bear out."""
     document = {"format_version": FORMAT_VERSION, **asdict(about(GRID))}
     document["model"] |= changed
     _save(path, document)
@@ -118,9 +119,9 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
     "text": (lambda path: path.write_text("just a text " * 9), "not a whole .safetensors file"),
     "pickle": (lambda path: path.write_bytes(pickle.dumps(list(range(99)))), "not a whole"),
     "no metadata": (lambda path: save_file(random_tensors(GRID), path), "no 'gridlstm' entry"),
-    "architecture": (lambda path: _with_model(path, architecture="mamba"), "'mamba'"),
+    "architecture": (lambda path: with_model(path, architecture="mamba"), "'mamba'"),
     "version": (lambda path: _save(path, {"format_version": 99}), "format version 99"),
-    "units": (lambda path: _with_model(path, units=10**9), "1000000000"),
+    "units": (lambda path: with_model(path, units=10**9), "1000000000"),
     "lacking": (lambda path: _save(path, decoder__bias=None), "lacks tensor 'decoder.bias'"),
     "surplus": (lambda path: _save(path, more=np.ones(3, np.float32)), "surplus tensor 'more'"),
     "misshapen": (lambda path: _save(path, decoder__bias=np.ones(3, np.float32)), "shape [3]"),
@@ -180,7 +181,7 @@ def serving(script: Path, folder: Path, **environment: str) -> Iterator[str]:
     server = subprocess.Popen(
         command,
         cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(ROOT)} | environment,
+        env=os.environ | environment,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )

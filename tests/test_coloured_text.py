@@ -1,31 +1,16 @@
 """The coloured text in a real browser: what it shows, in which colours, and what it reports."""
 
 import io
-import os
 import re
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from pathlib import Path
 
+import app_checkpoints
 import numpy as np
 import pytest
 from PIL import Image
 
 from dashboard.charts.theme import DIVERGING
 from dashboard.coloured_text import Scale, cell_scale, coloured_text, gate_scale, surprise_scale
-
-CHROMIUM = "/usr/bin/chromium"
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-]
 
 TEXT = (
     "a <script>alert(1)</script>\n\tשלום 🇩🇪👨\u200d👩 \x00é"
@@ -41,7 +26,7 @@ SCRIPT = """
 import numpy as np
 import streamlit as st
 from dashboard.coloured_text import Likeliest, cell_scale, coloured_text
-from tests.test_coloured_text import OTHER, TEXT, losses, values
+from test_coloured_text import OTHER, TEXT, losses, values
 
 text = OTHER if st.checkbox("other text") else TEXT
 seed = 2 if st.checkbox("other values") else 1
@@ -127,53 +112,20 @@ def test_an_empty_text_and_a_lone_surrogate_are_no_error():
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory):
-    """The address of a Streamlit server that shows SCRIPT."""
-    if not Path(CHROMIUM).exists():
-        pytest.skip(f"no browser: {CHROMIUM} is missing")
-    folder = tmp_path_factory.mktemp("app")
-    (folder / "app.py").write_text(SCRIPT, encoding="utf-8")
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port = listener.getsockname()[1]
-    command = [sys.executable, "-m", "streamlit", "run", "app.py", f"--server.port={port}"]
-    command += ["--server.address=127.0.0.1", "--server.headless=true"]
-    command += ["--browser.gatherUsageStats=false"]
-    root = str(Path(__file__).parents[1])
-    with open(folder / "log.txt", "wb") as log:
-        server = subprocess.Popen(
-            command,
-            cwd=folder,
-            env=os.environ | {"PYTHONPATH": root},
-            stdout=log,
-            stderr=subprocess.STDOUT,
-        )
-    try:
-        wait_until_healthy(f"http://127.0.0.1:{port}/_stcore/health", server)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        server.terminate()
-        server.wait(timeout=20)
-
-
-def wait_until_healthy(url: str, server: subprocess.Popen) -> None:
-    for _ in range(240):
-        assert server.poll() is None, "the server stopped"
-        try:
-            with urllib.request.urlopen(url, timeout=2):
-                return
-        except OSError:
-            time.sleep(0.25)
-    raise AssertionError("the server never answered")
+def browser():
+    with app_checkpoints.launched() as browser:
+        yield browser
 
 
 @pytest.fixture(scope="module")
-def browser(address):
-    sync_api = pytest.importorskip("playwright.sync_api")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield browser
-        browser.close()
+def address(browser, tmp_path_factory):
+    """The address of a Streamlit server that shows SCRIPT."""
+    folder = tmp_path_factory.mktemp("app")
+    (folder / "app.py").write_text(SCRIPT, encoding="utf-8")
+    with app_checkpoints.serving(
+        folder / "app.py", folder, PYTHONPATH=str(Path(__file__).parent)
+    ) as address:
+        yield address
 
 
 @pytest.fixture

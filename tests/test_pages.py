@@ -16,6 +16,7 @@ from app_checkpoints import BROKEN, BROKEN_CURVES, GRID, NOT_FINITE, ROOT, STACK
 from streamlit.testing.v1 import AppTest
 
 from dashboard import choices, loading, words
+from dashboard.charts import cells
 from gridlstm.analysis.orders import ORDERS
 from gridlstm.analysis.properties import inside_url
 from gridlstm.analysis.ranking import rank_units
@@ -455,6 +456,21 @@ def test_nothing_is_computed_again_that_was_not_changed(visit, folder, traces):
     assert traces == [SHORT.encode(), b"another text", SHORT.encode()]
 
 
+def test_a_picture_that_does_not_depend_on_the_unit_is_not_drawn_again(visit, monkeypatch):
+    drawings = []
+    draw = cells.loss_by_character
+    monkeypatch.setattr(cells, "loss_by_character", lambda *all: drawings.append(0) or draw(*all))
+    app = go(paste(visit(below="surprise"), "a text that was not drawn before"), "cells")
+    picture = figures(app)["surprise"]
+    app.number_input(key="unit").set_value(5).run()
+    checked(app.selectbox(key="quantity").set_value("depth.forget").run())
+    assert len(drawings) == 1
+    assert figures(app)["surprise"] == picture
+    checked(app.selectbox(key="model").set_value("stacked-2").run())
+    assert len(drawings) == 2
+    assert figures(app)["surprise"] != picture
+
+
 def test_a_checkpoint_that_changed_is_read_anew(visit, folder, traces):
     app = go(paste(visit(folder=folder, quantity="time.cell", unit="0"), SHORT), "cells")
     before = drawn(app)["values"]
@@ -493,6 +509,8 @@ def test_a_link_opens_the_view_it_names(visit):
     assert beside["scale"]["quantity"] == "h = o·tanh(c) of the depth memory"
     assert set(figures(app)) == {"surprise", "surprise2"}
     assert app.query_params == LINK
+    for page in PAGES:
+        assert LINK.items() <= go(app, page).query_params.items(), page
 
 
 def test_the_address_follows_every_choice(visit):
@@ -502,8 +520,19 @@ def test_the_address_follows_every_choice(visit):
     app.selectbox(key="quantity").set_value("time.cell").run()
     app.segmented_control(key="below").set_value("layers").run()
     assert app.query_params == LINK | {"unit": "1", "quantity": "time.cell", "below": "layers"}
-    for page in PAGES:
-        assert go(app, page).query_params["unit"] == "1", page
+    app.toggle(key="whitespace").set_value(False).run()
+    kept = dict(app.query_params)
+    assert kept["whitespace"] == "False"
+    for page in (*PAGES, "cells"):
+        assert go(app, page).query_params == kept, page
+
+
+def test_the_address_is_the_same_on_every_page(visit):
+    app = visit("cells")
+    kept = dict(app.query_params)
+    assert set(kept) == set(LINK) - {"quantity2", "layer2", "unit2"}
+    for page in (*PAGES, "cells"):
+        assert go(app, page).query_params == kept, page
 
 
 @pytest.mark.parametrize(
@@ -675,7 +704,8 @@ def test_an_uploaded_model_is_used_on_every_page_and_seen_by_no_one_else(visit, 
     assert title not in other.selectbox(key="model").options
     assert other.session_state["model"] == "grid-3"
     assert title not in go(other, "curves").multiselect(key="runs").options
-    assert len(go(other, "models").dataframe[0].value) == 2
+    upload_models(other, ("theirs.safetensors", mine[0][1]))
+    assert list(other.dataframe[0].value["File"])[2:] == ["theirs.safetensors"]
     assert sorted(p.name for p in shipped.iterdir()) == [
         "grid-3.csv",
         "grid-3.safetensors",

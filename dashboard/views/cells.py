@@ -79,7 +79,7 @@ def draw_below(reading: Reading, cell: Cell, view: str, suffix: str) -> None:
             cell.quantity, cell.layer, memory_as, by, reading,
         )  # fmt: skip
     else:
-        figure = charts.loss_by_character(reading.loss_bits, text.characters, reading.guesses)
+        figure = surprise_figure(reading.entry.path, reading.entry.stamp, text.data, reading)
     st.plotly_chart(figure, config=plot_config(f"{file}-{view}"), key=f"{view}{suffix}")
 
 
@@ -93,11 +93,18 @@ def units_figure(path, stamp, data, quantity, layer, memory_as, by, _reading: Re
     )
 
 
+@st.cache_resource(max_entries=8, show_spinner="Drawing the surprise …")
+def surprise_figure(path, stamp, data, _reading: Reading):
+    characters, guesses = _reading.text.characters, _reading.guesses
+    return charts.loss_by_character(_reading.loss_bits, characters, guesses)
+
+
 st.title("Cells")
 text_line()
 models = models_or_stop()
 choices.keep_valid("beside", [NOTHING, *models])
 choices.keep_valid("memory", list(words.MEMORY_SHOWN_AS))
+choices.keep_valid("whitespace", [False, True])
 choices.keep_valid("below", list(VIEWS))
 left, right = st.columns(2)
 with left:
