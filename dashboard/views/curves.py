@@ -5,7 +5,7 @@ import math
 import pandas as pd
 import streamlit as st
 
-from dashboard import loading
+from dashboard import choices, loading
 from dashboard.charts.curves import TITLES, Look, Run, curves_figure
 from dashboard.charts.theme import plot_config
 from dashboard.loading import ModelEntry
@@ -44,15 +44,6 @@ SWITCHES = {
         "They were measured on other data.",
     ),
 }
-
-
-def labels_of(entries: list[ModelEntry]) -> dict[str, ModelEntry]:
-    """The runs by what they are called here: their titles, with the file's name if not unique."""
-    titles = [entry.title + (" (mine)" if entry.uploaded else "") for entry in entries]
-    return {
-        title if titles.count(title) == 1 else f"{title} · {entry.name}": entry
-        for title, entry in zip(titles, entries, strict=True)
-    }
 
 
 def data_key(entry: ModelEntry) -> tuple | None:
@@ -188,7 +179,7 @@ def explain(look: Look, published: bool, runs: dict[str, ModelEntry]) -> None:
             "compared with those of the other lines."
             + ("" if look.axis == "update" else " They are shown only against updates.")
         )
-    if len({data_key(entry) for entry in runs.values()}) > 1:
+    if len({data_key(entry) for entry in runs.values() if entry.metadata}) > 1:
         st.info(
             "These models were not all measured on the same data, so their lines cannot all be "
             "compared: see the last column of the table."
@@ -283,7 +274,8 @@ def live_curves() -> None:
     with st.container():
         for problem in found.problems:
             st.warning(problem)
-    everything = labels_of([entry for entry in found.models if entry.curve is not None])
+    drawn = {entry.name: entry for entry in found.models if entry.curve is not None}
+    everything = {label: drawn[name] for name, label in choices.labels(drawn).items()}
     if not everything:
         st.info(
             "There are no curves yet. Train a model with `python -m gridlstm train`, or bring the "
