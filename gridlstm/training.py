@@ -113,7 +113,8 @@ def machine_kind(device: torch.device) -> str:
     if cpuinfo.exists():
         models = [line for line in cpuinfo.read_text().splitlines() if "model name" in line]
         name = models[0].split(":", 1)[1].strip() if models else name
-    return f"CPU, {torch.get_num_threads()} threads, {name}"
+    threads = torch.get_num_threads()
+    return f"CPU, {threads} thread{'s' if threads > 1 else ''}, {name}"
 
 
 class Run:
