@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from dashboard import words
 from dashboard.charts.curves import Look, Run, curves_figure
 from gridlstm import curves
 from gridlstm.checkpoint import Data, Metadata, write_checkpoint
@@ -513,7 +514,8 @@ def test_a_broken_curve_is_named_beside_good_ones(folder):
     add_run(folder, "grid-3", [2.4, 1.9])
     (folder / "bad.csv").write_bytes(row(val_loss="good"))
     page = open_page()
-    assert "bad.csv" in page.warning[0].value and "val_loss" in page.warning[0].value
+    said = page.warning[0].value
+    assert words.verbatim("bad.csv") in said and words.verbatim("val_loss") in said
     assert len(page.dataframe[0].value) == 1
 
 
