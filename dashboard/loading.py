@@ -88,7 +88,15 @@ def _scan(folder: Path, uploaded: bool) -> tuple[list[ModelEntry], list[str]]:
             title = metadata.model.title if metadata else f"{stem} (no weights yet)"
             name = f"{stem} (mine)" if uploaded else stem
             models.append(ModelEntry(name, title, path, _stamp(path), metadata, curve, uploaded))
-    return models, problems
+    return sorted(models, key=_most_telling_first), problems
+
+
+def _most_telling_first(entry: ModelEntry) -> tuple:
+    """Many units before few, grids before others, many layers before few; no weights at the end."""
+    if entry.metadata is None:
+        return (1,)
+    model = entry.metadata.model
+    return 0, -model.units, model.architecture != "grid", -model.layers, entry.name
 
 
 def _is_offered(path: Path) -> bool:

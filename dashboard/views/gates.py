@@ -51,17 +51,16 @@ st.caption(
     "right, the more of it it wipes its memory. On the dashed line it does nothing else. "
     "**Click a point to open that gate.**"
 )
-for place, (dimension, (left, right)) in zip(
-    st.columns(len(saturated)), saturated.items(), strict=True
-):
-    with place:
-        chosen = st.plotly_chart(
-            saturation_plot(right, left, dimension),
-            config=plot_config(f"{entry.name}-{dimension}-saturation"),
-            on_select="rerun",
-            selection_mode="points",
-            key=f"saturation-{dimension}",
-        )
+with st.container(horizontal=True):
+    for dimension, (left, right) in saturated.items():
+        with st.container(width=470):
+            chosen = st.plotly_chart(
+                saturation_plot(right, left, dimension),
+                config=plot_config(f"{entry.name}-{dimension}-saturation"),
+                on_select="rerun",
+                selection_mode="points",
+                key=f"saturation-{dimension}",
+            )
         if chosen.selection.points:
             layer, unit = chosen.selection.points[0]["customdata"]
             choices.open_cell(Cell(f"{dimension}.forget", int(layer) + 1, int(unit)))
