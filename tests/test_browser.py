@@ -6,6 +6,7 @@ from urllib.parse import parse_qs, urlsplit
 import app_checkpoints
 import pytest
 from app_checkpoints import ROOT, STACKED
+from playwright.sync_api import expect
 
 pytestmark = pytest.mark.browser
 PATIENCE = 60_000  # milliseconds; the machine may be busy with a training run
@@ -288,7 +289,7 @@ def test_a_point_of_the_saturation_plot_opens_its_gate(window):
     page.mouse.up()
     heading(page, "Cells")
     named_in_address(page, quantity="depth.forget", layer=layer, unit=unit)
-    assert characters(page).count() > 0
+    characters(page).first.wait_for()
 
 
 def test_curves_of_all_models_and_a_run_that_moves_by_itself(window, folder):
@@ -364,7 +365,7 @@ def test_an_uploaded_model_is_the_visitors_own(window, tmp_path):
     go(page, "Cells")
     choose(page, "Model", title)
     named_in_address(page, model="own (mine)")
-    assert page.locator(".coloured-text .strips .labels div").count() == 2
+    expect(page.locator(".coloured-text .strips .labels div")).to_have_count(2)
     link = urlsplit(page.url)
 
     other = window(f"cells?{link.query}")
