@@ -107,7 +107,7 @@ def _fill(model: LanguageModel, result: Trace, progress: Progress | None) -> Non
             seen = model.recurrent.observe(model.embedding(read[here]), state)
             state = seen.state
             for quantity, values in result.values.items():
-                values[:, here] = _to_numpy(seen.values[quantity], values.dtype)
+                _write(values, here, _to_numpy(seen.values[quantity], values.dtype))
             _predict(model, seen.top[:, 0], read[:, 0], here, result)
             if progress is not None:
                 progress(here.stop / len(data))

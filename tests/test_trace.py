@@ -2,6 +2,7 @@
 
 import gc
 import tempfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -203,3 +204,19 @@ def test_what_cannot_be_traced_is_one_sentence(make_model, architecture, data, q
         trace(model, data, quantities)
     message = str(caught.value)
     assert named in message and message.endswith(".") and len(message.splitlines()) == 1
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's /proc")
+def test_what_is_written_to_files_does_not_stay_in_memory(make_model):
+    """The memory mapped from files, which would grow with the text, stays far below the trace."""
+    model = make_model("grid", 4, 128, "all")
+
+    def mapped() -> int:
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("RssFile"))
+
+    trace(model, bytes(100), most_in_memory=0)  # loads what libraries load when first used
+    before = mapped()
+    traced = trace(model, bytes(3000), most_in_memory=0)
+    size = sum(values.nbytes for values in traced.values.values())
+    assert mapped() - before < size / 2
