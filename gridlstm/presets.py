@@ -17,9 +17,8 @@ class Preset:
 # coreylynch/grid-lstm: 1000 units, 50 sequences of 50 bytes, RMSprop.
 SEED = TrainingSettings(updates=90_000, validate_every=1000)
 # At 256 units, fed so that two CPU cores are used well. The initial range is the experiment's times
-# sqrt(1000 / 256), so that sums over the inputs of a unit begin as large as there; with ±0.08 the
-# stacked model of 6 layers did not learn more than byte frequencies in its first million bytes.
-# Sequences are short, so that there are twice the updates for the bytes that two cores can read.
+# sqrt(1000 / 256), so that sums over the inputs of a unit begin as large as there. Sequences are
+# short, so that there are twice the updates for the bytes that two cores can read.
 SMALL = TrainingSettings(
     sequences=64,
     length=32,
