@@ -212,7 +212,7 @@ def test_a_copied_link_opens_the_same_view(window):
     other = window(f"{link.path[1:]}?{link.query}")
     heading(other, "Cells")
     assert colours(other) == wanted
-    assert other.get_by_label("Unit", exact=True).input_value() == "3"
+    expect(other.get_by_label("Unit", exact=True)).to_have_value("3", timeout=30_000)
     assert "".join(characters(other).all_text_contents()).startswith("/*")
     assert other.locator(".coloured-text .title").text_content().endswith("layer 1, unit 3")
     assert urlsplit(other.url).query == link.query
@@ -265,7 +265,8 @@ def test_a_row_of_the_ranking_opens_its_cell(window):
     page.mouse.click(box["x"] + 20, box["y"] + 35 * 5.5)
     heading(page, "Cells")
     named_in_address(page, layer=row[1], unit=row[2])
-    assert page.get_by_label("Unit", exact=True).input_value() == row[2]
+    characters(page).first.wait_for()
+    expect(page.get_by_label("Unit", exact=True)).to_have_value(row[2], timeout=30_000)
     quantity = page.get_by_role("combobox", name="Quantity")
     assert row[0] in (quantity.input_value(), quantity.locator("xpath=../..").text_content())
     go(page, "URL cells")
@@ -365,7 +366,7 @@ def test_an_uploaded_model_is_the_visitors_own(window, tmp_path):
     go(page, "Cells")
     choose(page, "Model", title)
     named_in_address(page, model="own (mine)")
-    expect(page.locator(".coloured-text .strips .labels div")).to_have_count(2)
+    expect(page.locator(".coloured-text .strips .labels div")).to_have_count(2, timeout=30_000)
     link = urlsplit(page.url)
 
     other = window(f"cells?{link.query}")
