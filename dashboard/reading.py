@@ -9,6 +9,7 @@ from dashboard import choices, loading, words
 from dashboard.charts import theme
 from dashboard.coloured_text import Likeliest, Scale, cell_scale, gate_scale
 from dashboard.loading import ModelEntry
+from gridlstm.curves import convert
 from gridlstm.errors import UserError
 from gridlstm.text import Text, character_losses, printable_byte
 
@@ -75,7 +76,7 @@ def _predictions(path, stamp, data: bytes, _trace, _text: Text) -> tuple[np.ndar
     next_bytes, chances = _trace.likeliest(GUESSES)
     at = _text.last_byte
     nats = character_losses(_text, _trace.loss)
-    return nats / np.log(2), Likeliest(next_bytes[at], chances[at])
+    return convert(nats, "bits"), Likeliest(next_bytes[at], chances[at])
 
 
 def models_or_stop() -> dict[str, ModelEntry]:

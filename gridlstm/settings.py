@@ -62,6 +62,11 @@ class TrainingSettings:
         if self.updates is None and self.bytes is None and self.minutes is None:
             raise SettingsError("Say when to stop: --updates, --bytes or --minutes.")
 
+    @property
+    def bytes_an_update(self) -> int:
+        """Bytes that all sequences together read between two updates of the weights."""
+        return self.sequences * self.length
+
     def learning_rate_at(self, epoch: float) -> float:
         """The rate after `epoch` epochs: times `decay` for each whole one from the chosen on."""
         return self.learning_rate * self.decay ** max(0, int(epoch) - self.decay_from_epoch + 1)

@@ -154,7 +154,6 @@ class Run:
     def go(self) -> None:
         """Train until the settings say stop, or the process is asked to; save what is reached."""
         started = time.monotonic() - self.progress.seconds
-        bytes_an_update = self.settings.sequences * self.settings.length
         with _asked_to_stop() as asked, ProgressLine(self._goal, self.team.leads) as line:
             stopped = False
             while self.progress.update < self._goal:
@@ -164,7 +163,7 @@ class Run:
                     break
                 loss = self._update()
                 self.progress.seconds = time.monotonic() - started
-                line.show(self.progress.update, loss, bytes_an_update)
+                line.show(self.progress.update, loss, self.settings.bytes_an_update)
                 if self.progress.update % self.settings.validate_every == 0:
                     self._validate(line)
                     self.save()
@@ -183,7 +182,7 @@ class Run:
         if settings.updates is not None:
             limits.append(settings.updates)
         if settings.bytes is not None:
-            limits.append(-(-settings.bytes // (settings.sequences * settings.length)))
+            limits.append(-(-settings.bytes // settings.bytes_an_update))
         return min(limits, default=sys.maxsize)
 
     def _out_of_time(self) -> bool:
@@ -243,7 +242,7 @@ class Run:
         point = CurvePoint(
             update=progress.update,
             epoch=epoch,
-            bytes=progress.update * settings.sequences * settings.length,
+            bytes=progress.update * settings.bytes_an_update,
             train_loss=progress.loss_sum / progress.loss_count,
             val_loss=result.nats_per_byte,
             learning_rate=settings.learning_rate_at(epoch),
@@ -284,7 +283,7 @@ class Run:
             ),
             training={**asdict(self.settings), "precision": str(self.dtype).removeprefix("torch.")},
             updates=progress.update,
-            bytes_seen=progress.update * self.settings.sequences * self.settings.length,
+            bytes_seen=progress.update * self.settings.bytes_an_update,
             validation_loss=loss,
             validation_bytes=counted,
             seconds=progress.seconds,

@@ -5,6 +5,8 @@ import pytest
 # Sums are then added up in the same order in this process and in those that the tests start.
 os.environ["OMP_NUM_THREADS"] = "1"
 
+TEXT = b"a cat sat on a mat, and a rat sat on a hat. " * 60
+
 
 @pytest.fixture
 def make_model():
@@ -21,3 +23,13 @@ def make_model():
         return model.double() if double else model
 
     return make
+
+
+@pytest.fixture
+def corpus(tmp_path):
+    """A small text to train on, nine tenths of it, in the folder that the test works in."""
+    from gridlstm.corpus import read_corpus
+
+    path = tmp_path / "text.txt"
+    path.write_bytes(TEXT)
+    return read_corpus(path, 0.9)

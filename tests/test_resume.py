@@ -12,6 +12,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from conftest import TEXT
 from safetensors import safe_open
 from safetensors.torch import save_file
 
@@ -21,7 +22,6 @@ from gridlstm.corpus import read_corpus
 from gridlstm.settings import TrainingSettings
 from gridlstm.training import ResumeError, Run, train
 
-TEXT = b"a cat sat on a mat, and a rat sat on a hat. " * 60
 STACKED = ModelConfig("stacked", 2, 8, dropout=0.3)
 GRID = ModelConfig("grid", 2, 8, "all", dropout=0.3)
 SETTINGS = TrainingSettings(
@@ -35,13 +35,6 @@ SETTINGS = TrainingSettings(
     updates=25,
 )
 every_model = pytest.mark.parametrize("config", [STACKED, GRID], ids=["stacked", "grid"])
-
-
-@pytest.fixture
-def corpus(tmp_path):
-    path = tmp_path / "text.txt"
-    path.write_bytes(TEXT)
-    return read_corpus(path, 0.9)
 
 
 def state(out):

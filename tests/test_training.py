@@ -9,18 +9,18 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from conftest import TEXT
 from torch.nn import functional
 
 from gridlstm import commands, training
 from gridlstm.checkpoint import read_metadata
 from gridlstm.config import ModelConfig
-from gridlstm.corpus import CorpusError, byte_entropy, cut_into_streams, read_corpus
+from gridlstm.corpus import CorpusError, byte_entropy, cut_into_streams
 from gridlstm.evaluation import evaluate
 from gridlstm.presets import PRESETS
 from gridlstm.settings import SettingsError, TrainingSettings
 from gridlstm.training import Run, Workers, train
 
-TEXT = b"a cat sat on a mat, and a rat sat on a hat. " * 60
 STACKED = ModelConfig("stacked", 2, 8)
 GRID = ModelConfig("grid", 2, 8, "all")
 CPU = Workers(0, 1, torch.device("cpu"))
@@ -28,13 +28,6 @@ SMALL = TrainingSettings(
     sequences=4, length=10, learning_rate=0.01, validate_every=10, precision="float32", updates=20
 )
 every_model = pytest.mark.parametrize("config", [STACKED, GRID], ids=["stacked", "grid"])
-
-
-@pytest.fixture
-def corpus(tmp_path):
-    path = tmp_path / "text.txt"
-    path.write_bytes(TEXT)
-    return read_corpus(path, 0.9)
 
 
 def curve(out):

@@ -8,9 +8,8 @@ import streamlit as st
 from dashboard import choices, loading
 from dashboard.loading import ModelEntry
 from dashboard.words import verbatim
+from gridlstm.curves import convert
 from gridlstm.errors import UserError
-
-BITS = 1 / math.log(2)
 
 
 def overview(models: dict[str, ModelEntry]) -> pd.DataFrame:
@@ -22,7 +21,7 @@ def overview(models: dict[str, ModelEntry]) -> pd.DataFrame:
         rows.append(
             {
                 "Model": labels[name],
-                "Bits per byte": about.validation_loss * BITS,
+                "Bits per byte": convert(about.validation_loss, "bits"),
                 "Nats per byte": about.validation_loss,
                 "Million bytes seen": about.bytes_seen / 1e6,
                 "Updates": about.updates,
@@ -39,7 +38,7 @@ def overview(models: dict[str, ModelEntry]) -> pd.DataFrame:
 def describe(entry: ModelEntry) -> None:
     """Everything a checkpoint says about itself."""
     about = entry.metadata
-    bits = about.validation_loss * BITS
+    bits = convert(about.validation_loss, "bits")
     measured = "not measured" if math.isnan(bits) else f"{bits:.4f} bits per byte"
     left, right = st.columns(2)
     left.markdown("**Data and result**")
@@ -51,7 +50,7 @@ def describe(entry: ModelEntry) -> None:
             "Trained on": f"the first {about.data.train_fraction:.0%}",
             "Validation loss": measured,
             "Measured on": f"{about.validation_bytes:,} bytes of the rest",
-            "Entropy of single bytes": f"{about.data.byte_entropy * BITS:.3f} bits",
+            "Entropy of single bytes": f"{convert(about.data.byte_entropy, 'bits'):.3f} bits",
             "Machine": verbatim(about.machine),
             "Libraries": verbatim(
                 ", ".join(f"{k} {v}" for k, v in sorted(about.libraries.items()))
