@@ -83,6 +83,8 @@ def workers(device_name: str | None):
     distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:
         yield Workers(rank, count, device)
+        # Measured: a process that tears its group down before the others are done sometimes aborts.
+        distributed.barrier()
     finally:
         distributed.destroy_process_group()
 
