@@ -1,0 +1,42 @@
+"""The commands, thin: they read options, call the library, and print.
+
+Each module here is one command: `add(commands)` declares its options and what runs it.
+"""
+
+import argparse
+import sys
+import typing
+
+from gridlstm.commands import describe, evaluate, trace, train
+from gridlstm.errors import UserError
+
+COMMANDS = (train, evaluate, trace, describe)
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command; return the exit status."""
+    options = _parser().parse_args(arguments)
+    try:
+        return options.run(options)
+    except (UserError, OSError) as error:
+        print(f"gridlstm {options.command}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"gridlstm {options.command}: interrupted.", file=sys.stderr)
+        return 130
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> typing.NoReturn:
+        """Say what is wrong in one line; argparse would print the usage before it."""
+        self.exit(2, f"{self.prog}: {message}\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="python -m gridlstm", description="Train, evaluate and trace byte-level models."
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for command in COMMANDS:
+        command.add(commands)
+    return parser

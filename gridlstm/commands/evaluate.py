@@ -1,0 +1,39 @@
+"""The loss of a checkpoint on a file."""
+
+import argparse
+import json
+from dataclasses import asdict
+
+from gridlstm.commands.options import add_checkpoint_and_file
+from gridlstm.corpus import read_bytes, read_corpus
+
+
+def add(commands) -> None:
+    command = commands.add_parser(
+        "evaluate",
+        help="the loss of a checkpoint on a file",
+        description="Print one JSON object: nats_per_byte, bits_per_byte, bytes.",
+    )
+    command.set_defaults(run=_evaluate)
+    add_checkpoint_and_file(command)
+    command.add_argument(
+        "--part",
+        choices=("all", "train", "validation"),
+        default="all",
+        help="only that part of the file, cut where the checkpoint's training cut it",
+    )
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    from gridlstm.checkpoint import load_model
+    from gridlstm.evaluation import evaluate
+
+    model, metadata = load_model(options.checkpoint)
+    if options.part == "all":
+        data = read_bytes(options.file)
+    else:
+        corpus = read_corpus(options.file, metadata.data.train_fraction)
+        data = corpus.train if options.part == "train" else corpus.validation
+    result = evaluate(model, data)
+    print(json.dumps({**asdict(result), "bits_per_byte": result.bits_per_byte}))
+    return 0

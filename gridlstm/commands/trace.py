@@ -1,0 +1,53 @@
+"""Everything inside a model while it reads a file."""
+
+import argparse
+from pathlib import Path
+
+from gridlstm.commands.options import add_checkpoint_and_file, check_writable
+from gridlstm.corpus import read_bytes
+
+
+def add(commands) -> None:
+    command = commands.add_parser(
+        "trace",
+        help="everything inside a model while it reads a file",
+        description="Write each quantity [layer, position, unit], the loss in nats [position] and "
+        "the next-byte distribution [position, 256] to an .npz file.",
+    )
+    command.set_defaults(run=_trace)
+    add_checkpoint_and_file(command)
+    command.add_argument("--out", type=Path, required=True, help="the .npz file to write")
+    command.add_argument(
+        "--quantities", nargs="+", help="such as time.cell depth.forget (all, unless given)"
+    )
+    command.add_argument(
+        "--dtype", choices=("float16", "float32"), default="float16", help="type of the values"
+    )
+
+
+def _trace(options: argparse.Namespace) -> int:
+    import numpy as np
+    from tqdm import tqdm
+
+    from gridlstm.checkpoint import load_model, write_aside
+    from gridlstm.trace import trace
+
+    check_writable(options.out)
+    model, _ = load_model(options.checkpoint)
+    data = read_bytes(options.file).tobytes()
+    # Shown only once it is sure that the user's request can be met.
+    with tqdm(total=len(data), unit=" bytes", delay=0.5) as bar:
+        traced = trace(
+            model,
+            data,
+            options.quantities,
+            dtype=getattr(np, options.dtype),
+            progress=lambda share: bar.update(round(share * len(data)) - bar.n),
+        )
+
+    def write(aside: Path) -> None:
+        with open(aside, "wb") as file:
+            np.savez(file, **traced.values, loss=traced.loss, next_byte=traced.next_byte)
+
+    write_aside(options.out, write)
+    return 0
