@@ -26,44 +26,20 @@ class Observation:
     state: State
 
 
-def double_candidate(sums: Tensor, dim: int) -> Tensor:
-    """A copy of weights, biases or sums whose axis `dim` holds the gates [4U], candidate doubled.
-
-    As tanh(z) = 2 sigmoid(2z) - 1, one sigmoid then serves all four gates.
-    """
-    doubled = sums.clone()
-    units = sums.shape[dim] // 4
-    doubled.narrow(dim, 3 * units, units).mul_(2)
-    return doubled
-
-
 def activate(gates: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Turn sums [..., 4U], the candidate's doubled, into gates, in place; return i, f, o, g."""
-    i, f, o, g = gates.sigmoid_().chunk(4, dim=-1)
-    g.mul_(2).sub_(1)
-    return i, f, o, g
-
-
-def lstm(gates: Tensor, cell: Tensor, new_cell: Tensor, hidden: Tensor) -> None:
-    """One LSTM update: `c' = f*c + i*g`, `h = o*tanh(c')`.
-
-    `gates` [..., 4U] holds the sums, the candidate's doubled, and is left holding the gates;
-    `cell` [..., U] is the memory that comes in; `new_cell` and `hidden` [..., U] are written.
-    """
-    i, f, o, g = activate(gates)
-    torch.mul(f, cell, out=new_cell)
-    new_cell.addcmul_(i, g)
-    torch.tanh(new_cell, out=hidden)
-    hidden.mul_(o)
+    """Turn sums [..., 4U] into gates, in place; return i, f, o, g."""
+    i, f, o, g = gates.chunk(4, dim=-1)
+    gates[..., : -g.shape[-1]].sigmoid_()
+    return i, f, o, g.tanh_()
 
 
 def lstm_backward(
     gates: Tensor, cell: Tensor, new_cell: Tensor, grad_hidden: Tensor, grad_new_cell: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Derivative of `lstm`.
+    """Derivative of one LSTM update, `c' = f*c + i*g`, `h = o*tanh(c')`.
 
-    Takes what `lstm` left behind and the gradients of its two outputs [..., U]; returns the
-    gradients of the pre-activations [..., 4U] and of the memory that came in [..., U].
+    Takes the gates [..., 4U], c and c', and the gradients of h and c' [..., U]; returns the
+    gradients of the sums before the gates [..., 4U] and of the memory that came in [..., U].
     """
     i, f, o, g = gates.chunk(4, dim=-1)
     squashed = torch.tanh(new_cell)

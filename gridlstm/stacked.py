@@ -19,9 +19,9 @@ def swap_gates(tensor: Tensor) -> Tensor:
 
 
 def _to_ifog(sums: Tensor) -> Tensor:
-    """Sums in torch's order i, f, g, o [..., 4U] as `activate` wants them: i, f, o, 2g."""
+    """Sums in torch's order i, f, g, o [..., 4U] in ours: i, f, o, g."""
     i, f, g, o = sums.chunk(4, dim=-1)
-    return torch.cat((i, f, o, 2 * g), dim=-1)
+    return torch.cat((i, f, o, g), dim=-1)
 
 
 def run_memory(forget: Tensor, write: Tensor, start: Tensor) -> Tensor:
