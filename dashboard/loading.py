@@ -15,7 +15,17 @@ import streamlit as st
 
 from dashboard.shelf import progress_bar, shelf
 from dashboard.words import verbatim
-from gridlstm.checkpoint import Metadata, load_model, read_metadata
+from gridlstm.checkpoint import (
+    Metadata,
+    checkpoint_path,
+    index_name,
+    is_index,
+    is_shard,
+    load_model,
+    model_name,
+    read_metadata,
+    shards_beside,
+)
 from gridlstm.curves import read_curve
 from gridlstm.errors import UserError
 
@@ -79,9 +89,11 @@ def catalogue() -> Catalogue:
 
 def _scan(folder: Path, uploaded: bool) -> tuple[list[ModelEntry], list[str]]:
     models, problems = [], []
-    stems = {path.stem for path in folder.glob("*") if _is_offered(path) and path.is_file()}
-    for stem in sorted(stems):
-        path = folder / f"{stem}.safetensors"
+    files = [path for path in folder.glob("*") if _is_offered(path) and path.is_file()]
+    for stem in sorted({model_name(path) for path in files}):
+        path = checkpoint_path(folder, stem)
+        if not path.exists() and shards_beside(path):
+            problems.append(verbatim(f"{stem}: the shards lack their index, {index_name(stem)}."))
         metadata = _or_problem(_metadata, path, problems)
         curve = _or_problem(_curve, folder / f"{stem}.csv", problems)
         if metadata is not None or (curve is not None and not path.exists()):
@@ -102,7 +114,7 @@ def _most_telling_first(entry: ModelEntry) -> tuple:
 def _is_offered(path: Path) -> bool:
     """Whether a file has the name of a checkpoint or curve, not of what is kept beside them."""
     return (
-        path.suffix in (".safetensors", ".csv")
+        (path.suffix in (".safetensors", ".csv") or is_index(path))
         and not path.name.startswith(".")
         and not path.name.endswith(".state.safetensors")
         and path.name != PUBLISHED_CURVES
@@ -110,12 +122,14 @@ def _is_offered(path: Path) -> bool:
 
 
 def _stamp(path: Path) -> tuple[int, int]:
-    """What changes when a file does: its time and its size; zeros if there is none."""
+    """What changes when a file does, or a shard of an index: the latest time, and the sizes
+    together; zeros if there is none."""
     try:
-        status = path.stat()
+        files = [path, *(shards_beside(path) if is_index(path) else ())]
+        statuses = [file.stat() for file in files]
     except OSError:
         return 0, 0
-    return status.st_mtime_ns, status.st_size
+    return max(s.st_mtime_ns for s in statuses), sum(s.st_size for s in statuses)
 
 
 def _or_problem(read: Callable, path: Path, problems: list[str]):
@@ -148,6 +162,12 @@ def keep_upload(name: str, data: bytes) -> None:
     uploads = st.session_state.setdefault("uploads", Uploads())
     path = uploads.path / Path(name).name
     path = path.with_suffix(path.suffix.lower())
+    if is_index(path) or is_shard(path):
+        model = model_name(path)
+        raise UserError(
+            f"This is a part of a checkpoint in shards; make one file of it, with python -m "
+            f"gridlstm join {index_name(model)} --out {model}.safetensors, and bring that."
+        )
     if not _is_offered(path):
         raise UserError("The files of a model are called NAME.safetensors and NAME.csv.")
     aside = uploads.path / f".checking{path.suffix}"

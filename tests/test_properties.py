@@ -1,10 +1,15 @@
+"""URLs, and what holds for all properties."""
+
+import dataclasses
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from marked import drawn
 
-from gridlstm.analysis import properties
-from gridlstm.analysis.properties import PROPERTIES, inside_url
+from gridlstm.analysis.properties import PROPERTIES, inside_url, urls
 
 # Each text is followed by its marks, set by hand: # inside a URL, . outside.
 MARKED = [
@@ -112,21 +117,17 @@ MARKED = [
 ]
 
 
-def marks_as_text(marks):
-    return "".join("#" if marked else "." for marked in marks)
-
-
 @pytest.mark.parametrize("characters, marks", MARKED)
 def test_urls_marked_by_hand(characters, marks):
     found = inside_url(characters)
     assert found.dtype == bool
-    assert marks_as_text(found) == marks
+    assert drawn(found) == marks
 
 
 @given(st.lists(st.sampled_from(MARKED), max_size=5))
 def test_marks_do_not_reach_over_white_space(chosen):
     characters = "\n".join(text for text, _ in chosen)
-    assert marks_as_text(inside_url(characters)) == ".".join(marks for _, marks in chosen)
+    assert drawn(inside_url(characters)) == ".".join(marks for _, marks in chosen)
 
 
 @given(st.text(alphabet="htps:/w.a)('&;lg[ ", max_size=60))
@@ -157,7 +158,7 @@ class CountedString(str):
 @pytest.mark.parametrize("rest", [")" * 1000, "()" * 500, "." * 1000, "(" * 500 + ")" * 500])
 def test_taking_off_punctuation_looks_at_each_character_a_few_times(rest):
     counted = CountedString(rest)
-    properties._length_without_trailing(counted)
+    urls._length_without_trailing(counted)
     assert counted.looks <= 3 * len(rest)
 
 
@@ -180,7 +181,7 @@ def test_taking_off_punctuation_looks_at_each_character_a_few_times(rest):
 def test_long_texts_made_to_be_slow(part, mark):
     characters = part * (200_000 // len(part))
     marks = inside_url(characters)
-    assert set(marks_as_text(marks[:-8])) == {mark}
+    assert set(drawn(marks[:-8])) == {mark}
 
 
 def test_a_url_followed_by_very_much_punctuation():
@@ -189,5 +190,140 @@ def test_a_url_followed_by_very_much_punctuation():
 
 
 def test_the_registry_names_its_properties():
-    assert PROPERTIES["url"].mark is inside_url
-    assert all(name == found.name and found.explanation for name, found in PROPERTIES.items())
+    assert PROPERTIES["url"].measure is inside_url
+    for name, found in PROPERTIES.items():
+        assert name == found.name and re.fullmatch("[a-z]+(-[a-z]+)*", name)
+        assert found.title[0].isupper() and not found.title.endswith(".")
+        assert found.explanation.endswith(".") and "\n" not in found.explanation
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            found.name = "other"
+    assert len({found.title for found in PROPERTIES.values()}) == len(PROPERTIES)
+
+
+# Of all that means something to some property, with characters of two code units and halves.
+ANY_TEXT = st.lists(
+    st.sampled_from(
+        ["[[", "]]", "[", "{{", "}}", "}", "<", ">", "/", "<!--", "-->", "&lt;", "&quot;", "a|b"]
+        + ["(", ")", '"', "'", "''", "'''", "“", "”", "«", "»", "http://a.b", "12", ",", ".", "#"]
+        + ["ABC", "d", " ", "\t", "\n", "\n\n", "\r\n", "\\", "/*", "*/", "//", "é", "😀", "\ud800"]
+    ),
+    max_size=40,
+).map("".join)
+
+
+@pytest.mark.parametrize("name", PROPERTIES)
+@given(ANY_TEXT)
+def test_each_character_gets_one_value(name, characters):
+    found = PROPERTIES[name]
+    measured = found.measure(characters)
+    assert measured.shape == (len(characters),)
+    assert measured.dtype == {"mark": bool, "number": np.float64}[found.kind]
+    assert (measured >= 0).all() and (measured == measured.round()).all()
+
+
+@pytest.mark.parametrize(
+    "mark, number", [("template", "template-depth"), ("parentheses", "parenthesis-depth")]
+)
+@given(ANY_TEXT)
+def test_what_is_inside_has_a_depth(mark, number, characters):
+    inside = PROPERTIES[mark].measure(characters)
+    np.testing.assert_array_equal(inside, PROPERTIES[number].measure(characters) > 0)
+
+
+def alone_and_after(name: str, first: str, last: str, end: str) -> None:
+    """Assert that a text's values are the same before and after another as they are alone."""
+    measure = PROPERTIES[name].measure
+    together = measure(first + end + last)
+    np.testing.assert_array_equal(together[: len(first)], measure(first))
+    np.testing.assert_array_equal(together[len(first + end) :], measure(last))
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["url", "italics", "bold", "number", "capitals", "line-position", "word-position"]
+    + ["indentation"],
+)
+@given(ANY_TEXT, ANY_TEXT)
+def test_a_new_line_begins_anew(name, first, last):
+    alone_and_after(name, first, last, "\n")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["wiki-link", "quotation", "parentheses", "parenthesis-depth", "paragraph-position"],
+)
+@given(ANY_TEXT, ANY_TEXT)
+def test_a_blank_line_begins_anew(name, first, last):
+    alone_and_after(name, first, last, "\n\n")
+
+
+# Each 200,000 characters long, made to be slow for a search that tries something again from each
+# place: then it would take minutes. Beside each stands what marks its middle has.
+@pytest.mark.parametrize(
+    "name, part, marks",
+    [
+        ("wiki-link", "[", "."),
+        ("wiki-link", "[[a", "."),
+        ("wiki-link", "[[a|", "."),
+        ("wiki-link", "[[a]]", "#"),
+        ("wiki-link", "]]", "."),
+        ("template-depth", "{", "."),
+        ("template-depth", "{{a", "."),
+        ("template-depth", "{{a}}", "1"),
+        ("template-depth", "}", "."),
+        ("italics", "'", "."),
+        ("italics", "''a", ".#"),
+        ("bold", " '''a", ".#"),
+        ("bold", "'''a\n", ".#"),
+        ("xml-tag", "<", "."),
+        ("xml-tag", "<a ", "."),
+        ("xml-tag", "<a b=c", "."),
+        ("xml-tag", '<a b="', "."),
+        ("xml-tag", '<a b=\'" c="x\' d="', "."),
+        ("xml-tag", "&lt;a ", "."),
+        ("xml-tag", "&lt;a b=&quot;", "."),
+        ("xml-tag", '&lt;a b=\'" c="x\' d="', "."),
+        ("xml-tag", " a", "."),
+        ("comment", "<!--", "."),
+        ("comment", "&lt;!-- <!--", "."),
+        ("comment", "-->", "."),
+        ("comment", "<!---->", "#"),
+        ("quotation", '"', "#"),
+        ("quotation", "“", "."),
+        ("quotation", "” ‘ „ » ›", ".#"),
+        ("quotation", "&quot", "."),
+        ("parenthesis-depth", "(", "."),
+        ("parenthesis-depth", "()", "1"),
+        ("parenthesis-depth", ")(", "1"),
+        ("number", "1", "#"),
+        ("number", "1e1x ", ".#"),
+        ("number", "1,", "#"),
+        ("number", "1\u00a0", ".#"),
+        ("number", "a1.", "."),
+        ("capitals", "A", "#"),
+        ("capitals", "Ab", "."),
+        ("indentation", "\n ", ".1"),
+        ("paragraph-position", "\n ", ".1"),
+        ("c-comment", "/*", ".#"),
+        ("c-comment", "/* ", "#"),
+        ("c-comment", "//\\\n", "#"),
+        ("c-string", '"', "#"),
+        ("c-string", "'\\", "."),
+        ("c-string", "'\\xa", "."),
+        ("c-string", "\n", "."),
+        ("python-string", '"""', "#"),
+        ("python-string", '"""\\', "#"),
+        ("python-string", "rb", "."),
+        ("python-comment", "#", "#"),
+    ],
+)
+def test_other_long_texts_made_to_be_slow(name, part, marks):
+    measured = PROPERTIES[name].measure(part * (200_000 // len(part)))
+    assert len(measured) > 190_000
+    assert set(drawn(measured[1_000:-1_000])) == set(marks)
+
+
+def test_brackets_as_deep_as_they_are_many():
+    depths = PROPERTIES["parenthesis-depth"].measure("(" * 100_000 + ")" * 100_000)
+    rising = np.arange(1, 100_001)
+    np.testing.assert_array_equal(depths, np.concatenate([rising, rising[::-1]]))

@@ -59,7 +59,7 @@ text_line()
 models = models_or_stop()
 entry = choices.choose_model("model", "Model", models)
 text = choices.current_text()
-marks = inside.mark(text.characters)
+marks = inside.measure(text.characters)
 if marks.all() or not marks.any():
     where = "Every character" if marks.all() else "No character"
     st.info(

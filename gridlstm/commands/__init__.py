@@ -7,10 +7,10 @@ import argparse
 import sys
 import typing
 
-from gridlstm.commands import describe, evaluate, trace, train
+from gridlstm.commands import corpus, describe, evaluate, join, shard, trace, train
 from gridlstm.errors import UserError
 
-COMMANDS = (train, evaluate, trace, describe)
+COMMANDS = (train, evaluate, trace, describe, shard, join, corpus)
 
 
 def run(arguments: list[str]) -> int:

@@ -1,20 +1,12 @@
-"""Properties of characters that a unit might follow: marks on a text, found by plain rules."""
+"""Web addresses."""
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 import numpy as np
 
-
-@dataclass(frozen=True)
-class Property:
-    """Something true of some characters of a text; `mark` gives bool [character]."""
-
-    name: str
-    explanation: str
-    mark: Callable[[str], np.ndarray]
-
+from gridlstm.analysis.properties.property import Property
+from gridlstm.analysis.properties.spans import Span, inside
 
 # A URL ends before white space, brackets and quotes of wiki and other markup, the same written as
 # XML entities (dumps hold `&lt;ref&gt;http://…&lt;/ref&gt;`), and wiki's '' for italics. `&amp;`
@@ -40,12 +32,15 @@ def inside_url(characters: str) -> np.ndarray:
     A sentence's punctuation after a URL is not part of it, nor is a closing bracket that the URL
     does not open. An address of which only the beginning is there (`http://` alone) is none.
     """
-    marks = np.zeros(len(characters), bool)
+    return inside(urls, characters)
+
+
+def urls(characters: str) -> Iterator[Span]:
+    """The spans of URLs."""
     for match in URL.finditer(characters):
         length = _length_without_trailing(match["rest"])
         if length:
-            marks[match.start() : match.start("rest") + length] = True
-    return marks
+            yield match.start(), match.start("rest") + length
 
 
 def _length_without_trailing(rest: str) -> int:
@@ -62,13 +57,12 @@ def _length_without_trailing(rest: str) -> int:
     return end
 
 
-PROPERTIES: dict[str, Property] = {
-    found.name: found
-    for found in (
-        Property(
-            "url",
-            "The characters of web addresses: `http://`, `https://`, `ftp://`, `www.` to the end.",
-            inside_url,
-        ),
-    )
-}
+PROPERTIES = (
+    Property(
+        "url",
+        "Inside a web address",
+        "The characters of web addresses: `http://`, `https://`, `ftp://`, `www.` to the end.",
+        "mark",
+        inside_url,
+    ),
+)

@@ -1,0 +1,39 @@
+"""Checkpoints: weights in `.safetensors` files and, as these files' metadata, one JSON document.
+
+A checkpoint is one file, `NAME.safetensors`, or several, the shards, with an index to them,
+`NAME.safetensors.index.json`. Its path is that of the file or that of the index. The format is
+described in docs/formats.md. Nothing is ever unpickled.
+"""
+
+from gridlstm.checkpoint.metadata import FORMAT_VERSION, CheckpointError, Data, Metadata
+from gridlstm.checkpoint.names import (
+    checkpoint_path,
+    index_name,
+    is_index,
+    is_shard,
+    model_name,
+    shards_beside,
+)
+from gridlstm.checkpoint.reading import load_model, read_metadata, read_tensors
+from gridlstm.checkpoint.shards import join, split
+from gridlstm.checkpoint.writing import write_aside, write_checkpoint
+
+__all__ = [
+    "FORMAT_VERSION",
+    "CheckpointError",
+    "Data",
+    "Metadata",
+    "checkpoint_path",
+    "index_name",
+    "is_index",
+    "is_shard",
+    "join",
+    "load_model",
+    "model_name",
+    "read_metadata",
+    "read_tensors",
+    "shards_beside",
+    "split",
+    "write_aside",
+    "write_checkpoint",
+]

@@ -1,0 +1,120 @@
+"""What a checkpoint says about itself: one JSON document, written and checked."""
+
+import json
+import math
+import reprlib
+from dataclasses import asdict, dataclass, field
+
+from gridlstm.config import ConfigError, ModelConfig
+from gridlstm.errors import UserError
+
+FORMAT_VERSION = 1
+# The document's name in the metadata of a .safetensors file.
+METADATA_KEY = "gridlstm"
+
+
+class CheckpointError(UserError):
+    """A file that is no usable checkpoint; the message is one sentence for the user."""
+
+
+@dataclass(frozen=True)
+class Data:
+    """What a model was trained and validated on; `byte_entropy` in nats, of the validation part."""
+
+    name: str
+    sha256: str
+    bytes: int
+    train_fraction: float
+    byte_entropy: float
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """All that a checkpoint says about itself.
+
+    `validation_loss` is in nats per byte, measured over `validation_bytes` with the weights as they
+    stand in the file. `training` holds the settings of the run by name.
+    """
+
+    model: ModelConfig
+    data: Data
+    training: dict = field(default_factory=dict)
+    updates: int = 0
+    bytes_seen: int = 0
+    validation_loss: float = math.nan
+    validation_bytes: int = 0
+    seconds: float = 0.0
+    machine: str = ""
+    libraries: dict = field(default_factory=dict)
+
+
+def to_text(metadata: Metadata) -> str:
+    """The document as it stands in a file."""
+    return json.dumps({"format_version": FORMAT_VERSION, **asdict(metadata)}, ensure_ascii=False)
+
+
+def parse(text: str | None) -> Metadata:
+    """Read and check a document. Raises CheckpointError."""
+    if text is None:
+        raise CheckpointError(
+            f"The file has no {METADATA_KEY!r} entry in its metadata, so its architecture is "
+            "unknown."
+        )
+    try:
+        document = json.loads(text)
+        version = document.pop("format_version")
+        if version != FORMAT_VERSION:
+            raise CheckpointError(
+                f"The checkpoint has format version {reprlib.repr(version)}; this program reads "
+                f"{FORMAT_VERSION}."
+            )
+        model = ModelConfig(**document.pop("model"))
+        data = Data(**document.pop("data"))
+        metadata = Metadata(model=model, data=data, **document)
+    except ConfigError as error:
+        raise CheckpointError(str(error)) from error
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        if isinstance(error, CheckpointError):
+            raise
+        raise CheckpointError("The checkpoint's metadata is not as it should be.") from error
+    _check_types(metadata)
+    return metadata
+
+
+def _check_types(metadata: Metadata) -> None:
+    """Every field must be of its declared kind: what follows shows, formats and reckons with them.
+
+    A loss may be NaN, for not measured.
+    """
+    data = metadata.data
+    counts = (metadata.updates, metadata.bytes_seen, metadata.validation_bytes, data.bytes)
+    dicts = (metadata.training, metadata.libraries)
+    checks = (
+        (_is_text, (metadata.machine, data.name, data.sha256)),
+        (lambda value: type(value) is int and 0 <= value < 2**63, counts),
+        (_is_number, (metadata.seconds, data.byte_entropy, data.train_fraction)),
+        (lambda value: _is_number(value) or value != value, (metadata.validation_loss,)),
+        (lambda value: 0 < value < 1, (data.train_fraction,)),
+        (lambda value: type(value) is dict and all(map(_is_text, value)), dicts),
+    )
+    for is_right, values in checks:
+        for value in values:
+            if not is_right(value):
+                raise _wrong(value)
+    for value in (value for entries in dicts for value in entries.values()):
+        if not (value is None or type(value) is bool or _is_number(value) or _is_text(value)):
+            raise _wrong(value)
+
+
+def _is_text(value: object) -> bool:
+    """Whether it is a string that can be written: JSON may hold half a surrogate pair."""
+    return type(value) is str and value.encode(errors="ignore").decode() == value
+
+
+def _is_number(value: object) -> bool:
+    """Whether it is a finite number small enough for any format."""
+    return type(value) in (int, float) and -(2**63) <= value < 2**63
+
+
+def _wrong(value: object) -> CheckpointError:
+    return CheckpointError(f"The checkpoint's metadata holds a wrong value: {reprlib.repr(value)}.")

@@ -1,0 +1,74 @@
+"""Checkpoints read: what one says about itself, its weights, its model."""
+
+import reprlib
+from pathlib import Path
+
+import numpy as np
+
+from gridlstm.checkpoint.metadata import CheckpointError, Metadata, parse
+from gridlstm.checkpoint.opening import Tensors, opened
+
+FLOATS = ("F16", "F32", "F64")
+
+
+def read_metadata(path: Path) -> Metadata:
+    """Read and check a checkpoint's metadata and the names, shapes and types of its tensors.
+
+    Does not read the weights, nor import torch. Raises CheckpointError.
+    """
+    with opened(path) as tensors:
+        return checked(tensors)
+
+
+def checked(tensors: Tensors) -> Metadata:
+    """The metadata, where the tensors are those that it promises. Raises CheckpointError."""
+    metadata = parse(tensors.text)
+    _check_tensors(tensors, metadata.model.tensor_shapes())
+    return metadata
+
+
+def read_tensors(path: Path, metadata: Metadata) -> dict[str, np.ndarray]:
+    """The weights of a checkpoint by name, float32. Raises CheckpointError if one is not finite."""
+    weights = {}
+    with opened(path) as tensors:
+        for name in metadata.model.tensor_shapes():
+            with np.errstate(over="ignore"):  # what is too large for float32 becomes infinite
+                weight = tensors.read(name).astype(np.float32)
+            if not np.isfinite(weight).all():
+                raise CheckpointError(f"The tensor {name} holds values that are not finite.")
+            weights[name] = weight
+    return weights
+
+
+def load_model(path: Path):
+    """Read a checkpoint: (LanguageModel in evaluation mode, Metadata). Raises CheckpointError."""
+    import torch
+
+    from gridlstm.model import LanguageModel
+
+    metadata = read_metadata(path)
+    tensors = read_tensors(path, metadata)
+    # Made without values, for random ones would cost time and disturb the caller's random numbers.
+    with torch.device("meta"):
+        model = LanguageModel(metadata.model)
+    model.to_empty(device="cpu")
+    model.load_tensors({name: torch.from_numpy(tensor) for name, tensor in tensors.items()})
+    return model.eval().requires_grad_(False), metadata
+
+
+def _check_tensors(tensors: Tensors, expected: dict[str, tuple[int, ...]]) -> None:
+    for fault, odd in (
+        ("lacks", expected.keys() - tensors.names),
+        ("has a surplus", tensors.names - set(expected)),
+    ):
+        if odd:
+            more = f" and {len(odd) - 1} more" if len(odd) > 1 else ""
+            raise CheckpointError(f"The checkpoint {fault} tensor {reprlib.repr(min(odd))}{more}.")
+    for name, shape in expected.items():
+        found, kind = tensors.shape(name), tensors.kind(name)
+        if found != shape:
+            raise CheckpointError(
+                f"The tensor {name} has shape {list(found)}; it should be {list(shape)}."
+            )
+        if kind not in FLOATS:
+            raise CheckpointError(f"The tensor {name} has type {kind}, not a float.")
