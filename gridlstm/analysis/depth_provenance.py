@@ -1,0 +1,131 @@
+"""Which layer wrote what is in a depth memory: `m_L = sum_k (prod_{j>k} f_j) * i_k * g_k`.
+
+The memory starts at 0 below the first layer, so the sum is all of it (Grid LSTM paper, section 3.2,
+with the depth dimension's gates). Shares add up to the cell of the same trace within 1e-4 if the
+trace is in float32; in float16 they are as rough as its gates.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from gridlstm.analysis.chunks import chunks
+from gridlstm.analysis.provenance import Gates, check_index, gates_of, held
+from gridlstm.progress import Progress
+
+# A write survives as long as more than this part of it is kept.
+SURVIVES = 0.5
+
+
+def depth_shares(
+    values: Mapping[str, np.ndarray], unit: int, upto_layer: int | None = None
+) -> np.ndarray:
+    """What each layer wrote of one unit's depth memory, over the text: float32 [layer, position].
+
+    `values` are a trace's; `upto_layer` is the index, from 0, of the layer whose memory is taken
+    apart (the top, unless given), and the last of those returned. Each share is signed and in the
+    units of `depth.cell`, to which they add up. Raises ProvenanceError if the trace lacks a gate of
+    the depth memory, or there is no such unit or layer.
+    """
+    gates = gates_of(values, "depth")
+    check_index("unit", unit, gates.forget.shape[2])
+    return _shares(gates, _layers(gates, upto_layer), (slice(None), unit)).astype(np.float32)
+
+
+def depth_shares_at(
+    values: Mapping[str, np.ndarray], position: int, upto_layer: int | None = None
+) -> np.ndarray:
+    """As `depth_shares`, for all units at one position: float32 [layer, unit]."""
+    gates = gates_of(values, "depth")
+    check_index("position", position, gates.forget.shape[1])
+    return _shares(gates, _layers(gates, upto_layer), (position, slice(None))).astype(np.float32)
+
+
+def mean_depth_shares(
+    values: Mapping[str, np.ndarray],
+    upto_layer: int | None = None,
+    progress: Progress | None = None,
+) -> np.ndarray:
+    """How much of a layer's depth memory each layer wrote on the whole: float64 [layer], sum 1.
+
+    The mean, over all units and positions, of |share of the layer| / sum of all layers' |shares|,
+    so that shares of opposite sign do not cancel. Memories in which nothing was written are left
+    out; NaN if there are no others. `upto_layer` and errors as for `depth_shares`.
+    """
+    gates = gates_of(values, "depth")
+    layers = _layers(gates, upto_layer)
+    total, memories = np.zeros(layers), 0
+    positions, units = gates.forget.shape[1:]
+    for part in chunks(positions, layers * units):
+        sizes = np.abs(_shares(gates, layers, (part, slice(None))))
+        whole = sizes.sum(axis=0)
+        something = whole > 0
+        memories += np.count_nonzero(something)
+        fractions = np.divide(sizes, whole, out=sizes, where=something)
+        total += fractions.sum(axis=(1, 2), where=something, dtype=np.float64)
+        if progress:
+            progress(part.stop / positions)
+    return total / memories if memories else np.full(layers, np.nan)
+
+
+def layers_survived(
+    values: Mapping[str, np.ndarray], progress: Progress | None = None
+) -> np.ndarray:
+    """How many layers further up writes survive: counts int64 [writing layer, layers survived].
+
+    A write is one layer's at one position of one unit, however small; it survives the layers above
+    for as long as the product of their forget gates is above 0.5. The text's positions times the
+    units are counted in each row. Under the top, a layer's writes cannot survive more layers than
+    there are above it: its last count that can be above 0 holds what reaches the top, the top
+    layer's own first. Needs `depth.forget` only; ProvenanceError if the trace lacks it.
+    """
+    forget = held(values, "depth.forget")
+    layers, positions, units = forget.shape
+    at_least = np.zeros((layers, layers + 1), np.int64)
+    at_least[:, 0] = positions * units
+    for part in chunks(positions, layers * units):
+        gates = forget[:, part].astype(np.result_type(forget, np.float32))
+        for layer in range(layers):
+            kept = np.ones(gates.shape[1:], gates.dtype)
+            for survived, gate in enumerate(gates[layer + 1 :], start=1):
+                kept *= gate
+                at_least[layer, survived] += np.count_nonzero(kept > SURVIVES)
+        if progress:
+            progress(part.stop / positions)
+    return at_least[:, :-1] - at_least[:, 1:]
+
+
+def layer_shares_frame(
+    values: Mapping[str, np.ndarray], progress: Progress | None = None
+) -> pd.DataFrame:
+    """The whole model, a row a layer: layer (from 1), mean_share, survived_0, survived_1, ...
+
+    `mean_share` is that of `mean_depth_shares` in the top layer's memory, `survived_n` the counts
+    of `layers_survived`. Errors as for `depth_shares`.
+    """
+    first = (lambda share: progress(share / 2)) if progress else None
+    second = (lambda share: progress(0.5 + share / 2)) if progress else None
+    shares = mean_depth_shares(values, progress=first)
+    counts = layers_survived(values, progress=second)
+    frame = pd.DataFrame({"layer": np.arange(1, len(shares) + 1), "mean_share": shares})
+    return frame.join(pd.DataFrame(counts).add_prefix("survived_"))
+
+
+def _layers(gates: Gates, upto_layer: int | None) -> int:
+    """The number of layers that have a share in a layer's memory, the top's unless given."""
+    layers = len(gates.forget)
+    if upto_layer is None:
+        return layers
+    check_index("layer", upto_layer, layers)
+    return upto_layer + 1
+
+
+def _shares(gates: Gates, layers: int, where: tuple) -> np.ndarray:
+    """Shares [layer, ...] at an index into [position, unit], from the layer itself downwards."""
+    kept, shares = 1, []
+    for layer in reversed(range(layers)):
+        here = layer, *where
+        shares.append(gates.written(here) * kept)
+        kept = kept * gates.forget[here].astype(shares[0].dtype)
+    return np.stack(shares[::-1])

@@ -1,0 +1,141 @@
+"""When a time memory was written, `c_t = sum_s (prod_{s<r<=t} f_r) * i_s * g_s`, and how long
+writes last.
+
+The memory starts at 0 before the text, so the sum is all of it. A position is a byte; what is
+counted in characters says so. Shares add up to the cell of the same trace within 1e-4 if the trace
+is in float32.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from gridlstm.analysis.chunks import chunks
+from gridlstm.analysis.provenance import check_index, gates_of, held
+from gridlstm.progress import Progress
+
+# Halves are told to a billionth: sums of logarithms of gates are not exact.
+TOLERANCE = 1e-9
+
+
+@dataclass(frozen=True)
+class HalfLives:
+    """`half_life` int64 [layer, unit]; where `censored` bool [layer, unit], it is longer than that.
+
+    Counted in the steps that `half_lives` was asked for: bytes or characters.
+    """
+
+    half_life: np.ndarray
+    censored: np.ndarray
+
+
+def time_shares(
+    values: Mapping[str, np.ndarray], layer: int, unit: int, position: int
+) -> np.ndarray:
+    """What each position so far wrote of a memory's value at `position`: float32 [position + 1].
+
+    `values` are a trace's; `layer`, `unit` and `position` are indices from 0. Each share is signed
+    and in the units of `time.cell`, to which they add up. Raises ProvenanceError if the trace lacks
+    a gate of the time memory, or there is no such layer, unit or position.
+    """
+    gates = gates_of(values, "time")
+    layers, positions, units = gates.forget.shape
+    check_index("layer", layer, layers)
+    check_index("unit", unit, units)
+    check_index("position", position, positions)
+    passed = gates.forget[layer, 1 : position + 1, unit].astype(np.float64)
+    kept = np.append(np.cumprod(passed[::-1])[::-1], 1)
+    written = gates.written((layer, slice(position + 1), unit))
+    return (written * kept).astype(np.float32)
+
+
+def by_character(shares: np.ndarray, last_byte: np.ndarray) -> np.ndarray:
+    """What each character wrote, the sum over its bytes: [character], up to that of the position.
+
+    `shares` [position + 1] are of `time_shares`, `last_byte` int [character] is the text's.
+    """
+    first_byte = np.concatenate(([0], last_byte[:-1] + 1))
+    return np.add.reduceat(shares, first_byte[first_byte < len(shares)])
+
+
+def half_lives(
+    values: Mapping[str, np.ndarray],
+    positions: np.ndarray | None = None,
+    progress: Progress | None = None,
+) -> HalfLives:
+    """After how many steps half of a write is left, for every unit of every layer.
+
+    For a write at one place of the text it is the least number of following steps, at least 1, over
+    which the product of the forget gates is a half or less. A unit's half-life is the median over
+    all places. Steps are bytes, or characters if `positions` int [character] gives the position
+    that stands for each (a text's `last_byte`); the gates of all bytes between are passed then.
+
+    A write near the end of the text may not be seen to fall to a half. It counts among those that
+    last for as far as it is seen, and not after: the median is that of the Kaplan-Meier estimate
+    (1958) of how long writes last. If that stays above a half, the unit is censored, and its
+    half-life is longer than the number given, the most steps over which a write was seen. How much
+    is written does not matter.
+
+    Needs `time.forget` only, in float32: in float16 a gate within 0.00025 of 1 is rounded to 1,
+    and half-lives of more than a few hundred steps are not to be trusted. Raises ProvenanceError if
+    the trace does not hold it.
+    """
+    forget = held(values, "time.forget")
+    layers, length, units = forget.shape
+    half_life = np.zeros((layers, units), np.int64)
+    censored = np.zeros((layers, units), bool)
+    for layer in range(layers):
+        for part in chunks(units, length):
+            decay = _decay(forget[layer, :, part])
+            places = decay if positions is None else decay[:, positions]
+            for unit, of_unit in enumerate(places, start=part.start):
+                half_life[layer, unit], censored[layer, unit] = _half_life(of_unit)
+            if progress:
+                progress((layer + part.stop / units) / layers)
+    return HalfLives(half_life, censored)
+
+
+def half_life_frame(found: HalfLives) -> pd.DataFrame:
+    """A row a unit, the longest half-lives first: layer (from 1), unit, half_life, censored.
+
+    Censored units, which last longer than `half_life` says, come before all others.
+    """
+    layers, units = found.half_life.shape
+    frame = pd.DataFrame(
+        {
+            "layer": np.repeat(np.arange(1, layers + 1), units),
+            "unit": np.tile(np.arange(units), layers),
+            "half_life": found.half_life.ravel(),
+            "censored": found.censored.ravel(),
+        }
+    )
+    return frame.sort_values(
+        ["censored", "half_life"], ascending=False, kind="stable", ignore_index=True
+    )
+
+
+def _decay(forget: np.ndarray) -> np.ndarray:
+    """What all gates so far take, in logarithms: float64 [unit, position] of [position, unit].
+
+    A gate under a half halves whatever comes, so it counts as a half: no logarithm is infinite.
+    """
+    decay = np.ascontiguousarray(forget.T, dtype=np.float64)
+    np.maximum(decay, 0.5, out=decay)
+    np.log(decay, out=decay)
+    np.cumsum(decay, axis=1, out=decay)
+    return np.negative(decay, out=decay)
+
+
+def _half_life(decay: np.ndarray) -> tuple[int, bool]:
+    """The half-life of one unit, and whether it is longer, from its decay [place]."""
+    places = len(decay)
+    halved_at = np.searchsorted(decay, decay + (np.log(2) - TOLERANCE))
+    seen_to_halve = np.searchsorted(halved_at, places)  # as many of the first places
+    lasted = np.minimum(halved_at, places - 1) - np.arange(places)
+    halved = np.bincount(lasted[:seen_to_halve], minlength=lasted.max() + 1)
+    still_seen = np.cumsum(np.bincount(lasted)[::-1])[::-1]
+    surviving = np.cumprod(1 - halved / still_seen)
+    reached = np.flatnonzero(surviving <= 0.5 + TOLERANCE)
+    return (int(reached[0]), False) if len(reached) else (int(lasted.max()), True)
