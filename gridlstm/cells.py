@@ -34,26 +34,26 @@ def activate(gates: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 
 
 def lstm_backward(
-    gates: Tensor, cell: Tensor, new_cell: Tensor, grad_hidden: Tensor, grad_new_cell: Tensor
-) -> tuple[Tensor, Tensor]:
+    gates: Tensor,
+    cell: Tensor,
+    new_cell: Tensor,
+    grad_hidden: Tensor,
+    grad_new_cell: Tensor,
+    grad_gates: Tensor,
+    grad_cell: Tensor,
+) -> None:
     """Derivative of one LSTM update, `c' = f*c + i*g`, `h = o*tanh(c')`.
 
-    Takes the gates [..., 4U], c and c', and the gradients of h and c' [..., U]; returns the
-    gradients of the sums before the gates [..., 4U] and of the memory that came in [..., U].
+    Takes the gates [..., 4U], c and c', and the gradients of h and c' [..., U]; writes the
+    gradients of the sums before the gates [..., 4U] and of c [..., U].
     """
     i, f, o, g = gates.chunk(4, dim=-1)
+    grad_i, grad_f, grad_o, grad_g = grad_gates.chunk(4, dim=-1)
     squashed = torch.tanh(new_cell)
     sigmoid_backward, tanh_backward = torch.ops.aten.sigmoid_backward, torch.ops.aten.tanh_backward
-    grad_cell = tanh_backward(grad_hidden * o, squashed).add_(grad_new_cell)
-    grad_gates = torch.empty_like(gates)
-    units = cell.shape[-1]
-    for slot, gradient in enumerate(
-        (
-            sigmoid_backward(grad_cell * g, i),
-            sigmoid_backward(grad_cell * cell, f),
-            sigmoid_backward(grad_hidden * squashed, o),
-            tanh_backward(grad_cell * i, g),
-        )
-    ):
-        grad_gates[..., slot * units : (slot + 1) * units] = gradient
-    return grad_gates, grad_cell * f
+    through = tanh_backward(grad_hidden * o, squashed).add_(grad_new_cell)
+    grad_i.copy_(sigmoid_backward(through * g, i))
+    grad_f.copy_(sigmoid_backward(through * cell, f))
+    grad_o.copy_(sigmoid_backward(grad_hidden * squashed, o))
+    grad_g.copy_(tanh_backward(through * i, g))
+    torch.mul(through, f, out=grad_cell)

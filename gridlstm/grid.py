@@ -25,12 +25,8 @@ class _GridFunction(torch.autograd.Function):
     def backward(ctx, grad_top, grad_h, grad_c):
         walk, weights = ctx.walk, ctx.weights
         back = walk_back(walk, weights, grad_top, (grad_h, grad_c), ctx.mask, ctx.dtype)
-        time = weight_gradients(walk, back.gates[:, 0], walk.time_inputs, weights.time_weight)
-        depth = weight_gradients(
-            walk, back.gates[1:, 1], walk.depth_inputs[1:], weights.depth_weight
-        )
-        depth_weight_gradient = depth[0].roll(walk.units, dims=-1)
-        return (*time, depth_weight_gradient, depth[1], back.embedded, *back.state, None, None)
+        of_time, of_depth = weight_gradients(walk, back.gates, weights)
+        return (*of_time, *of_depth, back.embedded, *back.state, None, None)
 
 
 class GridLSTM(nn.Module):

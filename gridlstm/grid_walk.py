@@ -35,17 +35,22 @@ class GridWeights:
     depth_weight: Tensor
     depth_bias: Tensor
 
+    @property
+    def units(self) -> int:
+        return self.time_weight.shape[-1] // 2
+
 
 @dataclass(frozen=True)
 class Walk:
-    """All that one pass over the grid computed, by step; where no cell is, some finite number.
+    """All that one pass over the grid computed, by step. Entries of no cell hold anything.
 
-    `inputs` [S+1, L+1, B, 3U]: before | h | now. In step s the time LSTM of layer l reads h | now,
-    its depth LSTM before | h: `now` is what the layer below (the embedding, for layer 0) handed up
+    `inputs` [S+1, L+1, B, 3U]: now | h | before. In step s the time LSTM of layer l reads now | h,
+    its depth LSTM h | before: `now` is what the layer below (the embedding, for layer 0) handed up
     in step s - 1, `before` what it did in step s - 2, `h` the time LSTM's own output of step s - 1.
     `gates` [S, 2, L, B, 4U]: i, f, o, g by dimension.
-    `cells` [S+2, 2, L+1, B, U]: [s+2, dimension, l+1] was computed in step s; in time from
-    [s+1, 0, l+1], in depth from [s, 1, l], the layer below, which for layer 0 is the memory 0.
+    `cells` [S+2, 2, L+1, B, U]: step s reads [s, dimension, l]. It writes time cells to
+    [s+1, 0, l], where the same layer reads them in the next step, and depth cells to
+    [s+2, 1, l+1], where the layer above does two steps later. [:, 1, 0] is the memory 0.
     """
 
     positions: int
@@ -62,146 +67,183 @@ class Walk:
         return self.cells.shape[-1]
 
     @property
+    def now(self) -> Tensor:
+        """[S+1, L+1, B, U]: what layer l handed up at position t stands at [t + 2l + 2, l + 1]."""
+        return self.inputs[..., : self.units]
+
+    @property
     def h(self) -> Tensor:
         """[S+1, L, B, U]: that of layer l and position t stands at [t + 2l + 1, l]."""
         return self.inputs[:, :-1, :, self.units : 2 * self.units]
 
     @property
-    def now(self) -> Tensor:
-        """[S+1, L+1, B, U]: what layer l handed up at position t stands at [t + 2l + 2, l + 1]."""
-        return self.inputs[..., 2 * self.units :]
+    def read(self) -> Tensor:
+        """What the LSTMs of each step read, by dimension: now | h, h | before [S, 2, L, B, 2U]."""
+        of_step, *inner = self.inputs.stride()
+        shape = len(self.gates), 2, *self.gates.shape[2:4], 2 * self.units
+        return self.inputs.as_strided(shape, (of_step, self.units, *inner))
 
     @property
-    def time_inputs(self) -> Tensor:
-        """h | now [S, L, B, 2U]."""
-        return self.inputs[:-1, :-1, :, self.units :]
+    def outputs(self) -> Tensor:
+        """Where each step writes its new h and what it hands up [S, 2, L, B, U]."""
+        next_step = self.inputs[1:, :, :, self.units :]
+        of_step, of_layer, *inner = next_step.stride()
+        strides = of_step, of_layer - self.units, of_layer, *inner
+        shape = *self.gates.shape[:4], self.units
+        return next_step.as_strided(shape, strides, next_step.storage_offset())
 
     @property
-    def depth_inputs(self) -> Tensor:
-        """before | h [S, L, B, 2U]."""
-        return self.inputs[:-1, :-1, :, : 2 * self.units]
+    def new_cells(self) -> Tensor:
+        """Where each step writes its cells [S, 2, L, B, U]."""
+        next_step = self.cells[1:]
+        of_step, of_dimension, of_layer, *inner = next_step.stride()
+        strides = of_step, of_step + of_dimension + of_layer, of_layer, *inner
+        shape = *self.gates.shape[:4], self.units
+        return next_step.as_strided(shape, strides, next_step.storage_offset())
 
     def active(self, step: int) -> slice:
         """The layers whose time LSTM has a position in this step, and depth LSTM in the next."""
         first = max(0, (step - self.positions + 2) // 2)
         return slice(first, max(first, min(self.layers, step // 2 + 1)))
 
+    def is_steady(self, step: int) -> bool:
+        """Whether every layer has a position for its time LSTM and one for its depth LSTM."""
+        return 2 * self.layers - 1 <= step < self.positions
+
+    def parts(self, step: int) -> list[tuple]:
+        """Indices into [2, L, ...] of what is computed in a step: all, or layers by dimension."""
+        if self.is_steady(step):
+            return [()]
+        active = self.active(step), self.active(step - 1)
+        return [part for part in enumerate(active) if part[1].stop > part[1].start]
+
     def steps(self) -> Iterator["Step"]:
         """The views that each step reads and writes."""
-        units, inputs, cells = self.units, self.inputs, self.cells
-        time, depth = self.gates.unflatten(-1, (4, units)).unbind(1)
-        views = Step(
-            h=self.h[:-1],
-            now=self.now[:-1, :-1],
-            time_inputs=self._rows(self.time_inputs),
-            time_sums=self._rows(self.gates[:, 0]),
-            depth_inputs=self._rows(self.depth_inputs, 1),
-            depth_sums=self._rows(self.gates[:, 1], 1),
+        units = self.units
+        write, forget, output, candidates = self.gates.chunk(4, dim=-1)
+        lstms = Lstms(
             sigmoids=self.gates[..., : 3 * units],
-            candidates=self.gates[..., 3 * units :],
-            cell=cells[1:-1, 0, 1:],
-            memory=cells[:-2, 1, :-1],
-            time_forget=time[..., 1, :],
-            depth_forget=depth[..., 1, :],
-            new_cell=cells[2:, 0, 1:],
-            new_memory=cells[2:, 1, 1:],
-            new_cells=cells[2:, :, 1:],
-            write=self.gates[..., :units],
-            time_output=time[..., 2, :],
-            depth_output=depth[..., 2, :],
-            new_h=self.h[1:],
-            handed_up=self.now[1:, 1:],
-            next_before=inputs[1:, :-1, :, :units],
+            candidates=candidates,
+            forget=forget,
+            write=write,
+            output=output,
+            cells=self.cells[:-2, :, :-1],
+            new_cells=self.new_cells,
+            outputs=self.outputs,
         )
-        return map(Step, *(x if isinstance(x, list) else x.unbind() for x in views))
-
-    def _rows(self, by_step: Tensor, delay: int = 0) -> list[Tensor]:
-        """Views of an array [S, L, B, X], one a step: the rows [n * B, X] of the n active layers.
-
-        `delay` is 0 for the time LSTM, 1 for the depth LSTM.
-        """
-        batch = by_step.shape[2]
-        views = list(by_step.flatten(1, 2).unbind())
-        for step, of_step in enumerate(views):
-            here = self.active(step - delay)
-            if here.stop - here.start < self.layers:
-                views[step] = of_step[here.start * batch : here.stop * batch]
-        return views
+        return map(
+            Step,
+            self.read.unbind(),
+            self.gates.unbind(),
+            self.read.flatten(2, 3).unbind(),
+            self.gates.flatten(2, 3).unbind(),
+            map(Lstms, *(by_step.unbind() for by_step in lstms)),
+            self.now[:-1, :-1].unbind(),
+            self.inputs[1:, :-1, :, 2 * units :].unbind(),
+        )
 
     def straight(self, by_step: Tensor) -> Tensor:
         """View [layer, position, ...] of an array [step, layer, ...] that begins with a cell."""
         of_step, of_layer, *inner = by_step.stride()
         shape = self.layers, self.positions, *by_step.shape[2:]
-        return by_step.as_strided(shape, (2 * of_step + of_layer, of_step, *inner))
+        strides = 2 * of_step + of_layer, of_step, *inner
+        return by_step.as_strided(shape, strides, by_step.storage_offset())
 
     def quantities(self) -> dict[str, Tensor]:
         """Everything that a trace can hold, by name: views [L, T, B, U]."""
         values = {}
-        for dimension, gates in (("time", self.gates[:, 0]), ("depth", self.gates[1:, 1])):
-            for gate, of_gate in zip(GATES, self.straight(gates).chunk(4, dim=-1), strict=True):
-                values[f"{dimension}.{gate}"] = of_gate
-        values["time.cell"] = self.straight(self.cells[2:, 0, 1:])
-        values["time.hidden"] = self.straight(self.h[1:])
-        values["depth.cell"] = self.straight(self.cells[3:, 1, 1:])
-        values["depth.hidden"] = self.straight(self.now[2:, 1:])
+        arrays = {"cell": self.new_cells, "hidden": self.outputs}
+        arrays |= zip(GATES, self.gates.chunk(4, dim=-1), strict=True)
+        for quantity, by_step in arrays.items():
+            values[f"time.{quantity}"] = self.straight(by_step[:, 0])
+            values[f"depth.{quantity}"] = self.straight(by_step[1:, 1])
         return values
 
     def top_and_state(self) -> tuple[Tensor, Tensor, Tensor]:
         """The top layer's d [T, B, U], and h and c [L, B, U] after the last position."""
         top = self.now[2 * self.layers :, self.layers].clone()
-        h = self.straight(self.h[1:])[:, -1].to(self.cells.dtype)
-        return top, h.clone(), self.straight(self.cells[2:, 0, 1:])[:, -1].clone()
+        h, c = (self.straight(x[:, 0])[:, -1] for x in (self.outputs, self.new_cells))
+        return top, h.to(c.dtype, copy=True), c.clone()
+
+
+class Lstms(NamedTuple):
+    """What the LSTMs of a step are after their matrix product: [2, L, B, U], or a part of that.
+
+    `sigmoids` [..., 3U] holds the gates i, f, o together.
+    """
+
+    sigmoids: Tensor
+    candidates: Tensor
+    forget: Tensor
+    write: Tensor
+    output: Tensor
+    cells: Tensor
+    new_cells: Tensor
+    outputs: Tensor
+
+    def at(self, part: tuple) -> "Lstms":
+        return Lstms(*(view[part] for view in self)) if part else self
+
+    def update(self) -> None:
+        """From sums to gates, in place, then `c' = f*c + i*g` and `h = o*tanh(c')`."""
+        self.sigmoids.sigmoid_()
+        self.candidates.tanh_()
+        torch.mul(self.forget, self.cells, out=self.new_cells)
+        self.new_cells.addcmul_(self.write, self.candidates)
+        torch.mul(self.output, torch.tanh(self.new_cells), out=self.outputs)
 
 
 class Step(NamedTuple):
-    """Views of a walk's arrays in one step, in the order of their use: [L, B, U], those of both
-    dimensions [2, L, B, U], and rows [n * B, X] of the layers that are active."""
+    """Views of a walk's arrays in one step: [2, L, B, ...], as rows [2, L * B, ...], [L, B, U]."""
 
-    h: Tensor
+    read: Tensor
+    sums: Tensor
+    read_rows: Tensor
+    sum_rows: Tensor
+    lstms: Lstms
     now: Tensor
-    time_inputs: Tensor
-    time_sums: Tensor
-    depth_inputs: Tensor
-    depth_sums: Tensor
-    sigmoids: Tensor
-    candidates: Tensor
-    cell: Tensor
-    memory: Tensor
-    time_forget: Tensor
-    depth_forget: Tensor
-    new_cell: Tensor
-    new_memory: Tensor
-    new_cells: Tensor
-    write: Tensor
-    time_output: Tensor
-    depth_output: Tensor
-    new_h: Tensor
-    handed_up: Tensor
     next_before: Tensor
 
 
 class Affine:
-    """A weight [W, O, I] and bias [W, O], ready to be applied to the layers of a step."""
+    """The time and the depth weights, ready to be applied to what the LSTMs of a step read."""
 
-    def __init__(self, weight: Tensor, bias: Tensor, dtype: torch.dtype):
-        weight, self.bias = weight.to(dtype), bias.to(dtype)
-        self.shared = weight.shape[0] == 1
-        self.weight = weight[0].t() if self.shared else weight.transpose(1, 2)
-        self.packed = None
-        if self.shared and _gains_by_packing(weight):
-            self.packed = torch.ops.mkldnn._reorder_linear_weight(weight[0])
+    def __init__(self, weights: GridWeights, dtype: torch.dtype):
+        """Weights and biases in `dtype`, the type of the products."""
+        # A weight's columns are [h ; d], what the time LSTM reads is d | h.
+        self.weights = weights.time_weight.roll(weights.units, dims=-1), weights.depth_weight
+        self.weights = [weight.to(dtype).transpose(1, 2) for weight in self.weights]
+        self.biases = [bias.to(dtype)[:, None] for bias in (weights.time_bias, weights.depth_bias)]
+        self.joint = self.packed = None
+        if all(len(weight) == 1 for weight in self.weights):
+            if _gains_by_packing(self.weights[0]):
+                pack = torch.ops.mkldnn._reorder_linear_weight
+                self.packed = [pack(weight[0].t()) for weight in self.weights]
+            else:
+                self.joint = torch.cat(self.biases), torch.cat(self.weights)
 
-    def __call__(self, rows: Tensor, layers: slice, out: Tensor) -> None:
-        """out [n * B, O] = rows [n * B, I] times each layer's weight [O, I] transposed, + bias."""
-        if self.packed is not None:
-            product = torch.ops.mkldnn._linear_pointwise
-            out.copy_(product(rows, self.packed, self.bias[0], "none", [], ""))
-        elif self.shared:
-            _multiply(torch.addmm, self.bias[0], rows, self.weight, out)
+    def __call__(self, step: Step, part: tuple) -> None:
+        """Write the sums before the gates of a part of a step's LSTMs, as `Walk.parts` has it."""
+        if part:
+            self._one(*part, step.read[part], step.sums[part])
+        elif self.joint:
+            bias, weight = self.joint
+            _multiply(torch.baddbmm, bias, step.read_rows, weight, step.sum_rows)
         else:
-            count = layers.stop - layers.start
-            rows, out = rows.unflatten(0, (count, -1)), out.unflatten(0, (count, -1))
-            _multiply(torch.baddbmm, self.bias[layers, None], rows, self.weight[layers], out)
+            for dimension in range(2):
+                self._one(dimension, slice(None), step.read[dimension], step.sums[dimension])
+
+    def _one(self, dimension: int, layers: slice, read: Tensor, sums: Tensor) -> None:
+        """The sums [n, B, 4U] of one dimension's n active layers, which read [n, B, 2U]."""
+        weight, bias = self.weights[dimension], self.biases[dimension]
+        if len(weight) > 1:
+            _multiply(torch.baddbmm, bias[layers], read, weight[layers], sums)
+        elif self.packed:
+            product = torch.ops.mkldnn._linear_pointwise
+            rows = product(read.flatten(0, 1), self.packed[dimension], bias[0, 0], "none", [], "")
+            sums.copy_(rows.view_as(sums))
+        else:
+            _multiply(torch.addmm, bias[0], read.flatten(0, 1), weight[0], sums.flatten(0, 1))
 
 
 def _gains_by_packing(weight: Tensor) -> bool:
@@ -228,44 +270,37 @@ def walk_grid(
     `mask` [T, L-1, B, U] multiplies what layers 1.. receive from below (dropout). Matrix products
     are done in `dtype`, everything else in the type of `embedded`.
     """
-    walk = _start_walk(embedded, state[0].shape[0], dtype)
-    time = Affine(weights.time_weight, weights.time_bias, dtype)
-    # The depth weight's columns are [h ; d], its inputs d | h.
-    depth = Affine(weights.depth_weight.roll(walk.units, dims=-1), weights.depth_bias, dtype)
+    walk = _start_walk(embedded, state, dtype)
+    affine = Affine(weights, dtype)
     for k, step in enumerate(walk.steps()):
-        here, later = walk.active(k), walk.active(k - 1)
-        first = k // 2
-        if k % 2 == 0 and first < walk.layers:
-            step.h[first], step.cell[first] = state[0][first], state[1][first]
         if mask is not None:
+            here = walk.active(k)
             _drop(step.now[here], mask, k, here)
-        if len(step.time_inputs):
-            time(step.time_inputs, here, step.time_sums)
-        if len(step.depth_inputs):
-            depth(step.depth_inputs, later, step.depth_sums)
-        step.sigmoids.sigmoid_()
-        step.candidates.tanh_()
-        torch.mul(step.time_forget, step.cell, out=step.new_cell)
-        torch.mul(step.depth_forget, step.memory, out=step.new_memory)
-        step.new_cells.addcmul_(step.write, step.candidates)
-        time_squashed, depth_squashed = torch.tanh(step.new_cells)
-        torch.mul(step.time_output, time_squashed, out=step.new_h)
-        torch.mul(step.depth_output, depth_squashed, out=step.handed_up)
+        for part in walk.parts(k):
+            affine(step, part)
+            step.lstms.at(part).update()
         step.next_before.copy_(step.now)
     return walk
 
 
-def _start_walk(embedded: Tensor, layers: int, dtype: torch.dtype) -> Walk:
-    """A walk with nothing in it but the embedded bytes."""
+def _start_walk(embedded: Tensor, state: State, dtype: torch.dtype) -> Walk:
+    """A walk with nothing in it but where it begins."""
     positions, batch, units = embedded.shape
-    steps, new = positions + 2 * layers - 1, embedded.new_zeros
+    layers = state[0].shape[0]
+    steps, new = positions + 2 * layers - 1, embedded.new_empty
     walk = Walk(
         positions,
         inputs=new(steps + 1, layers + 1, batch, 3 * units, dtype=dtype),
         gates=new(steps, 2, layers, batch, 4 * units),
         cells=new(steps + 2, 2, layers + 1, batch, units),
     )
+    # What no cell reads still meets the gradients, which are 0 there: it has to be finite.
+    walk.inputs[: 2 * layers] = 0
+    walk.inputs[positions:] = 0
     walk.now[:positions, 0] = embedded
+    walk.cells[:, 1, 0] = 0
+    layer = torch.arange(layers, device=embedded.device)
+    walk.h[2 * layer, layer], walk.cells[2 * layer, 0, layer] = state[0].to(dtype), state[1]
     return walk
 
 
@@ -296,15 +331,15 @@ def walk_back(
 ) -> Gradients:
     """What flows back through a walk from the gradients of its top [T, B, U] and last state."""
     layers, positions, units = walk.layers, walk.positions, walk.units
-    time_weight = weights.time_weight.to(dtype)
-    depth_weight = weights.depth_weight.roll(units, dims=-1).to(dtype)
-    gates = walk.inputs.new_zeros(walk.gates.shape)
+    time_weight, depth_weight = weights.time_weight.to(dtype), weights.depth_weight.to(dtype)
+    new_cells = walk.new_cells
+    grads = torch.empty_like(walk.gates, dtype=dtype)
     embedded, state = torch.empty_like(grad_top), tuple(map(torch.empty_like, grad_state))
     # On their way to the step before: of its outputs and its cells, by dimension. A depth memory
     # skips a step, as does what was read as `before`.
     to_outputs, to_cells = (grad_top.new_zeros(walk.gates[0, ..., :units].shape) for _ in range(2))
     to_memory, to_before = torch.zeros_like(to_cells[1]), 0
-    for k in reversed(range(len(gates))):
+    for k in reversed(range(len(grads))):
         here, later = walk.active(k), walk.active(k - 1)
         if 0 <= k - 2 * layers + 1 < positions:
             to_outputs[1, -1] = grad_top[k - 2 * layers + 1]
@@ -312,28 +347,29 @@ def walk_back(
         if rest == 0 and 0 <= last < layers:
             to_outputs[0, last] += grad_state[0][last]
             to_cells[0, last] += grad_state[1][last]
-        came_in = torch.stack((walk.cells[k + 1, 0, 1:], walk.cells[k, 1, :-1]))
-        new_cells = walk.cells[k + 2, :, 1:]
-        gates[k], along = lstm_backward(walk.gates[k], came_in, new_cells, to_outputs, to_cells)
-        to_time = _transposed(gates[k, 0, here], time_weight, here, grad_top.dtype)
-        to_depth = _transposed(gates[k, 1, later], depth_weight, later, grad_top.dtype)
+        if not walk.is_steady(k):
+            grads[k] = 0
+        to_came_in = torch.zeros_like(to_cells)
+        for part in walk.parts(k):
+            values = walk.gates[k], walk.cells[k, :, :-1], new_cells[k], to_outputs, to_cells
+            lstm_backward(*(x[part] for x in values), grads[k][part], to_came_in[part])
+        to_time = _transposed(grads[k, 0, here], time_weight, here, grad_top.dtype)
+        to_depth = _transposed(grads[k, 1, later], depth_weight, later, grad_top.dtype)
 
         to_outputs, to_cells = torch.zeros_like(to_outputs), torch.zeros_like(to_cells)
         to_outputs[0, here] = to_time[..., :units]
-        to_outputs[0, later] += to_depth[..., units:]
-        to_now, to_before = to_time[..., units:] + to_before, to_depth[..., :units]
+        to_outputs[0, later] += to_depth[..., :units]
+        to_now, to_before = to_time[..., units:] + to_before, to_depth[..., units:]
         if mask is not None:
             _drop(to_now, mask, k, here)
         if k < positions:
             embedded[k], to_now = to_now[0], to_now[1:]
-        below = slice(max(here.start - 1, 0), here.stop - 1)
-        to_outputs[1, below] = to_now
-        to_cells[0], to_cells[1, :-1], to_memory = along[0], to_memory[1:], along[1]
+        to_outputs[1, max(here.start - 1, 0) : here.stop - 1] = to_now
+        to_cells[0], to_cells[1, :-1], to_memory = to_came_in[0], to_memory[1:], to_came_in[1]
         first, rest = divmod(k, 2)
         if rest == 0 and first < layers:
             state[0][first], state[1][first] = to_outputs[0, first], to_cells[0, first]
-            to_outputs[0, first], to_cells[0, first] = 0, 0
-    return Gradients(gates, embedded, state)
+    return Gradients(grads, embedded, state)
 
 
 def _transposed(gradient: Tensor, weight: Tensor, layers: slice, dtype: torch.dtype) -> Tensor:
@@ -344,13 +380,21 @@ def _transposed(gradient: Tensor, weight: Tensor, layers: slice, dtype: torch.dt
 
 
 def weight_gradients(
-    walk: Walk, gradient: Tensor, inputs: Tensor, weight: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Gradients of a weight [W, O, I] and its bias [W, O], summed over all cells that used it."""
+    walk: Walk, gates: Tensor, weights: GridWeights
+) -> list[tuple[Tensor, Tensor]]:
+    """Gradients of weight [W, 4U, 2U] and bias [W, 4U], by dimension, from those of the sums."""
+    read = walk.read
+    time = _of_weight(walk, gates[:, 0], read[:, 0], weights.time_weight)
+    depth = _of_weight(walk, gates[1:, 1], read[1:, 1], weights.depth_weight)
+    return [(time[0].roll(walk.units, dims=-1), time[1]), depth]
+
+
+def _of_weight(walk: Walk, gradient: Tensor, read: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Gradients of one weight [W, O, I] and its bias [W, O], summed over all cells that used it."""
     if weight.shape[0] == 1:
-        pairs = [(gradient.flatten(0, 2), inputs.flatten(0, 2))]
+        pairs = [(gradient.flatten(0, 2), read.flatten(0, 2))]
     else:
-        pairs = zip(walk.straight(gradient), walk.straight(inputs), strict=True)
+        pairs = zip(walk.straight(gradient), walk.straight(read), strict=True)
         pairs = [(g.flatten(0, 1), x.flatten(0, 1)) for g, x in pairs]
     products = torch.stack([g.t() @ x for g, x in pairs]).to(weight.dtype)
     sums = torch.stack([g.sum(0, dtype=weight.dtype) for g, _ in pairs])

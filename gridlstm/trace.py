@@ -107,7 +107,7 @@ def _fill(model: LanguageModel, result: Trace, progress: Progress | None) -> Non
             seen = model.recurrent.observe(model.embedding(read[here]), state)
             state = seen.state
             for quantity, values in result.values.items():
-                _write(values, here, _to_numpy(seen.values[quantity], values.dtype))
+                _write(values, here, seen.values[quantity])
             _predict(model, seen.top[:, 0], read[:, 0], here, result)
             if progress is not None:
                 progress(here.stop / len(data))
@@ -133,16 +133,12 @@ def _reserve(model, data, wanted, dtype, most_in_memory) -> Trace:
     return Trace(data, shape[0], shape[2], values, loss, next_byte, storage)
 
 
-def _write(values: np.ndarray, here: slice, piece: np.ndarray) -> None:
+def _write(values: np.ndarray, here: slice, piece: torch.Tensor) -> None:
     """Put a piece [layer, position, unit] in its place, in memory or in the file."""
     if isinstance(values, np.memmap):
         # A mapping for each piece: through a lasting one, all that is written would stay resident.
         values = open_memmap(values.filename, mode="r+")
-    values[:, here] = piece
-
-
-def _to_numpy(values: torch.Tensor, dtype: np.dtype) -> np.ndarray:
-    return values.to(torch.from_numpy(np.empty(0, dtype)).dtype).cpu().numpy()
+    torch.from_numpy(values)[:, here].copy_(piece)
 
 
 def _predict(model, top: torch.Tensor, read: torch.Tensor, here: slice, result: Trace) -> None:
