@@ -5,7 +5,7 @@
 Rivals: `cell by cell`, the grid walked one cell at a time as the equations read; `nn.LSTM`, the
 bare forward pass of torch.nn.LSTM of as many layers and units, which shows no cells. The floor is
 the time to read the weights that a walk cannot avoid reading, at the speed at which this machine
-sums them: those of the time and the depth LSTM once a diagonal (tied grid), those of a layer's
+sums them: those of the time and the depth LSTM once a step (tied grid), those of a layer's
 recurrence once a position (stacked). Random weights: they cost what trained ones do.
 """
 
@@ -92,7 +92,7 @@ def main() -> None:
                 if architecture == "grid":
                     slow = fastest(lambda: cell_by_cell(model, data), 1)  # noqa: B023
                     against_cells = f"{slow / seconds:.1f}"
-                    reads, size = len(data) + layers - 1, 2 * 4 * units * 2 * units * 4
+                    reads, size = len(data) + 2 * layers - 1, 2 * 4 * units * 2 * units * 4
                 else:
                     reads, size = len(data) * layers, 4 * units * units * 4
                 floor = reads * seconds_to_read(size / 2**20, repeats)

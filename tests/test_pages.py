@@ -20,7 +20,7 @@ from dashboard.charts import cells
 from gridlstm.analysis.orders import ORDERS
 from gridlstm.analysis.properties import inside_url
 from gridlstm.analysis.ranking import rank_units
-from gridlstm.checkpoint import load_model, read_metadata
+from gridlstm.checkpoint import load_model, read_metadata, split
 from gridlstm.text import from_bytes, from_string
 from gridlstm.trace import trace
 
@@ -684,6 +684,25 @@ def mine(tmp_path):
     checkpoint = app_checkpoints.checkpoint(tmp_path / "own.safetensors", config, seed=3)
     curve = app_checkpoints.curve(tmp_path / "own.csv", 1.1)
     return [(path.name, path.read_bytes()) for path in (checkpoint, curve)]
+
+
+def test_a_checkpoint_in_shards_is_one_model_like_the_others(visit, folder):
+    index = split(folder / "grid-3.safetensors", folder, 14_000)
+    assert len(list(folder.glob("grid-3-*.safetensors"))) > 1
+    (folder / "grid-3.safetensors").unlink()
+    app = visit("models", folder=folder)
+    assert said(app) == []
+    assert list(app.dataframe[0].value["File"]) == [index.name, "stacked-2.safetensors"]
+    checked(go(app, "cells").selectbox(key="model").set_value("grid-3").run())
+    assert said(app) == []
+
+
+def test_an_uploaded_shard_says_how_to_join(visit, tmp_path):
+    whole = app_checkpoints.checkpoint(tmp_path / "own.safetensors", GRID)
+    split(whole, tmp_path, 14_000)
+    shard = min(tmp_path.glob("own-*.safetensors"))
+    app = upload_models(visit(), (shard.name, shard.read_bytes()))
+    assert len(said(app)) == 1 and "gridlstm join" in said(app)[0]
 
 
 def test_an_uploaded_model_is_used_on_every_page_and_seen_by_no_one_else(visit, shipped, mine):
