@@ -15,9 +15,9 @@ State = tuple[Tensor, Tensor]
 
 @dataclass(frozen=True)
 class Observation:
-    """What an architecture did over T positions of one sequence.
+    """What an architecture did over T positions of B sequences.
 
-    `values` holds each quantity by name, [L, T, U]; `top` is what the decoder gets, [T, 1, U];
+    `values` holds each quantity by name, [L, T, B, U]; `top` is what the decoder gets, [T, B, U];
     `state` is where the next piece goes on.
     """
 

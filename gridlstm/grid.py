@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from gridlstm.cells import Observation, State
 from gridlstm.config import ModelConfig
 from gridlstm.grid_walk import GridWeights, walk_back, walk_grid, weight_gradients
+from gridlstm.holds import Holds
 
 
 class _GridFunction(torch.autograd.Function):
@@ -70,12 +71,11 @@ class GridLSTM(nn.Module):
             top, h, c = walk.top_and_state()
         return top, (h, c)
 
-    def observe(self, embedded: Tensor, state: State) -> Observation:
-        """All that happens inside over embedded [T, 1, U], without dropout, from a state."""
-        walk = walk_grid(self.weights, embedded, state, None, embedded.dtype)
-        values = {quantity: of_all[:, :, 0] for quantity, of_all in walk.quantities().items()}
+    def observe(self, embedded: Tensor, state: State, holds: Holds | None = None) -> Observation:
+        """All that happens inside over embedded [T, B, U], without dropout, from a state."""
+        walk = walk_grid(self.weights, embedded, state, None, embedded.dtype, holds)
         top, h, c = walk.top_and_state()
-        return Observation(values, top, (h, c))
+        return Observation(walk.quantities(), top, (h, c))
 
     def to_tensors(self) -> dict[str, Tensor]:
         """The tensors of a checkpoint by name (a shared one under layer 0)."""

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from gridlstm.cells import State, lstm_backward
 from gridlstm.config import GATES
+from gridlstm.holds import Holds
 
 # Measured on CPUs: a product of a few rows with a weight of so many elements, too large for the
 # near caches, takes half the time once oneDNN has put the weight in an order of its own.
@@ -184,12 +185,19 @@ class Lstms(NamedTuple):
     def at(self, part: tuple) -> "Lstms":
         return Lstms(*(view[part] for view in self)) if part else self
 
-    def update(self) -> None:
-        """From sums to gates, in place, then `c' = f*c + i*g` and `h = o*tanh(c')`."""
+    def update(self, part: tuple, holds: Holds | None) -> None:
+        """From sums to gates, in place, then `c' = f*c + i*g` and `h = o*tanh(c')`.
+
+        `part` says which part of a step's LSTMs these are, `holds` what is held of them.
+        """
         self.sigmoids.sigmoid_()
         self.candidates.tanh_()
+        if holds is not None:
+            holds.forget.put(self.forget, part)
         torch.mul(self.forget, self.cells, out=self.new_cells)
         self.new_cells.addcmul_(self.write, self.candidates)
+        if holds is not None:
+            holds.cell.put(self.new_cells, part)
         torch.mul(self.output, torch.tanh(self.new_cells), out=self.outputs)
 
 
@@ -263,12 +271,17 @@ def _multiply(product, bias: Tensor, rows: Tensor, weight: Tensor, out: Tensor) 
 
 
 def walk_grid(
-    weights: GridWeights, embedded: Tensor, state: State, mask: Tensor | None, dtype: torch.dtype
+    weights: GridWeights,
+    embedded: Tensor,
+    state: State,
+    mask: Tensor | None,
+    dtype: torch.dtype,
+    holds: Holds | None = None,
 ) -> Walk:
     """Run the grid over `embedded` [T, B, U] from `state`, h and c [L, B, U].
 
     `mask` [T, L-1, B, U] multiplies what layers 1.. receive from below (dropout). Matrix products
-    are done in `dtype`, everything else in the type of `embedded`.
+    are done in `dtype`, everything else in the type of `embedded`. `holds` are of the B sequences.
     """
     walk = _start_walk(embedded, state, dtype)
     affine = Affine(weights, dtype)
@@ -278,7 +291,7 @@ def walk_grid(
             _drop(step.now[here], mask, k, here)
         for part in walk.parts(k):
             affine(step, part)
-            step.lstms.at(part).update()
+            step.lstms.at(part).update(part, holds)
         step.next_before.copy_(step.now)
     return walk
 

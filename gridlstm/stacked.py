@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from gridlstm.cells import Observation, State, activate
 from gridlstm.config import GATES, ModelConfig
+from gridlstm.holds import Holds
 
 
 def swap_gates(tensor: Tensor) -> Tensor:
@@ -60,30 +61,54 @@ class StackedLSTM(nn.Module):
         # Under autocast they come in half precision; what is carried on stays in full, as a grid's.
         return top, (h.to(state[0].dtype), c.to(state[1].dtype))
 
-    def observe(self, embedded: Tensor, state: State) -> Observation:
-        """All that happens inside over embedded [T, 1, U], without dropout, from a state.
+    def observe(self, embedded: Tensor, state: State, holds: Holds | None = None) -> Observation:
+        """All that happens inside over embedded [T, B, U], without dropout, from a state."""
+        below, layers = embedded, []
+        for layer, (h, c) in enumerate(zip(*state, strict=True)):
+            if holds is None:
+                layers.append(self._observe_layer(layer, below, h, c))
+            else:
+                layers.append(self._walk_layer(layer, below, h, c, holds))
+            below = layers[-1]["time.hidden"]
+        values = {quantity: torch.stack([of[quantity] for of in layers]) for quantity in layers[0]}
+        if holds is None:
+            i, f, g = (values[f"time.{gate}"] for gate in ("input", "forget", "candidate"))
+            values["time.cell"] = run_memory(f, i * g, state[1])
+        state = values["time.hidden"][:, -1], values["time.cell"][:, -1]
+        return Observation(values, below, state)
+
+    def _observe_layer(self, layer: int, below: Tensor, h: Tensor, c: Tensor) -> dict[str, Tensor]:
+        """Gates and hidden states [T, B, U] of a layer that reads `below` from h and c [B, U].
 
         torch.nn.LSTM shows hidden states only. Given those, every gate of a layer follows from one
         matrix product over all positions, and the cells from the gates.
         """
-        below, hidden, gates, last = embedded, [], [], []
-        for layer in range(self.layers):
-            start = state[0][layer : layer + 1]
-            lstm = self._layer(layer)
-            above, (h, _) = lstm(below, (start, state[1][layer : layer + 1]))
-            before = torch.cat((start, above[:-1]))
-            recurrent = functional.linear(before, lstm.weight_hh_l0, lstm.bias_ih_l0)
-            sums = (recurrent + functional.linear(below, lstm.weight_ih_l0))[:, 0]
-            gates.append(torch.stack(activate(_to_ifog(sums))))
-            hidden.append(above[:, 0])
-            last.append(h)
-            below = above
-        by_gate = torch.stack(gates, dim=1)
-        values = {f"time.{gate}": by_gate[slot] for slot, gate in enumerate(GATES)}
-        values["time.hidden"] = torch.stack(hidden)
-        i, f, _, g = by_gate
-        values["time.cell"] = run_memory(f, i * g, state[1][:, 0])
-        return Observation(values, below, (torch.cat(last), values["time.cell"][:, -1:]))
+        lstm = self._layer(layer)
+        hidden, _ = lstm(below, (h[None], c[None]))
+        before = torch.cat((h[None], hidden[:-1]))
+        recurrent = functional.linear(before, lstm.weight_hh_l0, lstm.bias_ih_l0)
+        gates = activate(_to_ifog(recurrent + functional.linear(below, lstm.weight_ih_l0)))
+        values = {f"time.{gate}": of_gate for gate, of_gate in zip(GATES, gates, strict=True)}
+        return {**values, "time.hidden": hidden}
+
+    def _walk_layer(
+        self, layer: int, below: Tensor, h: Tensor, c: Tensor, holds: Holds
+    ) -> dict[str, Tensor]:
+        """All quantities [T, B, U] of a layer, position by position, with what is held of it."""
+        lstm, part = self._layer(layer), (0, slice(layer, layer + 1))
+        from_below = functional.linear(below, lstm.weight_ih_l0, lstm.bias_ih_l0)
+        rows = []
+        for sums in from_below:
+            i, f, o, g = activate(_to_ifog(sums + functional.linear(h, lstm.weight_hh_l0)))
+            holds.forget.put(f[None], part)
+            c = f * c + i * g
+            holds.cell.put(c[None], part)
+            h = o * torch.tanh(c)
+            rows.append((i, f, o, g, c, h))
+        names = [f"time.{quantity}" for quantity in (*GATES, "cell", "hidden")]
+        return {
+            name: torch.stack(of) for name, of in zip(names, zip(*rows, strict=True), strict=True)
+        }
 
     def _layer(self, layer: int) -> nn.LSTM:
         """One layer as a torch.nn.LSTM of its own that shares the weights."""

@@ -2,7 +2,7 @@
 
 import math
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from numpy.lib.format import open_memmap
 
 from gridlstm.config import ALPHABET
 from gridlstm.errors import UserError
+from gridlstm.holds import Hold, Holds, holds_of
 from gridlstm.model import LanguageModel
 from gridlstm.progress import Progress
 
@@ -69,15 +70,16 @@ def trace(
     quantities: Iterable[str] | None = None,
     *,
     dtype: type = np.float16,
+    holds: Sequence[Hold] = (),
     most_in_memory: int = MOST_IN_MEMORY,
     progress: Progress | None = None,
 ) -> Trace:
-    """Trace `model`, which is not changed, over `data`.
+    """Trace `model`, which is not changed, over `data`, with `holds` of its units, if any.
 
     Holds `quantities` (all that the model has, unless given) in `dtype`; more than `most_in_memory`
     bytes of them go to memory-mapped files in a temporary folder that lasts as long as the trace.
     `progress` is told the share done and may raise `Cancelled`. Raises TraceError for an empty text
-    or a quantity that the model does not have.
+    or a quantity that the model does not have, HoldError for a hold that it does not allow.
     """
     known = model.config.quantities
     wanted = known if quantities is None else tuple(quantities)
@@ -86,9 +88,10 @@ def trace(
             raise TraceError(f"The model has no {quantity!r}; it has {', '.join(known)}.")
     if not data:
         raise TraceError("The text is empty.")
+    held = holds_of([holds], model.config, model.decoder.weight) if holds else None
     result = _reserve(model, data, wanted, np.dtype(dtype), most_in_memory)
     try:
-        _fill(model, result, progress)
+        _fill(model, result, held, progress)
     except BaseException:
         if result.storage is not None:
             result.storage.cleanup()
@@ -96,7 +99,9 @@ def trace(
     return result
 
 
-def _fill(model: LanguageModel, result: Trace, progress: Progress | None) -> None:
+def _fill(
+    model: LanguageModel, result: Trace, holds: Holds | None, progress: Progress | None
+) -> None:
     """Compute what the trace has room for, piece by piece."""
     data, device = result.data, model.decoder.weight.device
     read = torch.frombuffer(bytearray(data), dtype=torch.uint8).to(device).long()[:, None]
@@ -104,10 +109,10 @@ def _fill(model: LanguageModel, result: Trace, progress: Progress | None) -> Non
     with torch.inference_mode():
         for start in range(0, len(data), PIECE):
             here = slice(start, min(start + PIECE, len(data)))
-            seen = model.recurrent.observe(model.embedding(read[here]), state)
+            seen = model.recurrent.observe(model.embedding(read[here]), state, holds)
             state = seen.state
             for quantity, values in result.values.items():
-                _write(values, here, seen.values[quantity])
+                _write(values, here, seen.values[quantity][:, :, 0])
             _predict(model, seen.top[:, 0], read[:, 0], here, result)
             if progress is not None:
                 progress(here.stop / len(data))

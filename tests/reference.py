@@ -24,11 +24,19 @@ def sigmoid(z):
     return 1 / (1 + np.exp(-z))
 
 
-def lstm(z, c):
-    """Pre-activations z [4U] and a memory c [U] -> the new h and c and everything by name."""
+def lstm(z, c, holds=()):
+    """Pre-activations z [4U] and a memory c [U] -> the new h and c and everything by name.
+
+    `holds` are (quantity, unit, value): a forget gate or cell held at a value."""
     z_i, z_f, z_o, z_g = z.reshape(4, -1)
     i, f, o, g = sigmoid(z_i), sigmoid(z_f), sigmoid(z_o), np.tanh(z_g)
+    for quantity, unit, value in holds:
+        if quantity == "forget":
+            f[unit] = value
     c = f * c + i * g
+    for quantity, unit, value in holds:
+        if quantity == "cell":
+            c[unit] = value
     h = o * np.tanh(c)
     return h, c, {"cell": c, "hidden": h, "input": i, "forget": f, "output": o, "candidate": g}
 
@@ -40,15 +48,21 @@ def weights_of(tensors, dimension, layer):
     return tensors[f"{name}.weight"], tensors[f"{name}.bias"]
 
 
-def run(architecture, layers, tensors, data, h=None, c=None, below_mask=None, top_mask=None):
+def run(
+    architecture, layers, tensors, data, h=None, c=None, below_mask=None, top_mask=None, holds=()
+):
     """Read `data` (bytes). `below_mask` [position, layer - 1, unit] multiplies what layers from the
-    second on receive from below, `top_mask` [position, unit] what the decoder receives."""
+    second on receive from below, `top_mask` [position, unit] what the decoder receives. `holds` are
+    (dimension, quantity, layer from 0, unit, value)."""
     tensors = {name: np.asarray(tensor, np.float64) for name, tensor in tensors.items()}
     units = tensors["decoder.weight"].shape[1]
     positions = len(data)
     h = np.zeros((layers, units)) if h is None else np.array(h, np.float64)
     c = np.zeros((layers, units)) if c is None else np.array(c, np.float64)
     values, next_byte, loss = {}, np.empty((positions, 256)), np.full(positions, np.nan)
+
+    def held(dimension, layer):
+        return [(q, unit, value) for d, q, n, unit, value in holds if (d, n) == (dimension, layer)]
 
     def keep(dimension, layer, position, found):
         for quantity, value in found.items():
@@ -62,12 +76,13 @@ def run(architecture, layers, tensors, data, h=None, c=None, below_mask=None, to
                 d = d * below_mask[t, layer - 1]
             weight, bias = weights_of(tensors, "time", layer)
             h[layer], c[layer], found = lstm(
-                weight @ np.concatenate((h[layer], d)) + bias, c[layer]
+                weight @ np.concatenate((h[layer], d)) + bias, c[layer], held("time", layer)
             )
             keep("time", layer, t, found)
             if architecture == "grid":
                 weight, bias = weights_of(tensors, "depth", layer)
-                d, m, found = lstm(weight @ np.concatenate((h[layer], d)) + bias, m)
+                sums = weight @ np.concatenate((h[layer], d)) + bias
+                d, m, found = lstm(sums, m, held("depth", layer))
                 keep("depth", layer, t, found)
             else:
                 d = h[layer]

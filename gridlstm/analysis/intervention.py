@@ -1,0 +1,152 @@
+"""What a model loses when units of it are held: a text read again, many interventions at a time.
+
+An intervention is a set of holds (`gridlstm.holds`). Whether a cell that follows a property is also
+used for it shows in the loss: inside the property against outside, beside that of units taken at
+random from the same layer.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import torch
+
+from gridlstm.errors import UserError
+from gridlstm.holds import Hold, holds_of
+from gridlstm.model import LanguageModel
+from gridlstm.progress import Progress
+from gridlstm.text import Text, character_losses
+from gridlstm.trace import trace
+
+# Interventions read side by side, and positions at a time: what bounds the memory.
+SEQUENCES = 50
+MOST_NUMBERS = 2**26
+VALUES = ("zero", "mean", "mean inside", "mean outside", "closed", "open")
+
+
+class InterventionError(UserError):
+    """An intervention that cannot be made; the message is one sentence for the user."""
+
+
+def losses(
+    model: LanguageModel,
+    data: bytes,
+    interventions: Sequence[Sequence[Hold]],
+    progress: Progress | None = None,
+) -> np.ndarray:
+    """Nats spent on each byte under each intervention: float32 [intervention, byte], NaN first.
+
+    An empty set of holds is the model as it is. Raises HoldError for a hold that the model does not
+    allow, InterventionError for an empty text; `progress` may raise `Cancelled`.
+    """
+    if not data:
+        raise InterventionError("The text is empty.")
+    found = np.full((len(interventions), len(data)), np.nan, np.float32)
+    for start in range(0, len(interventions), SEQUENCES):
+        group = slice(start, min(start + SEQUENCES, len(interventions)))
+
+        def of_group(share: float, group=group) -> None:
+            if progress is not None:
+                done = group.start + share * (group.stop - group.start)
+                progress(done / len(interventions))
+
+        _read(model, data, interventions[group], found[group], of_group)
+    return found
+
+
+@torch.inference_mode()
+def _read(model, data: bytes, interventions, found: np.ndarray, progress: Progress) -> None:
+    """Fill `found` [intervention, byte], piece by piece."""
+    config, count = model.config, len(interventions)
+    holds = holds_of(interventions, config, model.decoder.weight)
+    read = torch.frombuffer(bytearray(data), dtype=torch.uint8).to(model.decoder.weight.device)
+    read, state = read.long()[:, None], model.start(count)
+    a_position = count * config.layers * config.units * 12
+    piece = max(8, MOST_NUMBERS // a_position)
+    for start in range(0, len(data) - 1, piece):
+        here = read[start : start + piece]
+        coming = read[start + 1 : start + 1 + len(here)]
+        embedded = model.embedding(here.expand(-1, count))
+        seen = model.recurrent.observe(embedded, state, holds)
+        state = seen.state
+        log_chance = torch.log_softmax(model.decoder(seen.top[: len(coming)]), dim=-1)
+        chosen = coming[..., None].expand(-1, count, 1)
+        loss = -log_chance.gather(2, chosen)[..., 0]
+        found[:, start + 1 : start + 1 + len(coming)] = loss.T.cpu().numpy()
+        progress(min(1.0, (start + len(here)) / (len(data) - 1)))
+
+
+def value_to_hold(values: np.ndarray, marks: np.ndarray | None, name: str) -> float:
+    """The value, of `VALUES`, that a unit's `values` [character] give it; `marks` bool [character].
+
+    `closed` and `open` are those of a gate, 0 and 1. Raises InterventionError for another name, or
+    where a mean inside or outside is asked for without such characters.
+    """
+    fixed = {"zero": 0.0, "closed": 0.0, "open": 1.0}
+    if name in fixed:
+        return fixed[name]
+    if name not in VALUES:
+        raise InterventionError(f"A unit is held at one of {', '.join(VALUES)}.")
+    chosen = values
+    if name != "mean":
+        if marks is None:
+            raise InterventionError("A mean inside or outside needs a property.")
+        chosen = values[marks if name == "mean inside" else ~marks]
+    if not len(chosen):
+        raise InterventionError(f"There are no characters for the {name} in this text.")
+    return float(chosen.astype(np.float64).mean())
+
+
+def ablate(
+    model: LanguageModel,
+    text: Text,
+    marks: np.ndarray,
+    cells: pd.DataFrame,
+    value: str = "mean",
+    *,
+    random_units: int = 10,
+    seed: int = 1,
+    progress: Progress | None = None,
+) -> pd.DataFrame:
+    """What holding each cell alone costs, inside the property and outside of it.
+
+    `cells` has the columns layer (from 1), quantity (a cell or a forget gate) and unit, such as the
+    top rows of a ranking; `marks` bool [character]; `value` is one of `VALUES`, taken from the unit
+    over this text. For each layer and quantity among them, `random_units` others are drawn with
+    `seed` for comparison.
+
+    Columns: kind (`chosen` or `random`), layer, quantity, unit, value, change_inside,
+    change_outside: how much the mean loss rises, in nats per character. Raises InterventionError if
+    nothing or everything is marked, HoldError for a quantity that cannot be held.
+    """
+    if not marks[1:].any() or marks[1:].all():
+        raise InterventionError("The property must hold of a part of the text, not of all of it.")
+    rows = pd.concat([_chosen(cells), _random(model, cells, random_units, seed)], ignore_index=True)
+    traced = trace(model, text.data, sorted(set(rows["quantity"]))).values
+    rows["value"] = [
+        value_to_hold(traced[r.quantity][r.layer - 1, text.last_byte, r.unit], marks, value)
+        for r in rows.itertuples()
+    ]
+    holds = [[Hold(r.quantity, r.layer, r.unit, r.value)] for r in rows.itertuples()]
+    found = losses(model, text.data, [[], *holds], progress)
+    by_character = np.stack([character_losses(text, loss) for loss in found])[:, 1:]
+    for name, where in (("inside", marks[1:]), ("outside", ~marks[1:])):
+        means = by_character[:, where].mean(axis=1, dtype=np.float64)
+        rows[f"change_{name}"] = means[1:] - means[0]
+    return rows
+
+
+def _chosen(cells: pd.DataFrame) -> pd.DataFrame:
+    rows = cells[["layer", "quantity", "unit"]].reset_index(drop=True)
+    rows.insert(0, "kind", "chosen")
+    return rows
+
+
+def _random(model: LanguageModel, cells: pd.DataFrame, count: int, seed: int) -> pd.DataFrame:
+    """Units drawn without replacement from those of the same layers that are not chosen."""
+    generator, rows = np.random.default_rng(seed), []
+    for (quantity, layer), chosen in cells.groupby(["quantity", "layer"]):
+        others = np.setdiff1d(np.arange(model.config.units), chosen["unit"])
+        for unit in generator.choice(others, min(count, len(others)), replace=False):
+            rows.append(("random", layer, quantity, unit))
+    return pd.DataFrame(rows, columns=["kind", "layer", "quantity", "unit"])

@@ -1,0 +1,95 @@
+"""Interventions: units held at a value while a model reads, asked for as an argument.
+
+A hold replaces one unit's cell or forget gate, in one layer, at every position, before anything is
+computed from it. The model itself is never changed.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from gridlstm.config import ModelConfig
+from gridlstm.errors import UserError
+
+HELD = ("cell", "forget")
+DIMENSIONS = ("time", "depth")
+
+
+class HoldError(UserError):
+    """A hold that the model does not allow; the message is one sentence for the user."""
+
+
+@dataclass(frozen=True)
+class Hold:
+    """`quantity` is a cell or a forget gate, such as `time.cell`; `layer` counts from 1."""
+
+    quantity: str
+    layer: int
+    unit: int
+    value: float
+
+
+def check_hold(hold: Hold, config: ModelConfig) -> None:
+    """Raise HoldError if the model has no such unit or the value cannot be held."""
+    allowed = [f"{d}.{kind}" for d in config.dimensions for kind in HELD]
+    if hold.quantity not in allowed:
+        raise HoldError(f"What can be held is {', '.join(allowed)}, not {hold.quantity!r}.")
+    if not 1 <= hold.layer <= config.layers:
+        raise HoldError(f"There is no layer {hold.layer}: layers are counted from 1.")
+    if not 0 <= hold.unit < config.units:
+        raise HoldError(f"There is no unit {hold.unit}: units are counted from 0.")
+    if not math.isfinite(hold.value):
+        raise HoldError("A unit cannot be held at a value that is not finite.")
+    if hold.quantity.endswith(".forget") and not 0 <= hold.value <= 1:
+        raise HoldError("A forget gate lies between 0 (closed) and 1 (open).")
+
+
+@dataclass(frozen=True)
+class Places:
+    """Entries of an array [2, L, B, U], all int64 [hold], and the values to put there."""
+
+    dimension: Tensor
+    layer: Tensor
+    sequence: Tensor
+    unit: Tensor
+    value: Tensor
+
+    def put(self, values: Tensor, part: tuple = ()) -> None:
+        """Put the values into an array [2, L, B, U], or into a part (dimension, layers) of it."""
+        if not part:
+            values[self.dimension, self.layer, self.sequence, self.unit] = self.value
+            return
+        dimension, layers = part
+        here = (self.dimension == dimension) & (self.layer >= layers.start)
+        here &= self.layer < layers.stop
+        index = self.layer[here] - layers.start, self.sequence[here], self.unit[here]
+        values[index] = self.value[here]
+
+
+@dataclass(frozen=True)
+class Holds:
+    """What is held of each of B sequences that a model reads side by side, by kind."""
+
+    cell: Places
+    forget: Places
+
+
+def holds_of(sequences: Sequence[Sequence[Hold]], config: ModelConfig, like: Tensor) -> Holds:
+    """The holds of each sequence, on the device and in the type of `like`. Raises HoldError."""
+    rows: dict[str, list[tuple]] = {kind: [] for kind in HELD}
+    for sequence, holds in enumerate(sequences):
+        for hold in holds:
+            check_hold(hold, config)
+            dimension, kind = hold.quantity.split(".")
+            place = DIMENSIONS.index(dimension), hold.layer - 1, sequence, hold.unit
+            rows[kind].append((*place, hold.value))
+    return Holds(*(_places(rows[kind], like) for kind in HELD))
+
+
+def _places(rows: list[tuple], like: Tensor) -> Places:
+    columns = list(zip(*rows, strict=True)) or [()] * 5
+    index = [torch.tensor(column, dtype=torch.int64, device=like.device) for column in columns[:4]]
+    return Places(*index, torch.tensor(columns[4], dtype=like.dtype, device=like.device))

@@ -1,0 +1,192 @@
+"""Units held at a value: against the reference, many side by side, and what it does to the loss."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import reference
+import torch
+
+from gridlstm.analysis import intervention
+from gridlstm.analysis.intervention import InterventionError, ablate, losses, value_to_hold
+from gridlstm.holds import Hold, HoldError
+from gridlstm.progress import Cancelled
+from gridlstm.sampling import SamplingError, sample
+from gridlstm.text import character_losses, from_string
+from gridlstm.trace import trace
+
+KINDS = [("stacked", None), ("grid", "none"), ("grid", "depth"), ("grid", "all")]
+UNITS = 5
+DATA = b"[http://www.example.org] and more of it"
+
+
+def numpy_tensors(model):
+    return {name: tensor.detach().numpy() for name, tensor in model.to_tensors().items()}
+
+
+def sets_of_holds(architecture: str) -> list[list[Hold]]:
+    time = [
+        [],
+        [Hold("time.cell", 1, 0, 0.7)],
+        [Hold("time.forget", 2, 3, 1.0), Hold("time.cell", 3, 1, -2.0)],
+    ]
+    depth = [
+        [Hold("depth.cell", 1, 2, 1.5)],
+        [
+            Hold("depth.forget", 3, 4, 0.0),
+            Hold("depth.cell", 2, 0, 0.0),
+            Hold("time.cell", 1, 1, 1),
+        ],
+    ]
+    return time + (depth if architecture == "grid" else [])
+
+
+def expected_of(model, holds: list[Hold]) -> reference.Reference:
+    config = model.config
+    told = [(*h.quantity.split("."), h.layer - 1, h.unit, h.value) for h in holds]
+    tensors = numpy_tensors(model)
+    return reference.run(config.architecture, config.layers, tensors, DATA, holds=told)
+
+
+@pytest.mark.parametrize(("architecture", "tie"), KINDS)
+def test_a_trace_with_holds_is_the_references(make_model, architecture, tie):
+    model = make_model(architecture, 3, UNITS, tie, double=True).eval()
+    for holds in sets_of_holds(architecture):
+        expected = expected_of(model, holds)
+        traced = trace(model, DATA, dtype=np.float64, holds=holds)
+        for quantity, values in expected.values.items():
+            np.testing.assert_allclose(traced.values[quantity], values, atol=1e-12, rtol=0)
+        np.testing.assert_allclose(traced.loss, expected.loss, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(("architecture", "tie"), KINDS)
+@pytest.mark.parametrize("numbers", [1, 3000, 2**26])
+def test_many_interventions_side_by_side(make_model, monkeypatch, architecture, tie, numbers):
+    """In groups and pieces of any size: each has the loss that it has alone."""
+    monkeypatch.setattr(intervention, "MOST_NUMBERS", numbers)
+    monkeypatch.setattr(intervention, "SEQUENCES", 2)
+    model = make_model(architecture, 3, UNITS, tie, double=True).eval()
+    sets = sets_of_holds(architecture)
+    found = losses(model, DATA, sets)
+    for loss, holds in zip(found, sets, strict=True):
+        np.testing.assert_allclose(loss, expected_of(model, holds).loss, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(("architecture", "tie"), KINDS)
+def test_a_forget_gate_held_open_keeps_all(make_model, architecture, tie):
+    model = make_model(architecture, 3, UNITS, tie).eval()
+    traced = trace(model, DATA, dtype=np.float32, holds=[Hold("time.forget", 2, 1, 1.0)]).values
+    written = traced["time.input"] * traced["time.candidate"]
+    kept = np.cumsum(written[1, :, 1], dtype=np.float64)
+    np.testing.assert_allclose(traced["time.cell"][1, :, 1], kept, atol=1e-5)
+
+
+def test_the_model_is_not_changed(make_model):
+    model = make_model("grid", 3, UNITS, "all").eval()
+    before = {name: tensor.clone() for name, tensor in model.to_tensors().items()}
+    plain = trace(model, DATA).loss
+    trace(model, DATA, holds=[Hold("depth.cell", 1, 0, 3.0)])
+    losses(model, DATA, sets_of_holds("grid"))
+    assert all(torch.equal(before[name], tensor) for name, tensor in model.to_tensors().items())
+    np.testing.assert_array_equal(trace(model, DATA).loss, plain)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "hold", "message"),
+    [
+        ("stacked", Hold("depth.cell", 1, 0, 0), "What can be held"),
+        ("grid", Hold("time.hidden", 1, 0, 0), "What can be held"),
+        ("grid", Hold("time.cell", 0, 0, 0), "no layer 0"),
+        ("grid", Hold("time.cell", 4, 0, 0), "no layer 4"),
+        ("grid", Hold("time.cell", 1, UNITS, 0), "no unit 5"),
+        ("grid", Hold("time.cell", 1, 0, float("nan")), "not finite"),
+        ("grid", Hold("depth.forget", 1, 0, 1.5), "between 0"),
+    ],
+)
+def test_holds_that_the_model_does_not_allow(make_model, architecture, hold, message):
+    model = make_model(architecture, 3, UNITS, "all" if architecture == "grid" else None)
+    with pytest.raises(HoldError, match=message):
+        trace(model, DATA, holds=[hold])
+    with pytest.raises(HoldError, match=message):
+        losses(model, DATA, [[hold]])
+
+
+def test_it_can_be_cancelled(make_model):
+    def cancel(share: float) -> None:
+        assert 0 <= share <= 1
+        raise Cancelled
+
+    with pytest.raises(Cancelled):
+        losses(make_model("grid", 2, UNITS, "all"), DATA, [[]], cancel)
+
+
+def test_the_value_to_hold():
+    values, marks = np.array([1, 2, 6, 7.0]), np.array([True, False, False, True])
+    found = {name: value_to_hold(values, marks, name) for name in intervention.VALUES}
+    assert found == {
+        "zero": 0, "mean": 4, "mean inside": 4, "mean outside": 4, "closed": 0, "open": 1
+    }  # fmt: skip
+    assert value_to_hold(values, np.array([True, True, False, False]), "mean inside") == 1.5
+    for marks, name in ((None, "mean inside"), (np.zeros(4, bool), "mean inside"), (None, "x")):
+        with pytest.raises(InterventionError):
+            value_to_hold(values, marks, name)
+
+
+def test_ablation_splits_the_loss_by_the_property(make_model):
+    """The table against one trace a row."""
+    model = make_model("grid", 3, 12, "all").eval()
+    text = from_string("Voilà http://é.org and [http://www.example.org more] ünd")
+    marks = np.array([c.isascii() for c in text.characters])
+    cells = pd.DataFrame(
+        {"layer": [1, 3], "quantity": ["time.cell", "depth.cell"], "unit": [2, 7], "auc": [1, 1]}
+    )
+    table = ablate(model, text, marks, cells, "mean inside", random_units=3, seed=5)
+    assert list(table["kind"]) == ["chosen"] * 2 + ["random"] * 6
+    assert not {2} & set(table[(table["kind"] == "random") & (table["layer"] == 1)]["unit"])
+    plain = character_losses(text, trace(model, text.data).loss)
+    for row in table.itertuples():
+        hold = Hold(row.quantity, row.layer, row.unit, row.value)
+        change = character_losses(text, trace(model, text.data, holds=[hold]).loss) - plain
+        assert row.change_inside == pytest.approx(np.nanmean(change[marks]), abs=1e-5)
+        assert row.change_outside == pytest.approx(np.nanmean(change[~marks]), abs=1e-5)
+    again = ablate(model, text, marks, cells, "mean inside", random_units=3, seed=5)
+    assert table.equals(again)
+    for wrong in (np.zeros_like(marks), np.ones_like(marks)):
+        with pytest.raises(InterventionError):
+            ablate(model, text, wrong, cells)
+
+
+@pytest.mark.parametrize(("architecture", "tie"), KINDS)
+def test_sampling_carries_the_state(make_model, architecture, tie):
+    """Each byte is drawn from the distribution that a trace of all before it ends in."""
+    model = make_model(architecture, 2, UNITS, tie, double=True).eval()
+    written = bytes(sample(model, b"Begin", 12, temperature=0.7, seed=3))
+    numbers = np.random.default_rng(3).random(12)
+    for n, byte in enumerate(written):
+        tensors = numpy_tensors(model)
+        chances = reference.run(architecture, 2, tensors, b"Begin" + written[:n]).next_byte[-1]
+        chances = chances ** (1 / 0.7)
+        edges = np.cumsum(chances / chances.sum())
+        assert edges[byte - 1] - 1e-9 <= numbers[n] < edges[byte] + 1e-9 or byte == 0
+
+
+def test_samples_with_and_without_holds_share_their_random_numbers(make_model):
+    model = make_model("grid", 2, UNITS, "all").eval()
+    plain = bytes(sample(model, b"x", 40))
+    assert bytes(sample(model, b"x", 40)) == plain
+    assert bytes(sample(model, b"x", 40, seed=2)) != plain
+    held = bytes(sample(model, b"x", 40, holds=[Hold("time.cell", 1, 0, 50.0)]))
+    assert len(held) == 40
+
+
+def test_temperature_0_takes_the_likeliest(make_model):
+    model = make_model("stacked", 2, UNITS, None).eval()
+    written = bytes(sample(model, b"ab", 5, temperature=0))
+    for n, byte in enumerate(written):
+        assert trace(model, b"ab" + written[:n]).likeliest(1)[0][-1, 0] == byte
+
+
+def test_what_cannot_be_sampled(make_model):
+    model = make_model("stacked", 1, UNITS, None)
+    for prime, options in ((b"", {}), (b"x", {"temperature": -1}), (b"x", {"temperature": np.nan})):
+        with pytest.raises(SamplingError):
+            sample(model, prime, 1, **options)
