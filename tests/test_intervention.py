@@ -6,9 +6,9 @@ import pytest
 import reference
 import torch
 
-from gridlstm.analysis import intervention
-from gridlstm.analysis.intervention import InterventionError, ablate, losses, value_to_hold
+from gridlstm import intervention
 from gridlstm.holds import Hold, HoldError
+from gridlstm.intervention import InterventionError, ablate, losses, value_to_hold
 from gridlstm.progress import Cancelled
 from gridlstm.sampling import SamplingError, sample
 from gridlstm.text import character_losses, from_string

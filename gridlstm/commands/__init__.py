@@ -7,10 +7,20 @@ import argparse
 import sys
 import typing
 
-from gridlstm.commands import corpus, describe, evaluate, join, shard, trace, train
+from gridlstm.commands import (
+    ablate,
+    corpus,
+    describe,
+    evaluate,
+    join,
+    provenance,
+    shard,
+    trace,
+    train,
+)
 from gridlstm.errors import UserError
 
-COMMANDS = (train, evaluate, trace, describe, shard, join, corpus)
+COMMANDS = (train, evaluate, trace, describe, shard, join, corpus, ablate, provenance)
 
 
 def run(arguments: list[str]) -> int:

@@ -1,0 +1,90 @@
+"""What a model loses when single cells are held at a value."""
+
+import argparse
+from typing import TYPE_CHECKING
+
+from gridlstm.commands.options import add_checkpoint_and_file, add_json, print_frame, read_text
+from gridlstm.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def add(commands) -> None:
+    command = commands.add_parser(
+        "ablate",
+        help="what holding cells at a value costs, inside a property and outside",
+        description="Hold each cell alone at a value while the model reads the file, and print how "
+        "much the mean loss rises inside the property and outside of it, in nats per character, "
+        "beside units of the same layers taken at random.",
+    )
+    command.set_defaults(run=_ablate)
+    add_checkpoint_and_file(command)
+    command.add_argument("--property", default="url", help="a property, as in `find` (%(default)s)")
+    command.add_argument(
+        "--cells",
+        nargs="+",
+        metavar="QUANTITY:LAYER:UNIT",
+        help="such as depth.cell:3:120 (the --top cells of a ranking on this text)",
+    )
+    command.add_argument("--top", type=int, default=5, help="how many of a ranking (%(default)s)")
+    command.add_argument(
+        "--value",
+        default="mean",
+        help="zero, mean, 'mean inside', 'mean outside', closed or open (%(default)s)",
+    )
+    command.add_argument(
+        "--random", type=int, default=10, help="units at random a layer and quantity (%(default)s)"
+    )
+    command.add_argument("--seed", type=int, default=1, help="of the choice of these (%(default)s)")
+    add_json(command)
+
+
+def _ablate(options: argparse.Namespace) -> int:
+    from tqdm import tqdm
+
+    from gridlstm.analysis.properties import measure_named
+    from gridlstm.checkpoint import load_model
+    from gridlstm.intervention import ablate
+
+    model, _ = load_model(options.checkpoint)
+    text = read_text(options.file)
+    marks = measure_named(options.property, text.characters)
+    if marks.dtype != bool:
+        raise UserError("An ablation needs a property that holds or not, not a number.")
+    cells = _parse(options.cells) if options.cells else _best(model, text, marks, options.top)
+    with tqdm(total=100, unit="%", delay=0.5) as bar:
+        table = ablate(
+            model,
+            text,
+            marks,
+            cells,
+            options.value,
+            random_units=options.random,
+            seed=options.seed,
+            progress=lambda share: bar.update(round(100 * share) - bar.n),
+        )
+    print_frame(table, options.json)
+    return 0
+
+
+def _parse(cells: list[str]) -> "pd.DataFrame":
+    import pandas as pd
+
+    rows = []
+    for cell in cells:
+        try:
+            quantity, layer, unit = cell.split(":")
+            rows.append((int(layer), quantity, int(unit)))
+        except ValueError as error:
+            raise UserError(f"{cell!r} is not of the form QUANTITY:LAYER:UNIT.") from error
+    return pd.DataFrame(rows, columns=["layer", "quantity", "unit"])
+
+
+def _best(model, text, marks, top: int) -> "pd.DataFrame":
+    from gridlstm.analysis.ranking import rank_units
+    from gridlstm.trace import trace
+
+    memories = [f"{dimension}.cell" for dimension in model.config.dimensions]
+    values = trace(model, text.data, memories).values
+    return rank_units(values, marks, positions=text.last_byte, top=top)

@@ -1,0 +1,104 @@
+"""Which layer, and which earlier character, wrote what is in a memory."""
+
+import argparse
+from typing import TYPE_CHECKING
+
+from gridlstm.commands.options import add_checkpoint_and_file, add_json, print_frame, read_text
+from gridlstm.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def add(commands) -> None:
+    command = commands.add_parser(
+        "provenance",
+        help="which layer, and which character, wrote a memory",
+        description="Without --unit: for each layer its mean share in the top depth memory (Grid "
+        "LSTM), how many layers its writes survive, and the half-lives of its time memory in "
+        "characters. With --unit: that unit's depth memory, character by character, as the sum of "
+        "what each layer wrote. With --character too: its time memory at that character, as the "
+        "sum of what each character so far wrote.",
+    )
+    command.set_defaults(run=_provenance)
+    add_checkpoint_and_file(command)
+    command.add_argument("--unit", type=int, help="counted from 0")
+    command.add_argument("--layer", type=int, help="counted from 1 (the top layer)")
+    command.add_argument("--character", type=int, help="counted from 0")
+    add_json(command)
+
+
+def _provenance(options: argparse.Namespace) -> int:
+    from gridlstm.checkpoint import load_model
+
+    model, _ = load_model(options.checkpoint)
+    text = read_text(options.file)
+    layer = model.config.layers if options.layer is None else options.layer
+    if not 1 <= layer <= model.config.layers:
+        raise UserError(f"There is no layer {layer}: they are counted from 1.")
+    if options.unit is None:
+        if options.layer is not None or options.character is not None:
+            raise UserError("Say which unit: --unit.")
+        frame = _whole_model(model, text)
+    elif options.character is None:
+        frame = _by_layer(model, text, layer - 1, options.unit)
+    else:
+        frame = _by_character(model, text, layer - 1, options.unit, options.character)
+    print_frame(frame, options.json)
+    return 0
+
+
+def _traced(model, text, dimension: str, quantities: tuple[str, ...]) -> dict:
+    import numpy as np
+
+    from gridlstm.trace import trace
+
+    names = [f"{dimension}.{quantity}" for quantity in quantities]
+    known = [name for name in names if name in model.config.quantities]
+    return trace(model, text.data, known, dtype=np.float32).values
+
+
+def _whole_model(model, text) -> "pd.DataFrame":
+    import numpy as np
+    import pandas as pd
+
+    from gridlstm.analysis.depth_provenance import layer_shares_frame
+    from gridlstm.analysis.time_provenance import half_lives
+
+    found = half_lives(_traced(model, text, "time", ("forget",)), text.last_byte)
+    frame = pd.DataFrame({"layer": np.arange(1, model.config.layers + 1)})
+    frame["median_half_life"] = np.median(found.half_life, axis=1)
+    frame["longest_half_life"] = found.half_life.max(axis=1)
+    frame["units_beyond_the_text"] = found.censored.sum(axis=1)
+    if "depth" in model.config.dimensions:
+        shares = layer_shares_frame(_traced(model, text, "depth", ("input", "forget", "candidate")))
+        frame = frame.merge(shares, on="layer")
+    return frame
+
+
+def _by_layer(model, text, layer: int, unit: int) -> "pd.DataFrame":
+    import pandas as pd
+
+    from gridlstm.analysis.depth_provenance import depth_shares
+
+    values = _traced(model, text, "depth", ("input", "forget", "candidate"))
+    shares = depth_shares(values, unit, layer)[:, text.last_byte]
+    frame = pd.DataFrame({"character": list(text.characters)})
+    for n, share in enumerate(shares, start=1):
+        frame[f"layer_{n}"] = share
+    frame["memory"] = shares.sum(axis=0)
+    return frame
+
+
+def _by_character(model, text, layer: int, unit: int, character: int) -> "pd.DataFrame":
+    import pandas as pd
+
+    from gridlstm.analysis.provenance import check_index
+    from gridlstm.analysis.time_provenance import by_character, time_shares
+
+    check_index("character", character, len(text.characters))
+    values = _traced(model, text, "time", ("input", "forget", "candidate"))
+    shares = time_shares(values, layer, unit, int(text.last_byte[character]))
+    characters = list(text.characters[: character + 1])
+    written = by_character(shares, text.last_byte)
+    return pd.DataFrame({"character": characters, "written": written})
