@@ -23,6 +23,7 @@ KEYS: dict[str, Callable] = {
     "memory": str,
     "whitespace": _flag,
     "below": str,
+    "provenance": str,
 }
 
 

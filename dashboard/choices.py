@@ -16,6 +16,7 @@ from dashboard import words
 from dashboard.loading import ModelEntry
 from gridlstm.analysis.properties import inside_url
 from gridlstm.analysis.ranking import rank_units
+from gridlstm.config import ModelConfig
 from gridlstm.text import Text, from_bytes, truncate
 
 SAMPLES = Path(__file__).parent / "samples"
@@ -135,23 +136,7 @@ def choose_cell(entry: ModelEntry, trace, text: Text, suffix: str = "") -> Cell:
             persist_state="session",
             width=260,
         )
-        layer = st.selectbox(
-            "Layer",
-            range(1, config.layers + 1),
-            help=f"1 reads the bytes, {config.layers} is the top: the prediction is made from it.",
-            key=keys[1],
-            persist_state="session",
-            width=100,
-        )
-        unit = st.number_input(
-            "Unit",
-            min_value=0,
-            max_value=config.units - 1,
-            help=f"Which of the layer's {config.units} cells, counted from 0.",
-            key=keys[2],
-            persist_state="session",
-            width=150,
-        )
+        layer, unit = _layer_and_unit(config, *keys[1:])
         st.button(
             "Telling cell",
             icon=":material/auto_awesome:",
@@ -162,7 +147,38 @@ def choose_cell(entry: ModelEntry, trace, text: Text, suffix: str = "") -> Cell:
                 zip(keys, (first.quantity, first.layer, first.unit), strict=True)
             ),
         )
-    return Cell(quantity, int(layer), int(unit))
+    return Cell(quantity, layer, unit)
+
+
+def choose_unit(entry: ModelEntry, trace, text: Text) -> tuple[int, int]:
+    """Selectors of layer and unit alone, at first those of `choose_cell`."""
+    config = entry.metadata.model
+    first = _most_telling_cell(entry.path, entry.stamp, text.data, trace, text)
+    keep_valid("layer", range(1, config.layers + 1), first.layer)
+    keep_valid("unit", range(config.units), first.unit)
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        return _layer_and_unit(config, "layer", "unit")
+
+
+def _layer_and_unit(config: ModelConfig, layer_key: str, unit_key: str) -> tuple[int, int]:
+    layer = st.selectbox(
+        "Layer",
+        range(1, config.layers + 1),
+        help=f"1 reads the bytes, {config.layers} is the top: the prediction is made from it.",
+        key=layer_key,
+        persist_state="session",
+        width=100,
+    )
+    unit = st.number_input(
+        "Unit",
+        min_value=0,
+        max_value=config.units - 1,
+        help=f"Which of the layer's {config.units} cells, counted from 0.",
+        key=unit_key,
+        persist_state="session",
+        width=150,
+    )
+    return int(layer), int(unit)
 
 
 @st.cache_data(max_entries=64, show_spinner=False)

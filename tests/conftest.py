@@ -1,6 +1,7 @@
 import os
 
 import pytest
+from app_pages import folder, shipped, visit  # noqa: F401  (fixtures)
 
 # Sums are then added up in the same order in this process and in those that the tests start.
 os.environ["OMP_NUM_THREADS"] = "1"

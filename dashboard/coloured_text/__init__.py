@@ -104,13 +104,15 @@ def coloured_text(
     likeliest: Likeliest | None = None,
     show_whitespace: bool = False,
     height: int = 360,
+    strips: str = "The same unit in every layer",
 ) -> Selection | None:
     """Draw the text coloured by one row of values, and below it a strip for every row.
 
     `values` float [row, character]; `rows` their labels, the lowest layer first (the strips are
     drawn with the last row on top); `chosen_row` the row that colours the text. `losses`
     float [character] in bits; NaN in `values` or `losses` means that there is no value.
-    `height` is the greatest height of the text in pixels: a longer one scrolls.
+    `height` is the greatest height of the text in pixels: a longer one scrolls. `strips` says what
+    the strips show.
 
     Returns what the user has selected in this text, or None. Raises ValueError where the arrays
     do not fit the text.
@@ -130,6 +132,7 @@ def coloured_text(
         "text": text,
         "title": title,
         "rows": list(rows),
+        "strips": strips,
         "chosenRow": int(chosen_row),
         "scale": _scale_for_browser(scale),
         "names": {ord(c): _name(c) for c in sorted(set(characters))},

@@ -229,7 +229,7 @@ class Pane {
 class Strips {
   constructor(parent) {
     this.node = add(parent, "div", "strips");
-    add(this.node, "div", "caption", "The same unit in every layer, around the character pointed at");
+    this.caption = add(this.node, "div", "caption");
     const frame = add(this.node, "div", "frame");
     this.labels = add(frame, "div", "labels");
     this.scroller = add(frame, "div", "scroller");
@@ -243,6 +243,7 @@ class Strips {
     Object.assign(this, { picture, palette, style });
     const rows = picture.rows.length;
     this.node.hidden = rows < 2;
+    this.caption.textContent = `${picture.strips}, around the character pointed at`;
     this.size = picture.codePoints.length;
     this.height = AXIS_HEIGHT + rows * ROW_HEIGHT;
     this.spacer.style.width = `${this.size * CELL_WIDTH}px`;

@@ -1,0 +1,249 @@
+"""Who wrote a memory: which layer below, which earlier character, and how long writes last."""
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from dashboard import choices
+from dashboard.charts import provenance as charts
+from dashboard.charts.theme import plot_config
+from dashboard.choices import Cell
+from dashboard.coloured_text import cell_scale, coloured_text
+from dashboard.reading import Reading, models_or_stop, read, text_line
+from dashboard.shelf import progress_bar, shelf
+from gridlstm.analysis.depth_provenance import depth_shares, layers_survived, mean_depth_shares
+from gridlstm.analysis.time_provenance import (
+    by_character,
+    half_life_frame,
+    half_lives,
+    time_shares,
+)
+
+VIEWS = {
+    "depth": "Which layer wrote it",
+    "time": "Which character wrote it",
+    "half-life": "How long writes last",
+}
+WINDOW = 300
+STACKED = 120
+LISTED = 12
+MOST_RESULTS = 16
+
+
+def kept(name: str, reading: Reading, label: str, make):
+    """A result over the whole text, from the shelf or made now under a progress bar."""
+
+    def with_progress():
+        with progress_bar(label) as progress:
+            return make(progress)
+
+    key = name, reading.entry.path, reading.entry.stamp, reading.text.data
+    return shelf("provenance", MOST_RESULTS).get(key, with_progress)
+
+
+def by_layer(reading: Reading, layer: int, unit: int) -> None:
+    """One depth memory as the sum of what the layers wrote."""
+    text = reading.text
+    shares = depth_shares(reading.trace.values, unit, layer - 1)[:, text.last_byte]
+    st.caption(
+        f"The depth memory of unit {unit} in layer {layer} is exactly the sum of what layers 1 to "
+        f"{layer} wrote, each part times the forget gates that it passed on its way up. **Click a "
+        "character to see those around it below.**"
+    )
+    rows = [*(f"written by layer {n}" for n in range(1, layer + 1)), "the memory (sum)"]
+    values = np.vstack([shares, shares.sum(axis=0)])
+    selected = coloured_text(
+        text.characters,
+        values,
+        rows=rows,
+        chosen_row=layer,
+        scale=cell_scale("depth memory c", max(1e-6, float(np.abs(values).max()))),
+        title=f"{reading.entry.title} · depth memory of layer {layer}, unit {unit}",
+        key="depth-shares",
+        height=320,
+        strips="What each layer wrote of it",
+    )
+    middle = selected.start if selected else 0
+    start = int(np.clip(middle - STACKED // 2, 0, max(0, len(text.characters) - STACKED)))
+    window = slice(start, start + STACKED)
+    st.plotly_chart(
+        charts.stacked_shares(shares[:, window], text.characters[window], start=start),
+        config=plot_config(f"{reading.entry.name}-layer-{layer}-unit-{unit}-written-by"),
+        key="stacked",
+    )
+    whole_model(reading)
+
+
+def whole_model(reading: Reading) -> None:
+    """What the layers write on the whole, and how far up it lasts."""
+    values = reading.trace.values
+    shares = kept("shares", reading, "Adding up …", lambda p: mean_depth_shares(values, progress=p))
+    counts = kept("survival", reading, "Counting …", lambda p: layers_survived(values, progress=p))
+    left, right = st.columns(2)
+    with left:
+        st.subheader(
+            "Who writes the top memory",
+            anchor=False,
+            help="The mean, over all units and bytes of this text, of the size of a layer's part "
+            "among the sizes of all layers' parts.",
+        )
+        st.plotly_chart(
+            charts.mean_shares(shares),
+            config=plot_config(f"{reading.entry.name}-mean-shares"),
+            key="mean_shares",
+        )
+    with right:
+        st.subheader(
+            "How far up a write lasts",
+            anchor=False,
+            help="A write survives a layer as long as the product of the depth forget gates it "
+            "passed is above one half. The top layer's writes have no layer above them.",
+        )
+        st.plotly_chart(
+            charts.survival(counts),
+            config=plot_config(f"{reading.entry.name}-survival"),
+            key="survival",
+        )
+
+
+def by_time(reading: Reading, layer: int, unit: int) -> None:
+    """One time memory at one character as the sum of what the characters so far wrote."""
+    text = reading.text
+    cell = reading.of_unit("time.cell", unit, "c")[layer - 1]
+    st.caption(
+        f"The time memory of unit {unit} in layer {layer}. **Click a character**: below, the text "
+        "is coloured by how much each character so far wrote of what the memory holds there."
+    )
+    limit = max(1e-6, float(np.abs(cell).max()))
+    selected = coloured_text(
+        text.characters,
+        cell,
+        rows=[f"layer {layer}"],
+        chosen_row=0,
+        scale=cell_scale("time memory c", limit),
+        title=f"{reading.entry.title} · time memory of layer {layer}, unit {unit}",
+        key="time-memory",
+        height=240,
+    )
+    at = selected.end - 1 if selected else int(np.abs(cell).argmax())
+    shares = time_shares(reading.trace.values, layer - 1, unit, int(text.last_byte[at]))
+    written = by_character(shares, text.last_byte)
+    st.markdown(
+        f"At character {at + 1:,} the memory is **{cell[at]:+.3f}**"
+        + (":" if selected else ", where it is farthest from zero in this text:")
+    )
+    start = max(0, at + 1 - WINDOW)
+    coloured_text(
+        text.characters[start : at + 1],
+        written[start:],
+        rows=["written by this character"],
+        chosen_row=0,
+        scale=cell_scale("part of the memory", max(1e-6, float(np.abs(written).max()))),
+        title=f"Who wrote the memory at character {at + 1:,}",
+        key="time-shares",
+        height=240,
+    )
+    if start:
+        st.caption(
+            f"The last {WINDOW} characters up to it; all before them wrote "
+            f"{written[:start].sum():+.3f} together."
+        )
+    order = np.argsort(-np.abs(written), kind="stable")[:LISTED]
+    st.dataframe(
+        pd.DataFrame(
+            {
+                "Character": order + 1,
+                "It is": [repr(text.characters[i])[1:-1] for i in order],
+                "Wrote": written[order],
+                "Before": at - order,
+            }
+        ),
+        hide_index=True,
+        column_config={
+            "Wrote": st.column_config.NumberColumn(
+                format="%+.3f", help="What is left of its write. All of them add up to the memory."
+            ),
+            "Before": st.column_config.NumberColumn(help="How many characters earlier it stands."),
+        },
+    )
+
+
+def lasting(reading: Reading) -> None:
+    """After how many characters half of a write is left, unit by unit."""
+    found = kept(
+        "half-lives",
+        reading,
+        "Measuring how long writes last …",
+        lambda p: half_lives(reading.trace.values, reading.text.last_byte, progress=p),
+    )
+    frame = half_life_frame(found)
+    st.caption(
+        "After how many characters half of what a unit writes into its time memory is left: the "
+        "median over the text. Each point is one unit."
+    )
+    st.plotly_chart(
+        charts.half_lives(frame, reading.trace.layers),
+        config=plot_config(f"{reading.entry.name}-half-lives"),
+    )
+    st.caption("**Click a row to open that cell.**")
+    chosen = st.dataframe(
+        pd.DataFrame(
+            {
+                "Layer": frame["layer"],
+                "Unit": frame["unit"],
+                "Half-life": frame["half_life"],
+                "Longer than that": frame["censored"],
+            }
+        ),
+        hide_index=True,
+        on_select="rerun",
+        selection_mode="single-row",
+        key="half-life-table",
+        column_config={
+            "Half-life": st.column_config.NumberColumn(
+                help="In characters. Gates are kept to some three digits, so beyond about 300 "
+                "characters the figure is rough."
+            ),
+            "Longer than that": st.column_config.CheckboxColumn(
+                help="The text is too short to see half of its writes fall to a half."
+            ),
+        },
+    )
+    if chosen.selection.rows:
+        row = frame.iloc[chosen.selection.rows[0]]
+        choices.open_cell(Cell("time.cell", int(row["layer"]), int(row["unit"])))
+
+
+st.title("Who wrote it")
+st.markdown(
+    "A memory is carried **linearly**: at each step a forget gate keeps a part of it and something "
+    "is added. So what it holds can be taken apart, exactly, into what was written when and where."
+)
+text_line()
+models = models_or_stop()
+entry = choices.choose_model("model", "Model", models)
+reading = read(entry, choices.current_text())
+views = [view for view in VIEWS if view != "depth" or "depth" in entry.metadata.model.dimensions]
+choices.keep_valid("provenance", views)
+view = st.segmented_control(
+    "What to show",
+    views,
+    required=True,
+    format_func=VIEWS.get,
+    key="provenance",
+    persist_state="session",
+    label_visibility="collapsed",
+)
+if "depth" not in views:
+    st.caption(
+        "Layer by layer it can be told for a Grid LSTM only: a stacked LSTM has no memory that is "
+        "carried up through its layers; what rises passes an output gate and a tanh at each."
+    )
+if view == "half-life":
+    lasting(reading)
+else:
+    layer, unit = choices.choose_unit(entry, reading.trace, reading.text)
+    if view == "depth":
+        by_layer(reading, layer, unit)
+    else:
+        by_time(reading, layer, unit)
