@@ -24,6 +24,9 @@ KEYS: dict[str, Callable] = {
     "whitespace": _flag,
     "below": str,
     "provenance": str,
+    "find": str,
+    "property": str,
+    "pattern": str,
 }
 
 

@@ -11,8 +11,9 @@ page = st.navigation(
         st.Page("views/text.py", title="Text", icon=":material/notes:", default=True),
         st.Page("views/cells.py", title="Cells", icon=":material/grid_view:"),
         st.Page("views/gates.py", title="Forget gates", icon=":material/water_drop:"),
-        st.Page("views/url_cells.py", title="URL cells", icon=":material/link:"),
+        st.Page("views/find.py", title="Find a cell", icon=":material/search:"),
         st.Page("views/provenance.py", title="Who wrote it", icon=":material/history_edu:"),
+        st.Page("views/switch_off.py", title="Switch off", icon=":material/power_settings_new:"),
         st.Page("views/curves.py", title="Curves", icon=":material/show_chart:"),
         st.Page("views/models.py", title="Models", icon=":material/inventory_2:"),
     ]

@@ -6,6 +6,7 @@ A few named keys of the session: `own_text`, `own_title` and `sample`, and the w
 
 import json
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from dashboard import words
 from dashboard.loading import ModelEntry
 from gridlstm.analysis.properties import inside_url
 from gridlstm.analysis.ranking import rank_units
-from gridlstm.config import ModelConfig
+from gridlstm.config import QUANTITIES, ModelConfig
 from gridlstm.text import Text, from_bytes, truncate
 
 SAMPLES = Path(__file__).parent / "samples"
@@ -113,14 +114,17 @@ def labels(models: dict[str, ModelEntry]) -> dict[str, str]:
     return {n: title if counts[title] == 1 else f"{title} · {n}" for n, title in titles.items()}
 
 
-def choose_cell(entry: ModelEntry, trace, text: Text, suffix: str = "") -> Cell:
+def choose_cell(
+    entry: ModelEntry, trace, text: Text, suffix: str = "", kinds: Collection[str] = QUANTITIES
+) -> Cell:
     """Selectors of quantity, layer and unit of a model. `suffix` tells a second set of keys apart.
 
-    Until the visitor chooses, the cell is the one whose memory follows web addresses best in this
-    text, or where there are none, the one that changes most.
+    `kinds` are the quantities of a dimension that are offered; `cell` must be among them. Until
+    the visitor chooses, the cell is the one whose memory follows web addresses best in this text,
+    or where there are none, the one that changes most.
     """
     config = entry.metadata.model
-    offered = [q for q in words.QUANTITIES if q in config.quantities]
+    offered = [q for q in words.QUANTITIES if q in config.quantities and q.split(".")[1] in kinds]
     first = _most_telling_cell(entry.path, entry.stamp, text.data, trace, text)
     keys = [name + suffix for name in ("quantity", "layer", "unit")]
     keep_valid(keys[0], offered, first.quantity)

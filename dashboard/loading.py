@@ -189,6 +189,11 @@ def _model(path: Path, stamp: tuple[int, int]):
     return load_model(path)[0]
 
 
+def model_of(entry: ModelEntry):
+    """The model itself, which is never changed; loaded once. Raises UserError."""
+    return _model(entry.path, entry.stamp)
+
+
 def traced(entry: ModelEntry, data: bytes) -> "Trace":
     """All that the model does while it reads `data`: from the store, or made now under a progress
     bar. Leaving the page or changing a choice cancels it. Raises UserError."""

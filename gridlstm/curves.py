@@ -12,7 +12,7 @@ cannot be compared with them.
 import csv
 import io
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Hashable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -110,31 +110,70 @@ def curve_series(
     )
 
 
-def summary(curves: dict[str, pd.DataFrame], baselines: Collection[str]) -> pd.DataFrame:
-    """One row a curve, by its name in `model`; the curves must be measured on the same data.
+def summary(
+    curves: dict[str, pd.DataFrame],
+    baselines: Collection[str],
+    data: dict[str, Hashable] | None = None,
+) -> pd.DataFrame:
+    """One row a curve, by its name in `model`.
 
-    Columns: `best_loss` and `last_loss` (validation, nats per byte), `best_update`,
-    `difference_percent` (best loss against the best of those named in `baselines`; negative is
-    better; NaN if there is none), `bytes` and `seconds` spent so far.
+    `data` says by name what a curve was measured on: only curves with an equal entry are compared,
+    all of them if it is not given. Losses are validation losses in nats per byte. Columns:
+    `best_loss`, `best_update`, `last_loss`, and `updates`, `bytes` and `seconds` spent so far;
+    `common_update`, the last one that all curves on the data have a point at, with `common_bytes`
+    and `common_loss` there (NaN if there is none). `difference_percent` and
+    `common_difference_percent` are against the lowest such loss of those named in `baselines`:
+    negative is better, NaN if there is none.
     """
+    groups: dict[Hashable, list[str]] = {}
+    for name in curves:
+        groups.setdefault(None if data is None else data[name], []).append(name)
+    tables = [_compared({n: curves[n] for n in names}, baselines) for names in groups.values()]
+    if not tables:
+        return _compared({}, baselines)
+    return pd.concat(tables).set_index("model").loc[list(curves)].reset_index()
+
+
+def _compared(curves: dict[str, pd.DataFrame], baselines: Collection[str]) -> pd.DataFrame:
+    """`summary` of curves that are all measured on the same data."""
+    common = _last_common_update(list(curves.values()))
     rows = []
     for name, frame in curves.items():
         best, last = frame.loc[frame["val_loss"].idxmin()], frame.iloc[-1]
+        there = frame[frame["update"] == common]
         rows.append(
             {
                 "model": name,
                 "best_loss": best["val_loss"],
                 "best_update": int(best["update"]),
                 "last_loss": last["val_loss"],
+                "updates": int(last["update"]),
                 "bytes": int(last["bytes"]),
                 "seconds": last["seconds"],
+                "common_update": common,
+                "common_bytes": there["bytes"].max(),
+                "common_loss": there["val_loss"].max(),
             }
         )
-    columns = ["model", "best_loss", "best_update", "last_loss", "bytes", "seconds"]
+    columns = ["model", "best_loss", "best_update", "last_loss", "updates", "bytes", "seconds"]
+    columns += ["common_update", "common_bytes", "common_loss"]
     table = pd.DataFrame(rows, columns=columns)
-    reference = table.loc[table["model"].isin(list(baselines)), "best_loss"].min()
-    table.insert(4, "difference_percent", 100 * (table["best_loss"] / reference - 1))
+    is_baseline = table["model"].isin(list(baselines))
+    for loss, difference in (
+        ("best_loss", "difference_percent"),
+        ("common_loss", "common_difference_percent"),
+    ):
+        reference = table.loc[is_baseline, loss].min()
+        table.insert(
+            table.columns.get_loc(loss) + 1, difference, 100 * (table[loss] / reference - 1)
+        )
     return table
+
+
+def _last_common_update(frames: list[pd.DataFrame]) -> float:
+    """The last update that all of the curves have a point at; NaN if there is none."""
+    shared = set.intersection(*(set(frame["update"]) for frame in frames)) if frames else ()
+    return float(max(shared, default=math.nan))
 
 
 def _read_bytes(source: Path | str | bytes | BinaryIO) -> bytes:

@@ -1,6 +1,7 @@
 """How a model is trained. Knows no torch. The defaults are the published experiment's values."""
 
 import math
+import sys
 from dataclasses import dataclass
 
 from gridlstm.errors import UserError
@@ -36,6 +37,7 @@ class TrainingSettings:
     updates: int | None = None
     bytes: int | None = None
     minutes: float | None = None
+    patience: int | None = None
 
     def __post_init__(self) -> None:
         for name in ("sequences", "length", "validate_every", "save_every"):
@@ -44,7 +46,7 @@ class TrainingSettings:
         for name in ("learning_rate", "clip", "scale", "decay"):
             if not getattr(self, name) > 0:
                 raise SettingsError(f"--{name.replace('_', '-')} must be above 0.")
-        for name in ("updates", "bytes", "minutes", "validation_bytes"):
+        for name in ("updates", "bytes", "minutes", "patience", "validation_bytes"):
             if getattr(self, name) is not None and not getattr(self, name) > 0:
                 raise SettingsError(f"--{name.replace('_', '-')} must be above 0.")
         if self.scale == math.inf:
@@ -66,6 +68,16 @@ class TrainingSettings:
     def bytes_an_update(self) -> int:
         """Bytes that all sequences together read between two updates of the weights."""
         return self.sequences * self.length
+
+    @property
+    def goal(self) -> int:
+        """The update to stop at, as far as it is known before; else a number never reached."""
+        limits = [sys.maxsize]
+        if self.updates is not None:
+            limits.append(self.updates)
+        if self.bytes is not None:
+            limits.append(-(-self.bytes // self.bytes_an_update))
+        return min(limits)
 
     def learning_rate_at(self, epoch: float) -> float:
         """The rate after `epoch` epochs: times `decay` for each whole one from the chosen on."""

@@ -4,41 +4,39 @@
 from one update to the next. One straight road: `train` sets up a `Run`, and `Run.go` loops.
 """
 
-import json
 import os
 import platform
 import signal
-import sys
 import time
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, distributed
 from torch.nn import functional
 from torch.nn.parallel import DistributedDataParallel
 
-from gridlstm.checkpoint import Data, Metadata, load_model, write_aside, write_checkpoint
+from gridlstm.checkpoint import Data, Metadata, load_model, write_checkpoint
 from gridlstm.config import ModelConfig
 from gridlstm.corpus import Corpus, byte_entropy, cut_into_streams
 from gridlstm.curve_log import CurvePoint, write_curve
-from gridlstm.errors import UserError
 from gridlstm.evaluation import evaluate
 from gridlstm.model import LanguageModel
 from gridlstm.progress_line import ProgressLine
 from gridlstm.settings import SettingsError, TrainingSettings
-
-# What a run may be resumed with: settings that only say when to stop, validate and save.
-MAY_CHANGE = {"updates", "bytes", "minutes", "validate_every", "validation_bytes", "save_every"}
-
-
-class ResumeError(UserError):
-    """A training state that cannot be gone on from; the message is one sentence for the user."""
+from gridlstm.training_state import (
+    Progress,
+    ResumeError,
+    State,
+    check_same_run,
+    read_state,
+    reading,
+    state_path,
+    write_state,
+)
 
 
 @dataclass(frozen=True)
@@ -52,21 +50,6 @@ class Workers:
     @property
     def leads(self) -> bool:
         return self.rank == 0
-
-
-@dataclass
-class Progress:
-    """Where a run stands: all that a resumed one needs besides tensors."""
-
-    update: int = 0
-    seconds: float = 0.0
-    loss_sum: float = 0.0
-    loss_count: int = 0
-    points: list[CurvePoint] = field(default_factory=list)
-
-    @property
-    def best(self) -> float:
-        return min((point.val_loss for point in self.points), default=float("inf"))
 
 
 @contextmanager
@@ -153,15 +136,16 @@ class Run:
 
     # -- The loop ---------------------------------------------------------------------------------
 
-    def go(self) -> None:
-        """Train until the settings say stop, or the process is asked to; save what is reached."""
+    def go(self, until: float | None = None) -> bool:
+        """Train until the settings say stop, or until the process is asked to or `until`, a time
+        of the monotonic clock, has come; save what is reached. Return whether the settings said it.
+        """
         started = time.monotonic() - self.progress.seconds
-        with _asked_to_stop() as asked, ProgressLine(self._goal, self.team.leads) as line:
-            stopped = False
-            while self.progress.update < self._goal:
-                # Every process must come to the same answer, at whichever of them the signal is.
-                stopped = self._someone(asked())
-                if stopped or self._out_of_time():
+        goal = self.settings.goal
+        with _asked_to_stop() as asked, ProgressLine(goal, self.team.leads) as line:
+            # Every process must come to the same answer, at whichever of them the signal is.
+            while not (ended := self._someone(self.progress.has_ended(self.settings))):
+                if self._someone(asked() or (until is not None and time.monotonic() >= until)):
                     break
                 loss = self._update()
                 self.progress.seconds = time.monotonic() - started
@@ -171,25 +155,13 @@ class Run:
                     self.save()
                 elif self.progress.update % self.settings.save_every == 0:
                     self.save()
-            if stopped:
-                line.say(f"stopping at update {self.progress.update:,}; --resume goes on from here")
-            else:
+            if ended:
                 self._finish(line)
+            else:
+                reached = self.progress.update
+                line.say(f"stopping at update {reached:,}; --resume goes on from here")
             self.save()
-
-    @property
-    def _goal(self) -> int:
-        """The update to stop at, as far as it is known before."""
-        settings, limits = self.settings, []
-        if settings.updates is not None:
-            limits.append(settings.updates)
-        if settings.bytes is not None:
-            limits.append(-(-settings.bytes // settings.bytes_an_update))
-        return min(limits, default=sys.maxsize)
-
-    def _out_of_time(self) -> bool:
-        minutes = self.settings.minutes
-        return self._someone(minutes is not None and self.progress.seconds >= 60 * minutes)
+        return ended
 
     def _someone(self, mine: bool) -> bool:
         """Whether any of the processes says so: they must leave the loop together."""
@@ -261,13 +233,18 @@ class Run:
         """Validate at the end, and state in the checkpoint its loss on the whole validation part,
         measured with the weights as they lie in the file."""
         self._validate(line)
+        self.progress.finished_at = self.progress.update
         if not self.team.leads or not self.out.exists():
             return
         model, metadata = load_model(self.out)
         result = evaluate(model.to(self.team.device), self.corpus.validation)
         tensors = {name: tensor.cpu() for name, tensor in model.to_tensors().items()}
+        # A run that was gone on with under other limits may have been at its best before.
         stated = replace(
-            metadata, validation_loss=result.nats_per_byte, validation_bytes=result.bytes
+            metadata,
+            training=self._stated_settings(),
+            validation_loss=result.nats_per_byte,
+            validation_bytes=result.bytes,
         )
         write_checkpoint(self.out, _half(tensors), stated)
         line.say(f"checkpoint: {result.bits_per_byte:.4f} bits per byte on {result.bytes:,} bytes")
@@ -283,7 +260,7 @@ class Run:
                 train_fraction=corpus.train_fraction,
                 byte_entropy=byte_entropy(corpus.validation),
             ),
-            training={**asdict(self.settings), "precision": str(self.dtype).removeprefix("torch.")},
+            training=self._stated_settings(),
             updates=progress.update,
             bytes_seen=progress.update * self.settings.bytes_an_update,
             validation_loss=loss,
@@ -294,11 +271,11 @@ class Run:
         )
         write_checkpoint(self.out, _half(self.model.to_tensors()), metadata)
 
-    # -- The state on disk ------------------------------------------------------------------------
+    def _stated_settings(self) -> dict:
+        """The settings as the checkpoint states them, with the precision that was really used."""
+        return {**asdict(self.settings), "precision": str(self.dtype).removeprefix("torch.")}
 
-    @property
-    def state_path(self) -> Path:
-        return self.out.with_suffix(".state.safetensors")
+    # -- The state on disk ------------------------------------------------------------------------
 
     def save(self) -> None:
         """Write all that `resume` needs to go on to the same numbers; all processes must call."""
@@ -313,15 +290,14 @@ class Run:
         for index, slots in self.optimiser.state_dict()["state"].items():
             tensors |= {f"optimiser.{index}.{slot}": tensor for slot, tensor in slots.items()}
         tensors |= {"carried.h": carried[0], "carried.c": carried[1], "generators": generators}
-        document = {
-            "model": asdict(self.config),
-            "settings": asdict(self.settings),
-            "sha256": self.corpus.sha256,
-            "progress": asdict(self.progress),
-        }
-        whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-        text = {"run": json.dumps(document)}
-        write_aside(self.state_path, lambda aside: save_file(whole, aside, metadata=text))
+        state = State(
+            model=asdict(self.config),
+            settings=asdict(self.settings),
+            sha256=self.corpus.sha256,
+            progress=self.progress,
+            tensors=tensors,
+        )
+        write_state(state_path(self.out), state)
 
     def _gather(self, mine: Tensor) -> Tensor:
         """Every process's tensor, joined along the first axis."""
@@ -334,44 +310,19 @@ class Run:
 
     def resume(self) -> None:
         """Go back to where the state on disk stands. Raises ResumeError where that cannot be."""
-        try:
-            with safe_open(self.state_path, framework="pt") as file:
-                document = json.loads(file.metadata()["run"])
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            self._check_same_run(document, tensors)
-            self._restore(document, tensors)
-        except ResumeError:
-            raise
-        except FileNotFoundError as error:
-            raise ResumeError(f"There is no {self.state_path.name} to go on from.") from error
-        # A safetensors file that no run wrote can lack anything, or hold it in another shape.
-        except (
-            OSError,
-            SafetensorError,
-            LookupError,
-            TypeError,
-            ValueError,
-            RuntimeError,
-        ) as error:
-            raise ResumeError(f"{self.state_path.name} is not a whole training state.") from error
+        path = state_path(self.out)
+        with reading(path):
+            state = read_state(path)
+            check_same_run(path, state, self.config, self.settings, self.corpus.sha256)
+            processes = len(state.tensors["generators"])
+            if processes != self.team.count:
+                raise ResumeError(
+                    f"The run was made by {processes} processes, not {self.team.count}."
+                )
+            self._restore(state.tensors)
+            self.progress = state.progress
 
-    def _check_same_run(self, document: dict, tensors: dict[str, Tensor]) -> None:
-        before = {**document["settings"], **document["model"], "data": document["sha256"]}
-        now = {**asdict(self.settings), **asdict(self.config), "data": self.corpus.sha256}
-        changed = sorted(
-            name for name in now if name not in MAY_CHANGE and now[name] != before[name]
-        )
-        if changed:
-            raise ResumeError(
-                f"The run in {self.state_path.name} was begun with another {', '.join(changed)}."
-            )
-        if len(tensors["generators"]) != self.team.count:
-            raise ResumeError(
-                f"The run was made by {len(tensors['generators'])} processes, not "
-                f"{self.team.count}."
-            )
-
-    def _restore(self, document: dict, tensors: dict[str, Tensor]) -> None:
+    def _restore(self, tensors: dict[str, Tensor]) -> None:
         device = self.team.device
         self.model.load_state_dict(_under("model.", tensors))
         slots: dict[int, dict[str, Tensor]] = {}
@@ -390,9 +341,6 @@ class Run:
             torch.cuda.set_rng_state(generator, device)
         else:
             torch.set_rng_state(generator)
-        progress = document["progress"]
-        points = [CurvePoint(**point) for point in progress.pop("points")]
-        self.progress = Progress(points=points, **progress)
 
 
 def train(
@@ -403,9 +351,13 @@ def train(
     *,
     resume: bool = False,
     device: str | None = None,
-) -> None:
+    until: float | None = None,
+) -> bool:
     """Train and write `out` (a .safetensors file), its curve beside it (.csv) and the state to
     resume from (.state.safetensors). Under `torchrun`, every process calls this.
+
+    Returns whether the settings said stop; False if it was a signal, or that `until`, a time of
+    the monotonic clock, has come: then a run that is resumed goes on to the same numbers.
 
     Raises CorpusError, SettingsError or ResumeError, each with one sentence.
     """
@@ -414,12 +366,12 @@ def train(
         if resume:
             run.resume()
         else:
-            for path in (run.state_path, out):
+            for path in (state_path(out), out):
                 if path.exists():
                     raise ResumeError(
                         f"{path.name} exists: go on with --resume, or choose another --out."
                     )
-        run.go()
+        return run.go(until)
 
 
 def _optimiser(settings: TrainingSettings, model: LanguageModel) -> torch.optim.Optimizer:

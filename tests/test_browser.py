@@ -256,8 +256,8 @@ def test_two_models_side_by_side(window):
 
 
 def test_a_row_of_the_ranking_opens_its_cell(window):
-    page = window("url_cells")
-    heading(page, "URL cells")
+    page = window("find")
+    heading(page, "Find a cell")
     table = page.get_by_test_id("stDataFrame").first
     # The grid is a picture; what it shows is also there as a table for screen readers.
     row = [table.locator(f"#glide-cell-{column}-4").text_content() for column in (1, 2, 3)]
@@ -269,7 +269,7 @@ def test_a_row_of_the_ranking_opens_its_cell(window):
     expect(page.get_by_label("Unit", exact=True)).to_have_value(row[2], timeout=30_000)
     quantity = page.get_by_role("combobox", name="Quantity")
     assert row[0] in (quantity.input_value(), quantity.locator("xpath=../..").text_content())
-    go(page, "URL cells")
+    go(page, "Find a cell")
     page.get_by_test_id("stDataFrame").first.wait_for()
     go(page, "Cells")
     named_in_address(page, layer=row[1], unit=row[2])
@@ -325,7 +325,7 @@ def test_markup_in_a_text_and_in_its_name_stays_text(window):
     page.get_by_text("![n](b.png) *c* :red[d].txt", exact=True).wait_for()
     page.get_by_text("Surprise", exact=True).click()
     named_in_address(page, below="surprise")
-    for name in ("Forget gates", "URL cells"):
+    for name in ("Forget gates", "Find a cell"):
         go(page, name)
     assert page.evaluate("window.harmed") is None
     assert page.locator("img[src*=tracker], img[src*='b.png']").count() == 0

@@ -293,6 +293,50 @@ def test_summary_by_hand():
     assert table["seconds"].tolist() == [150, 100, 200, 50]
 
 
+def test_the_last_common_update_by_hand():
+    curves_by_name = {
+        "stacked-3": curve([2.5, 2.0, 2.1]),
+        "stacked-6": curve([2.4, 2.2], step=150),
+        "grid-6": curve([2.6, 2.3, 1.9, 1.8, 1.7, 1.6], step=50),
+    }
+    table = summary(curves_by_name, {"stacked-3", "stacked-6"}).set_index("model")
+    assert table["updates"].tolist() == [300, 300, 300]
+    assert table["common_update"].tolist() == [300, 300, 300]
+    assert table["common_bytes"].tolist() == [300 * 4096] * 3
+    assert table["common_loss"].tolist() == [2.1, 2.2, 1.6]
+    assert table["common_difference_percent"].tolist() == pytest.approx(
+        [0, 100 * (2.2 / 2.1 - 1), 100 * (1.6 / 2.1 - 1)]
+    )
+    assert table["difference_percent"].tolist() == pytest.approx([0, 10, -20])
+
+
+def test_curves_without_a_common_update():
+    table = summary(
+        {"stacked-3": curve([2.5, 2.0]), "grid-3": curve([2.4], step=70)}, ["stacked-3"]
+    )
+    assert table[["common_update", "common_loss", "common_bytes"]].isna().all(axis=None)
+    assert table["common_difference_percent"].isna().all()
+    assert table["difference_percent"].tolist() == pytest.approx([0, 20])
+
+
+def test_only_curves_on_the_same_data_are_compared():
+    curves_by_name = {
+        "grid-w": curve([2.5, 1.8]),
+        "stacked-k": curve([1.5, 1.25, 1.2]),
+        "stacked-w": curve([2.5, 2.0]),
+        "grid-k": curve([1.4]),
+        "grid-elsewhere": curve([1.0]),
+    }
+    data = {name: name.split("-")[1] for name in curves_by_name}
+    table = summary(curves_by_name, {"stacked-k", "stacked-w"}, data).set_index("model")
+    assert list(table.index) == list(curves_by_name)
+    np.testing.assert_allclose(table["difference_percent"], [-10, 0, 0, 100 / 6, math.nan])
+    assert table["common_update"].tolist() == [200, 100, 200, 100, 100]
+    np.testing.assert_allclose(
+        table["common_difference_percent"], [-10, 0, 0, 100 * (1.4 / 1.5 - 1), math.nan]
+    )
+
+
 def test_without_a_stacked_model_there_is_no_difference():
     table = summary({"grid-3": curve([2.0])}, {"stacked-3"})
     assert table["difference_percent"].isna().all()

@@ -31,15 +31,17 @@ from streamlit.testing.v1 import AppTest
 
 from dashboard import choices, words
 from dashboard.charts import cells
+from gridlstm.analysis.held_out import find_cells
 from gridlstm.analysis.orders import ORDERS
 from gridlstm.analysis.properties import inside_url
 from gridlstm.analysis.ranking import rank_units
+from gridlstm.analysis.selection import SelectionError, units_on
 from gridlstm.checkpoint import read_metadata, split
 from gridlstm.text import from_bytes, from_string
 from gridlstm.trace import trace
 
-PAGES = ("text", "cells", "gates", "url_cells", "provenance", "curves", "models")
-PAGES_WITH_MODELS = ("cells", "gates", "url_cells", "provenance")
+PAGES = ("text", "cells", "gates", "find", "provenance", "curves", "models")
+PAGES_WITH_MODELS = ("cells", "gates", "find", "provenance")
 SHORT = "See http://example.org/a for more."
 HARD_TEXTS = {
     "one character": "x",
@@ -111,7 +113,7 @@ def test_any_text_goes_through_every_page(visit, shipped, characters):
     np.testing.assert_allclose(drawn(app)["values"], expected, atol=2e-3)
     assert "distribution" in figures(go(app, "gates"))
     marks = inside_url(characters)
-    app = go(app, "url_cells")
+    app = go(app, "find")
     assert len(app.dataframe) == (marks.any() and not marks.all())
     assert len(app.info) == 1 - len(app.dataframe)
     for page in ("curves", "models"):
@@ -138,7 +140,7 @@ def test_five_megabytes_are_cut_with_a_note(visit):
     shown = drawn(app)["characters"]
     assert 19_999 <= len(shown.encode()) <= choices.MOST_BYTES
     assert data.decode().startswith(shown)
-    assert len(go(app, "url_cells").dataframe) == 1
+    assert len(go(app, "find").dataframe) == 1
 
 
 def test_five_pasted_megabytes_are_cut_with_a_note(visit):
@@ -287,7 +289,7 @@ def test_models_with_the_same_title_can_be_told_apart(visit, folder):
         go(app, page)
         assert app.session_state["model"] == "grid-3", page
     app.selectbox(key="model").set_value("grid-3-untied").run()
-    go(app, "url_cells")
+    go(app, "find")
     go(app, "cells")
     assert app.session_state["model"] == "grid-3-untied"
     go(app, "models").selectbox(key="described").set_value("grid-3-untied").run()
@@ -295,7 +297,7 @@ def test_models_with_the_same_title_can_be_told_apart(visit, folder):
     assert checked(app.run()).session_state["described"] == other.stem
 
 
-# -- Forget gates, URL cells ----------------------------------------------------------------------
+# -- Forget gates, finding cells -------------------------------------------------------------------
 
 
 def test_forget_gates_of_every_dimension_the_model_has(visit):
@@ -307,30 +309,111 @@ def test_forget_gates_of_every_dimension_the_model_has(visit):
     assert len(figures(app)["time"]["data"]) == STACKED.layers
 
 
-def test_the_ranking_is_that_of_the_whole_trace(visit, shipped):
-    text = "A word, http://example.org/path?q=1 and www.example.com/x too; no more. "
-    app = go(paste(visit(), text), "url_cells")
-    reference = traced(shipped / "grid-3.safetensors", text)
-    best = rank_units(reference.values, inside_url(text))
-    assert f"{len(best):,} units and quantities" in captions(app)
+def long_text(seed: int = 0) -> str:
+    """Some 3,000 characters in which web addresses come at random places."""
+    random = np.random.default_rng(seed)
+    pieces = ("http://example.org/path?q=1", "www.example.com/x", "a word", "and more of it,", "é")
+    return " ".join(random.choice(pieces, 300))
+
+
+def test_cells_are_found_on_one_part_and_judged_on_the_other(visit, shipped):
+    text = long_text()
+    app = go(paste(visit(), text), "find")
+    assert said(app) == []
+    values = traced(shipped / "grid-3.safetensors", text).values
+    at, marks = from_string(text).last_byte, inside_url(text)
+    expected = find_cells(values, marks, at, top=50)
     shown = app.dataframe[0].value
-    assert len(shown) == 50
-    np.testing.assert_allclose(shown["Score"], best["score"][:50], atol=5e-3)
-    assert shown["Score"].is_monotonic_decreasing
-    np.testing.assert_allclose(np.maximum(shown["AUC"], 1 - shown["AUC"]), shown["Score"])
-    assert list(shown["Inside a web address it is"] == "higher") == list(shown["AUC"] > 0.5)
-    marks = drawn(app, "marks")
-    assert list(marks["values"][0]) == list(inside_url(text).astype(float))
+    assert f"{expected.units:,} units and quantities" in captions(app)
+    assert f"{expected.split.held_out.marked:,} characters are marked" in captions(app)
+    assert len(shown) == 50 and shown["Found"].is_monotonic_decreasing
+    np.testing.assert_allclose(shown["Found"], expected.cells["found"], atol=5e-3)
+    assert ((shown["From"] <= shown["Judged"]) & (shown["Judged"] <= shown["To"])).mean() > 0.9
+    chance = float(re.search(r"reaches a AUC of \*\*([0-9.]+)", captions(app))[1])
+    assert chance == pytest.approx(expected.baseline.quantile_95, abs=0.02)
+    assert list(drawn(app, "marks")["values"][0]) == list(marks.astype(float))
+    lines = figures(app)["by_layer"]["data"]
+    assert [line["name"].split(": ")[1] for line in lines] == ["time memory", "depth memory"]
+
+
+def test_models_side_by_side_layer_by_layer(visit):
+    app = go(paste(visit(), long_text()), "find")
+    checked(app.multiselect(key="find_beside").set_value(["stacked-2"]).run())
+    names = [line["name"] for line in figures(app)["by_layer"]["data"]]
+    assert len(names) == 3 and names[2].startswith("Stacked LSTM")
+
+
+def test_a_text_too_short_to_judge_on_is_ranked_whole_with_a_warning(visit, shipped):
+    text = "A word, http://example.org/path?q=1 and www.example.com/x too; no more. "
+    app = go(paste(visit(), text), "find")
+    assert len(said(app)) == 1 and "too short to split" in said(app)[0]
+    best = rank_units(traced(shipped / "grid-3.safetensors", text).values, inside_url(text))
+    shown = app.dataframe[0].value
+    np.testing.assert_allclose(shown["Found"], best["score"][:50], atol=5e-3)
+    assert "Judged" not in shown and "by_layer" not in figures(app)
+
+
+def test_a_number_is_followed_by_correlation(visit):
+    app = go(paste(visit(), long_text().replace("word ", "word\n")), "find")
+    checked(app.selectbox(key="property").set_value("line-position").run())
+    assert said(app) == [] and "F1" not in app.dataframe[0].value
+    assert "reaches a correlation of" in captions(app)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "sentence"),
+    [("(", "pattern"), ("zzzz", "pattern"), ("", "Write a pattern"), ("(?s).", "every")],
+)
+def test_a_pattern_that_marks_nothing_is_one_sentence(visit, pattern, sentence):
+    app = go(visit("find"), "find")
+    checked(app.selectbox(key="property").set_value("pattern").run())
+    checked(app.text_input(key="pattern").set_value(pattern).run())
+    assert len(said(app)) == 1 and sentence in said(app)[0]
+    assert len(app.dataframe) == 0
+
+
+def test_a_pattern_of_ones_own(visit):
+    app = go(paste(visit(), long_text()), "find")
+    checked(app.selectbox(key="property").set_value("pattern").run())
+    checked(app.text_input(key="pattern").set_value(r"w\w+").run())
+    shown = drawn(app, "marks")
+    marked = "".join(c for c, v in zip(shown["characters"], shown["values"][0], strict=True) if v)
+    assert set(marked.replace("www", "").replace("word", "")) == set()
+    assert app.query_params["pattern"] == r"w\w+" and len(app.dataframe) == 1
 
 
 @pytest.mark.parametrize(
     ("text", "sentence"),
-    [("no address here", "No character of this text"), ("http://a.org/b", "Every character of")],
+    [("no address here", "no character"), ("http://a.org/b", "every character")],
 )
 def test_without_a_difference_there_is_no_ranking_but_a_sentence(visit, text, sentence):
-    app = go(paste(visit(), text), "url_cells")
+    app = go(paste(visit(), text), "find")
     assert len(app.dataframe) == 0
-    assert len(said(app)) == 1 and said(app)[0].startswith(sentence)
+    assert len(said(app)) == 1 and sentence in said(app)[0].lower()
+
+
+def select(app: AppTest, key: str, start: int, end: int) -> AppTest:
+    """Select characters in a coloured text, as its component would tell it."""
+    text = drawn(app, key)["text"]
+    app.session_state[key] = {"selection": {"text": text, "start": start, "end": end}}
+    return checked(app.run())
+
+
+def test_a_selection_leads_to_its_cells_and_to_its_like(visit, shipped):
+    text = long_text()
+    app = go(paste(visit(), text), "find")
+    checked(app.segmented_control(key="find").set_value("selection").run())
+    start = text.index("http")
+    select(app, "select", start, start + 7)
+    values = traced(shipped / "grid-3.safetensors", text).values
+    memories = {q: v for q, v in values.items() if q.endswith(".cell")}
+    try:
+        expected = units_on(memories, from_string(text).last_byte, start, start + 7)
+    except SelectionError as error:
+        assert said(app) == [str(error)]
+        return
+    shown = app.dataframe[0].value
+    assert list(shown["Unit"]) == list(expected["unit"])[: len(shown)]
 
 
 # -- What is computed -----------------------------------------------------------------------------
@@ -437,7 +520,8 @@ def test_the_address_follows_every_choice(visit):
     assert kept["whitespace"] == "False"
     for page in (*PAGES, "cells"):
         now = dict(go(app, page).query_params)
-        now.pop("provenance", None)  # a choice of that page alone, there once it has been opened
+        for own in ("provenance", "find", "property"):
+            now.pop(own, None)  # a choice of one page alone, there once that has been opened
         assert now == kept, page
 
 
@@ -447,7 +531,8 @@ def test_the_address_is_the_same_on_every_page(visit):
     assert set(kept) == set(LINK) - {"quantity2", "layer2", "unit2"}
     for page in (*PAGES, "cells"):
         now = dict(go(app, page).query_params)
-        now.pop("provenance", None)  # a choice of that page alone, there once it has been opened
+        for own in ("provenance", "find", "property"):
+            now.pop(own, None)  # a choice of one page alone, there once that has been opened
         assert now == kept, page
 
 
@@ -522,7 +607,7 @@ def test_all_broken_files_together_keep_no_page_from_working(visit, folder):
     (folder / "odd.safetensors").mkdir()
     (folder / "lost.safetensors").symlink_to("nowhere")
     app = visit(folder=folder)
-    for page in ("cells", "gates", "url_cells", "curves", "models"):
+    for page in ("cells", "gates", "find", "curves", "models"):
         complaints = said(go(app, page))
         assert len(complaints) == len(BROKEN) + len(BROKEN_CURVES), page
     assert len(go(app, "cells").selectbox(key="model").options) == 2

@@ -3,9 +3,10 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import spearmanr
 from sklearn.metrics import roc_auc_score
 
-from gridlstm.analysis.ranking import auc, rank_units
+from gridlstm.analysis.ranking import RankingError, auc, rank_units, spearman
 from gridlstm.progress import Cancelled
 
 
@@ -88,6 +89,51 @@ def test_nan_is_refused(number):
         auc(values, np.array([True, False]))
 
 
+def test_several_targets_at_once():
+    random = np.random.default_rng(10)
+    values = random.normal(size=(200, 30)).astype(np.float16)
+    marks = random.random((200, 4)) < 0.3
+    numbers = random.integers(0, 9, (200, 4)).astype(np.float64)
+    for follow, targets in ((auc, marks), (spearman, numbers)):
+        expected = np.stack([follow(values, target) for target in targets.T], axis=1)
+        assert follow(values, targets) == pytest.approx(expected, abs=1e-14)
+    marks[:, 2] = False
+    with pytest.raises(RankingError, match="no position"):
+        auc(values, marks)
+
+
+@pytest.mark.parametrize("number", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("different", [2, 7, 500])
+def test_spearman_agrees_with_scipy(number, different):
+    """With ties in the units and in the number."""
+    random = np.random.default_rng(different)
+    target = random.integers(0, different, 500).astype(np.float64)
+    slopes = np.linspace(-1, 1, 20)
+    values = np.round(random.normal(size=(500, 20)) + np.outer(target / different, slopes), 1)
+    values[:, 3], values[:, 4] = target, -target
+    values = values.astype(number)
+    expected = [spearmanr(unit.astype(np.float64), target).statistic for unit in values.T]
+    found = spearman(values, target)
+    assert found == pytest.approx(expected, abs=1e-12)
+    assert found[[3, 4]].tolist() == [1, -1]
+
+
+def test_a_unit_that_never_varies_is_worth_nothing(trace):
+    values, marks = trace
+    values["time.cell"][0, :, 2] = 0.25
+    ranking = rank_units(values, marks)
+    assert ranking.iloc[-1][["layer", "quantity", "unit"]].tolist() == [1, "time.cell", 2]
+    assert ranking.iloc[-1]["auc"] == 0.5
+    ranking = rank_units(values, np.arange(300.0))
+    assert ranking.iloc[-1][["layer", "quantity", "unit"]].tolist() == [1, "time.cell", 2]
+    assert ranking.iloc[-1]["rho"] == 0
+
+
+def test_a_number_that_never_varies_is_refused():
+    with pytest.raises(RankingError, match="same at every position"):
+        spearman(np.zeros((5, 3), np.float16), np.full(5, 2.0))
+
+
 @pytest.fixture
 def trace():
     """Two quantities of [layer 2, position 300, unit 5]; two units follow the marks."""
@@ -119,6 +165,21 @@ def test_every_row_is_the_auc_of_its_unit(trace):
         assert row.auc == pytest.approx(roc_auc_score(marks, unit), abs=1e-12)
         assert row.score == max(row.auc, 1 - row.auc)
         assert row.sign == (1 if row.auc >= 0.5 else -1)
+
+
+def test_numbers_are_ranked_by_correlation(trace):
+    values, _ = trace
+    number = np.arange(300) % 40
+    values["depth.forget"][1, :, 0] -= (number / 10).astype(np.float16)
+    ranking = rank_units(values, number)
+    assert list(ranking.columns) == ["layer", "quantity", "unit", "rho", "score", "sign"]
+    first = ranking.loc[0, ["layer", "quantity", "unit", "sign"]].tolist()
+    assert first == [2, "depth.forget", 0, -1]
+    for row in ranking.itertuples():
+        unit = values[row.quantity][row.layer - 1, :, row.unit].astype(np.float64)
+        assert row.rho == pytest.approx(spearmanr(unit, number).statistic, abs=1e-12)
+        assert row.score == abs(row.rho)
+        assert row.sign == (1 if row.rho >= 0 else -1)
 
 
 def test_top_is_the_beginning_of_the_whole(trace):

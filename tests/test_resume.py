@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -16,11 +17,13 @@ from conftest import TEXT
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+from gridlstm import training
 from gridlstm.checkpoint import load_model, read_metadata
 from gridlstm.config import ModelConfig
 from gridlstm.corpus import read_corpus
 from gridlstm.settings import TrainingSettings
 from gridlstm.training import ResumeError, Run, train
+from gridlstm.training_state import read_progress, state_path
 
 STACKED = ModelConfig("stacked", 2, 8, dropout=0.3)
 GRID = ModelConfig("grid", 2, 8, "all", dropout=0.3)
@@ -86,12 +89,8 @@ def test_a_run_in_two_parts_is_one_run(tmp_path, corpus, config, optimiser, prec
     assert_same_run(parts, straight)
 
 
-@every_model
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
-@pytest.mark.parametrize("at", [1, 7, 10, 24])
-def test_a_signal_in_an_update(tmp_path, corpus, monkeypatch, config, number, at):
-    straight, parts = tmp_path / "straight.safetensors", tmp_path / "parts.safetensors"
-    train(config, SETTINGS, corpus, straight)
+def interrupt(monkeypatch, at, number=signal.SIGTERM):
+    """Let this process get a signal in update `at` of every run."""
     plain_update = Run._update
 
     def interrupted_update(run):
@@ -101,11 +100,92 @@ def test_a_signal_in_an_update(tmp_path, corpus, monkeypatch, config, number, at
         return loss
 
     monkeypatch.setattr(Run, "_update", interrupted_update)
-    train(config, SETTINGS, corpus, parts)
+
+
+@every_model
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize("at", [1, 7, 10, 24])
+def test_a_signal_in_an_update(tmp_path, corpus, monkeypatch, config, number, at):
+    straight, parts = tmp_path / "straight.safetensors", tmp_path / "parts.safetensors"
+    train(config, SETTINGS, corpus, straight)
+    interrupt(monkeypatch, at, number)
+    assert not train(config, SETTINGS, corpus, parts)
     monkeypatch.undo()
     assert state(parts)[0]["progress"]["update"] == at
     train(config, SETTINGS, corpus, parts, resume=True)
     assert_same_run(parts, straight)
+
+
+@pytest.mark.parametrize("at", [5, 17, "one before", "the stop itself"])
+def test_a_run_that_no_longer_improves_stops_at_the_same_update(tmp_path, corpus, monkeypatch, at):
+    """Also where the interruption falls on the very update at which it has to stop."""
+    settings = replace(SETTINGS, learning_rate=0.05, decay=2.0, decay_from_epoch=0)
+    settings = replace(settings, sequences=40, updates=200, patience=10)
+    straight, parts = tmp_path / "straight.safetensors", tmp_path / "parts.safetensors"
+    train(STACKED, settings, corpus, straight)
+    stop = state(straight)[0]["progress"]["update"]
+    assert 17 < stop < 200
+    at = {"one before": stop - 1, "the stop itself": stop}.get(at, at)
+    interrupt(monkeypatch, at)
+    ended = train(STACKED, settings, corpus, parts)
+    monkeypatch.undo()
+    assert state(parts)[0]["progress"]["update"] == at
+    assert ended == (at == stop)
+    assert train(STACKED, settings, corpus, parts, resume=True)
+    assert_same_run(parts, straight)
+
+
+@pytest.mark.parametrize("killed_in", ["_finish", "save"])
+def test_killed_between_its_last_update_and_its_end(tmp_path, corpus, monkeypatch, killed_in):
+    straight, parts = tmp_path / "straight.safetensors", tmp_path / "parts.safetensors"
+    train(GRID, SETTINGS, corpus, straight)
+    plain = getattr(Run, killed_in)
+
+    def killed(run, *arguments):
+        if run.progress.update == SETTINGS.updates:
+            raise SystemExit
+        return plain(run, *arguments)
+
+    monkeypatch.setattr(Run, killed_in, killed)
+    with pytest.raises(SystemExit):
+        train(GRID, SETTINGS, corpus, parts)
+    monkeypatch.undo()
+    assert not read_progress(state_path(parts)).is_complete(SETTINGS)
+    assert train(GRID, SETTINGS, corpus, parts, resume=True)
+    assert read_progress(state_path(parts)).is_complete(SETTINGS)
+    assert_same_run(parts, straight)
+
+
+def test_a_run_stops_at_a_moment_of_the_clock(tmp_path, corpus, monkeypatch):
+    """As if it was asked to: no point of the curve is added, so that it goes on to be the same."""
+    straight, parts = tmp_path / "straight.safetensors", tmp_path / "parts.safetensors"
+    train(GRID, SETTINGS, corpus, straight)
+    ticks = iter(range(10_000))
+    monkeypatch.setattr(training, "time", SimpleNamespace(monotonic=lambda: next(ticks)))
+    stops = 0
+    while not train(GRID, SETTINGS, corpus, parts, resume=stops > 0, until=next(ticks) + 9):
+        stops += 1
+        assert not read_progress(state_path(parts)).is_complete(SETTINGS)
+    assert stops > 2
+    assert_same_run(parts, straight)
+
+
+def test_what_is_complete(tmp_path, corpus):
+    """A short run gone on with under wider limits is still the short one, done."""
+    out = tmp_path / "model.safetensors"
+    short, long = replace(SETTINGS, updates=10), SETTINGS
+
+    def complete() -> list[bool]:
+        progress = read_progress(state_path(out))
+        return [progress.is_complete(settings) for settings in (short, long)]
+
+    assert complete() == [False, False]
+    train(GRID, short, corpus, out)
+    assert complete() == [True, False]
+    train(GRID, replace(long, updates=12), corpus, out, resume=True)
+    assert complete() == [True, False]
+    train(GRID, long, corpus, out, resume=True)
+    assert complete() == [True, True]
 
 
 def test_handlers_of_signals_are_given_back(tmp_path, corpus):

@@ -149,6 +149,35 @@ def test_it_stops_when_told(tmp_path, corpus, monkeypatch, stops, updates):
     assert read_metadata(out).bytes_seen == updates * 40
 
 
+# A rate that soon ruins the model: the loss rises from some point on.
+RUINOUS = replace(SMALL, sequences=20, learning_rate=0.02, decay=3.0, decay_from_epoch=0)
+
+
+@pytest.mark.parametrize("patience", [1, 10, 11, 25, 40])
+def test_it_stops_when_it_no_longer_improves(tmp_path, corpus, patience):
+    """The points are those of a run without end, up to the first that lies so far from the best."""
+    long, out = tmp_path / "long.safetensors", tmp_path / "model.safetensors"
+    train(STACKED, replace(RUINOUS, updates=200), corpus, long)
+    expected = []
+    for row in curve(long):
+        expected.append((row["update"], row["val_loss"]))
+        best = min(expected, key=lambda point: point[1])[0]
+        if row["update"] - best >= patience:
+            break
+    assert len(expected) < len(curve(long))
+    assert train(STACKED, replace(RUINOUS, updates=200, patience=patience), corpus, out)
+    assert [(row["update"], row["val_loss"]) for row in curve(out)] == expected
+    assert read_metadata(out).updates == best
+    assert read_metadata(out).training["patience"] == patience
+
+
+def test_it_goes_on_while_it_improves(tmp_path, corpus):
+    out = tmp_path / "model.safetensors"
+    train(STACKED, replace(SMALL, updates=50, patience=10), corpus, out)
+    losses = [row["val_loss"] for row in curve(out)]
+    assert len(losses) == 5 and losses == sorted(losses, reverse=True)
+
+
 # -- What it writes -------------------------------------------------------------------------------
 
 
@@ -258,6 +287,7 @@ def test_plain_lines_tell_how_far_it_is(tmp_path, corpus, capsys, monkeypatch):
         {"updates": None},
         {"updates": 0},
         {"minutes": -1.0},
+        {"patience": 0},
         {"sequences": 0},
         {"length": 0},
         {"learning_rate": 0.0},
@@ -312,6 +342,7 @@ def test_the_experiment_s_presets():
         train_fraction=0.95,
         validate_every=1000,
         updates=90_000,
+        patience=8000,
     )
     for layers in (3, 6):
         grid, stacked = PRESETS[f"seed-grid-{layers}"], PRESETS[f"seed-stacked-{layers}"]

@@ -60,20 +60,18 @@ def data_name(entry: ModelEntry) -> str:
 
 def summaries(runs: dict[str, ModelEntry]) -> pd.DataFrame:
     """`summary` of the runs, each compared with the best stacked model on the same data."""
-    groups: dict[tuple | str, dict[str, ModelEntry]] = {}
-    for label, entry in runs.items():
-        groups.setdefault(data_key(entry) or label, {})[label] = entry
-    tables = []
-    for group in groups.values():
-        stacked = {
-            label
-            for label, entry in group.items()
-            if entry.metadata and entry.metadata.model.architecture == "stacked"
-        }
-        tables.append(summary({label: entry.curve for label, entry in group.items()}, stacked))
-    table = pd.concat(tables, ignore_index=True)
+    curves = {label: entry.curve for label, entry in runs.items()}
+    stacked = {
+        label
+        for label, entry in runs.items()
+        if entry.metadata and entry.metadata.model.architecture == "stacked"
+    }
+    # A run whose data are not known yet is compared with none.
+    table = summary(
+        curves, stacked, {label: data_key(entry) or label for label, entry in runs.items()}
+    )
     table["data"] = [data_name(runs[label]) for label in table["model"]]
-    return table.set_index("model").loc[list(runs)].reset_index()
+    return table
 
 
 def all_points(runs: dict[str, ModelEntry]) -> pd.DataFrame:

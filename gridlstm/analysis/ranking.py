@@ -1,118 +1,156 @@
-"""Which units tell marked positions of a text from the others: every unit's exact ROC AUC."""
+"""Which units follow a property of a text: every unit's exact ROC AUC or Spearman correlation."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pandas as pd
 
 from gridlstm.analysis.chunks import chunks
+from gridlstm.analysis.ranks import centred_ranks
+from gridlstm.errors import UserError
 from gridlstm.progress import Progress
+
+
+class RankingError(UserError):
+    """A target that tells no two positions apart; the message is one sentence for the user."""
 
 
 def auc(values: np.ndarray, marks: np.ndarray) -> np.ndarray:
     """The area under each unit's ROC curve: float64 [unit], exact, ties counted half.
 
     It is the chance that a marked position has the higher value of a random pair of a marked and
-    an unmarked one (Mann-Whitney). `values` [position, unit], `marks` bool [position]. Radix sort
-    makes float16 the fast case. ValueError if all positions are marked or none, if a value is
-    NaN, or if the shapes differ.
+    an unmarked one (Mann-Whitney); 0.5 for a unit that never varies. `values` [position, unit],
+    `marks` bool [position]; several targets at once, [position, target], give [unit, target] in
+    little more time than one. float16 is the fast case. RankingError if all positions are marked
+    or none; ValueError if a value is NaN, or if the shapes differ.
     """
-    marks = _checked(marks, len(values))
-    marked, unmarked = np.flatnonzero(marks), np.flatnonzero(~marks)
-    # The chance is a count of pairs: the few are looked up among the many, either way round.
-    few, many = sorted((marked, unmarked), key=len)
-    doubled = np.empty(values.shape[1], np.int64)
-    for units in chunks(values.shape[1], len(values)):
-        keys = _sortable(np.ascontiguousarray(values[:, units].T))
-        doubled[units] = _doubled_pairs(_sorted(keys[:, few]), _sorted(keys[:, many]))
-    pairs = 2 * len(few) * len(many)
-    return (doubled if few is marked else pairs - doubled) / pairs
+    marks = _checked_marks(np.asarray(marks, bool), len(values))
+    marked = np.count_nonzero(marks, axis=0)
+    pairs = marked * (len(marks) - marked)
+    # Over the marked positions the centred ranks add up to the pairs won less those lost: against
+    # each other they win as many as they lose.
+    weights = marks.astype(np.float64)
+    won = np.empty((values.shape[1], *marks.shape[1:]))
+    for units, ranks in _ranks(values):
+        won[units] = ranks @ weights
+    return (pairs + won) / (2 * pairs)
+
+
+def spearman(values: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+    """Each unit's Spearman correlation with a number: float64 [unit], exact, ties at mean rank.
+
+    0 for a unit that never varies. `values` [position, unit], `numbers` [position], or several,
+    as for `auc`. RankingError if the number never varies; ValueError as for `auc`.
+    """
+    numbers = _checked_numbers(np.asarray(numbers, np.float64), len(values))
+    targets = centred_ranks(np.atleast_2d(numbers.T)).T.reshape(numbers.shape)
+    spread = (targets**2).sum(axis=0)
+    rho = np.zeros((values.shape[1], *numbers.shape[1:]))
+    for units, ranks in _ranks(values):
+        scale = np.sqrt(np.multiply.outer((ranks**2).sum(axis=1), spread))
+        np.divide(ranks @ targets, scale, out=rho[units], where=scale > 0)
+    return rho
 
 
 def rank_units(
     values: Mapping[str, np.ndarray],
-    marks: np.ndarray,
+    target: np.ndarray,
     positions: np.ndarray | None = None,
     top: int | None = None,
     progress: Progress | None = None,
 ) -> pd.DataFrame:
-    """All units of all layers and quantities, those that follow `marks` best first.
+    """All units of all layers and quantities, those that follow `target` best first.
 
-    `values` maps each quantity to [layer, position, unit]. `marks` is bool [position], or bool
-    [character] with `positions` int [character], the position that stands for each character (a
-    text's `last_byte`). `top` keeps that many rows. ValueError as for `auc`.
+    `values` maps each quantity to [layer, position, unit]. `target` is [position], or [character]
+    with `positions` int [character], the position that stands for each character (a text's
+    `last_byte`). If it is bool, it marks what is inside and units have an `auc`; if it is of
+    numbers, they have a `rho`, Spearman's correlation. `top` keeps that many rows. Errors as for
+    `auc` and `spearman`.
 
-    Columns: layer (from 1), quantity, unit, auc, score = max(auc, 1 - auc), sign (+1: higher on
-    marked positions, -1: lower).
+    Columns: layer (from 1), quantity, unit, auc or rho, score (see `strength`), sign (+1: higher
+    where the target is, -1: lower). A unit that never varies has the least score there is.
     """
-    found = []
-    total = sum(len(layers) for layers in values.values())
+    target = np.asarray(target)
+    measure = measure_of(target)
+    rows = [
+        unit_rows(quantity, layer, measured, measure)
+        for quantity, layer, measured in measure_units(values, target, positions, progress)
+    ]
+    return best_first(rows, top)
+
+
+def measure_of(target: np.ndarray) -> str:
+    """What a target is measured by: "auc" if it marks (bool), "rho" if it is of numbers."""
+    return "auc" if target.dtype == bool else "rho"
+
+
+def strength(measured: np.ndarray, measure: str) -> np.ndarray:
+    """How well a unit follows a target, whichever way: max(auc, 1 - auc), or |rho|."""
+    return np.maximum(measured, 1 - measured) if measure == "auc" else np.abs(measured)
+
+
+def measure_units(
+    values: Mapping[str, np.ndarray],
+    target: np.ndarray,
+    positions: np.ndarray | None = None,
+    progress: Progress | None = None,
+) -> Iterator[tuple[str, int, np.ndarray]]:
+    """Each quantity and layer (from 1) with the `auc` or `spearman` of its units [unit].
+
+    `target` may also be several of a kind, [position, target]: then [unit, target].
+    """
+    follow = auc if measure_of(target) == "auc" else spearman
+    total, done = sum(len(layers) for layers in values.values()), 0
     for quantity, layers in values.items():
         for layer, activations in enumerate(layers, start=1):
             chosen = activations if positions is None else activations[positions]
-            areas = auc(chosen, marks)
-            found.append(_rows(layer, quantity, areas))
+            yield quantity, layer, follow(chosen, target)
+            done += 1
             if progress:
-                progress(len(found) / total)
-    ranking = pd.concat(found, ignore_index=True)
-    ranking = ranking.sort_values("score", ascending=False, kind="stable", ignore_index=True)
-    return ranking if top is None else ranking.head(top)
+                progress(done / total)
 
 
-def _rows(layer: int, quantity: str, areas: np.ndarray) -> pd.DataFrame:
+def unit_rows(quantity: str, layer: int, measured: np.ndarray, measure: str) -> pd.DataFrame:
+    """The rows of `rank_units` for the units of one layer, from their `measured` [unit]."""
+    middle = 0.5 if measure == "auc" else 0
     return pd.DataFrame(
         {
             "layer": layer,
             "quantity": quantity,
-            "unit": np.arange(len(areas)),
-            "auc": areas,
-            "score": np.maximum(areas, 1 - areas),
-            "sign": np.where(areas >= 0.5, 1, -1),
+            "unit": np.arange(len(measured)),
+            measure: measured,
+            "score": strength(measured, measure),
+            "sign": np.where(measured >= middle, 1, -1),
         }
     )
 
 
-def _checked(marks: np.ndarray, positions: int) -> np.ndarray:
-    marks = np.asarray(marks, bool)
-    if marks.shape != (positions,):
+def best_first(rows: list[pd.DataFrame], top: int | None = None) -> pd.DataFrame:
+    """Rows of units together, in the order of their scores, the `top` of them."""
+    ranking = pd.concat(rows, ignore_index=True)
+    ranking = ranking.sort_values("score", ascending=False, kind="stable", ignore_index=True)
+    return ranking if top is None else ranking.head(top)
+
+
+def _ranks(values: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
+    """The units of `values` [position, unit] by and by, with their `centred_ranks`."""
+    for units in chunks(values.shape[1], len(values)):
+        yield units, centred_ranks(np.ascontiguousarray(values[:, units].T))
+
+
+def _checked_marks(marks: np.ndarray, positions: int) -> np.ndarray:
+    if len(marks) != positions:
         raise ValueError(f"There are {positions} positions but marks of shape {marks.shape}.")
-    if not marks.any():
-        raise ValueError("Units cannot be ranked: no position of the text is marked.")
-    if marks.all():
-        raise ValueError("Units cannot be ranked: every position of the text is marked.")
+    if not marks.any(axis=0).all():
+        raise RankingError("Units cannot be ranked: no position of the text is marked.")
+    if marks.all(axis=0).any():
+        raise RankingError("Units cannot be ranked: every position of the text is marked.")
     return marks
 
 
-def _sortable(values: np.ndarray) -> np.ndarray:
-    """The values, float16 ones as uint16 of the same order, which NumPy sorts by radix."""
-    if np.isnan(values).any():
-        raise ValueError("Units cannot be ranked: a value is not a number (NaN).")
-    if values.dtype != np.float16:
-        return values
-    bits = values.view(np.uint16)
-    # Positive numbers get the top bit; negative ones are inverted, as the larger their magnitude
-    # the earlier they come. Whole-number arithmetic here is several times as fast as a choice.
-    negative = bits >> 15
-    keys = bits ^ (negative * np.uint16(0x7FFF) | np.uint16(0x8000))
-    keys[keys == 0x7FFF] = 0x8000  # -0 is the same as 0
-    return keys
-
-
-def _sorted(keys: np.ndarray) -> np.ndarray:
-    """The keys [unit, position] in order; for 16 bits "stable" is NumPy's name of radix sort."""
-    return np.sort(keys, kind="stable" if keys.dtype == np.uint16 else None)
-
-
-def _doubled_pairs(few: np.ndarray, many: np.ndarray) -> np.ndarray:
-    """int64 [unit]: twice the pairs in which `few` [unit, a] is above `many` [unit, b].
-
-    Both are sorted. A tie counts as half a pair, hence the doubling.
-    """
-    return np.array(
-        [
-            np.searchsorted(others, some, "left").sum()
-            + np.searchsorted(others, some, "right").sum()
-            for some, others in zip(few, many, strict=True)
-        ],
-        np.int64,
-    )
+def _checked_numbers(numbers: np.ndarray, positions: int) -> np.ndarray:
+    if len(numbers) != positions:
+        raise ValueError(f"There are {positions} positions but numbers of shape {numbers.shape}.")
+    if not positions or (numbers == numbers[0]).all(axis=0).any():
+        raise RankingError("Units cannot be ranked: the number is the same at every position.")
+    return numbers

@@ -9,9 +9,12 @@ import typing
 
 from gridlstm.commands import (
     ablate,
+    compare,
     corpus,
     describe,
     evaluate,
+    experiment,
+    find,
     join,
     provenance,
     shard,
@@ -20,7 +23,20 @@ from gridlstm.commands import (
 )
 from gridlstm.errors import UserError
 
-COMMANDS = (train, evaluate, trace, describe, shard, join, corpus, ablate, provenance)
+COMMANDS = (
+    train,
+    evaluate,
+    trace,
+    describe,
+    shard,
+    join,
+    corpus,
+    find,
+    ablate,
+    provenance,
+    compare,
+    experiment,
+)
 
 
 def run(arguments: list[str]) -> int:

@@ -32,6 +32,7 @@ SETTING_HELP = {
     "updates": "stop after so many updates in all",
     "bytes": "stop after so many bytes in all",
     "minutes": "stop after so many minutes in all",
+    "patience": "stop when so many updates have brought no better validation loss (never)",
 }
 MODEL_HELP = {
     "architecture": "grid or stacked",

@@ -1,0 +1,48 @@
+"""How well the best cell of each layer follows a property, model beside model."""
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from dashboard.charts.theme import GREY, SYMBOLS, apply, model_style
+
+CHANCE = {"AUC": 0.5, "correlation": 0.0}
+
+
+def score_by_layer(frames: dict[str, pd.DataFrame], measure: str) -> go.Figure:
+    """One line a model and memory: `frames` maps a model's title to rows of `best_by_layer`.
+
+    Rows have quantity, layer (from 1), unit, held_out, low and high; `measure` is "AUC" or
+    "correlation".
+    """
+    fig = go.Figure()
+    styles = iter(range(100))
+    for title, frame in frames.items():
+        for quantity, rows in frame.groupby("quantity", sort=False):
+            number = next(styles)
+            style = model_style(number)
+            fig.add_scatter(
+                x=rows["layer"],
+                y=rows["held_out"],
+                error_y={
+                    "type": "data",
+                    "symmetric": False,
+                    "array": rows["high"] - rows["held_out"],
+                    "arrayminus": rows["held_out"] - rows["low"],
+                    "thickness": 1.2,
+                },
+                mode="lines+markers",
+                line=style,
+                marker={"symbol": SYMBOLS[number % len(SYMBOLS)], "size": 9},
+                name=f"{title}: {quantity.split('.')[0]} memory",
+                customdata=rows[["unit", "low", "high"]].to_numpy().tolist(),
+                hovertemplate=(
+                    f"layer %{{x}}, unit %{{customdata[0]}}: {measure} %{{y:.3f}}<br>95 % interval "
+                    "%{customdata[1]:.3f} to %{customdata[2]:.3f}<extra></extra>"
+                ),
+            )
+    fig.add_hline(y=CHANCE[measure], line={"color": GREY, "dash": "dot"}, annotation_text="chance")
+    rows = len(fig.data)
+    apply(fig, height=380 + 18 * rows, margin={"t": 32 + 20 * rows})
+    fig.update_layout(legend={"orientation": "v"})
+    fig.update_xaxes(title_text="Layer (1 reads the bytes)", dtick=1)
+    return fig.update_yaxes(title_text=f"{measure} of the layer's best cell, judged")

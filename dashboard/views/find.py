@@ -1,0 +1,444 @@
+"""Find the cells that follow a property of the text, or that are on in a selection of it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from dashboard import choices, words
+from dashboard.charts.find import score_by_layer
+from dashboard.charts.theme import SEQUENTIAL, plot_config
+from dashboard.choices import Cell
+from dashboard.coloured_text import Scale, coloured_text
+from dashboard.loading import ModelEntry
+from dashboard.reading import Reading, models_or_stop, read, scales, text_line
+from dashboard.shelf import progress_bar, shelf
+from gridlstm.analysis.held_out import Findings, HeldOutError, best_by_layer, find_cells
+from gridlstm.analysis.properties import PROPERTIES, measure_named
+from gridlstm.analysis.ranking import rank_units
+from gridlstm.analysis.selection import similar_places, units_on
+from gridlstm.errors import UserError
+from gridlstm.text import Text
+
+VIEWS = {"property": "By what is true of the text", "selection": "By a selection in the text"}
+OWN = "pattern"
+SHOWN = 50
+MOST_RESULTS = 16
+SURROUNDINGS = 30
+
+
+@dataclass(frozen=True)
+class Target:
+    """What the cells shall follow: its name, its words, and bool or float64 [character]."""
+
+    name: str
+    title: str
+    values: np.ndarray
+
+    @property
+    def is_mark(self) -> bool:
+        return self.values.dtype == bool
+
+
+def choose_target(text: Text) -> Target:
+    """The property, chosen or written as a pattern; ends the page where it tells nothing apart."""
+    choices.keep_valid("property", [*PROPERTIES, OWN], "url")
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        name = st.selectbox(
+            "Property",
+            [*PROPERTIES, OWN],
+            format_func=lambda n: PROPERTIES[n].title if n in PROPERTIES else "A pattern of my own",
+            key="property",
+            persist_state="session",
+            width=340,
+        )
+        if name == OWN:
+            pattern = st.text_input(
+                "Pattern",
+                key="pattern",
+                placeholder=r"such as \d{4}",
+                help="A regular expression (of the Python package regex); what it matches is "
+                "marked. ^ and $ match at the ends of each line.",
+                persist_state="session",
+                width=340,
+            )
+    if name == OWN:
+        title = "matched by your pattern"
+        if not pattern:
+            st.info("Write a pattern, and press Enter.")
+            st.stop()
+        full_name = f"pattern:{pattern}"
+    else:
+        title, full_name = PROPERTIES[name].title, name
+        st.caption(PROPERTIES[name].explanation)
+    try:
+        return Target(full_name, title, measure_named(full_name, text.characters))
+    except UserError as error:
+        st.info(words.verbatim(str(error)))
+        st.stop()
+
+
+def kept(name: str, reading: Reading, target: Target, label: str, make):
+    """A result from the shelf, or made now under a progress bar."""
+
+    def with_progress():
+        with progress_bar(label) as progress:
+            return make(progress)
+
+    entry = reading.entry
+    key = name, entry.path, entry.stamp, reading.text.data, target.values.tobytes()
+    return shelf("findings", MOST_RESULTS).get(key, with_progress)
+
+
+def found_and_judged(reading: Reading, target: Target) -> Findings:
+    return kept(
+        "findings",
+        reading,
+        target,
+        "Ranking every unit …",
+        lambda progress: find_cells(
+            reading.trace.values,
+            target.values,
+            reading.text.last_byte,
+            top=SHOWN,
+            progress=progress,
+        ),
+    )
+
+
+def ranked_on_all(reading: Reading, target: Target) -> pd.DataFrame:
+    return kept(
+        "ranking",
+        reading,
+        target,
+        "Ranking every unit …",
+        lambda progress: rank_units(
+            reading.trace.values,
+            target.values,
+            positions=reading.text.last_byte,
+            top=SHOWN,
+            progress=progress,
+        ),
+    )
+
+
+def named(rows: pd.DataFrame) -> dict:
+    """The columns that say which cell it is, in the words of the page."""
+    return {
+        "Quantity": [words.QUANTITIES[q].label for q in rows["quantity"]],
+        "Layer": rows["layer"],
+        "Unit": rows["unit"],
+    }
+
+
+def show_findings(findings: Findings) -> pd.DataFrame:
+    """The table of cells found on one part and judged on the other; returns its rows."""
+    split, cells = findings.split, findings.cells
+    chance = 0.5 if findings.measure == "auc" else 0.0
+    what = "AUC" if findings.measure == "auc" else "correlation"
+    marked = ""
+    if split.held_out.marked is not None:
+        marked = (
+            f" ({split.found.marked:,} and {split.held_out.marked:,} characters are marked, in "
+            f"{split.found.spans:,} and {split.held_out.spans:,} places)"
+        )
+    st.caption(
+        f"Found among {findings.units:,} units and quantities on characters "
+        f"{split.found.start + 1:,} to {split.found.end:,}, judged on {split.held_out.start + 1:,} "
+        f"to {split.held_out.end:,}, which the search never saw{marked}. **Click a row to open "
+        "that cell.**"
+    )
+    table = pd.DataFrame(
+        {
+            **named(cells),
+            "Judged": cells["held_out"],
+            "From": cells["low"],
+            "To": cells["high"],
+            "Found": cells["found"],
+            "There it is": np.where(cells["sign"] > 0, "higher", "lower"),
+        }
+    )
+    if findings.measure == "auc":
+        table["F1"] = cells["f1_held_out"]
+    choose(cells, table, what, chance)
+    baseline = findings.baseline
+    st.caption(
+        f"By chance alone the best of all {findings.units:,} reaches a {what} of "
+        f"**{baseline.quantile_95:.3f}** on the first part (95 % of {len(baseline.best)} trials in "
+        "which the property was moved round the text by a random amount): what was found below "
+        "that means nothing."
+    )
+    return cells
+
+
+def show_ranking(ranked: pd.DataFrame, target: Target, why: str) -> pd.DataFrame:
+    """The table of a ranking on the whole of a text too short to judge on another part."""
+    st.warning(
+        words.verbatim(why)
+        + " Below, the cells are ranked on the whole text: the best of so many look good partly by "
+        "chance."
+    )
+    table = pd.DataFrame(
+        {
+            **named(ranked),
+            "Found": ranked["score"],
+            "There it is": np.where(ranked["sign"] > 0, "higher", "lower"),
+        }
+    )
+    what, chance = ("AUC", 0.5) if target.is_mark else ("correlation", 0.0)
+    choose(ranked, table, what, chance)
+    return ranked
+
+
+def choose(cells: pd.DataFrame, table: pd.DataFrame, what: str, chance: float) -> None:
+    """Show a table of cells; a click on a row opens its cell."""
+    meaning = (
+        "Area under the ROC curve: the chance that a character inside has the higher value of a "
+        "pair of one inside and one outside. 0.5 is chance, 1 is without error."
+        if what == "AUC"
+        else "Spearman's rank correlation between the unit and the number: 0 is none, 1 perfect."
+    )
+    bounds = {"min_value": chance, "max_value": 1.0, "format": "%.3f"}
+    columns = {
+        "Judged": st.column_config.ProgressColumn(
+            **bounds, help=f"{what} on the part that the search never saw. {meaning}"
+        ),
+        "From": st.column_config.NumberColumn(
+            format="%.3f", help="Lower end of the 95 % interval of that (block bootstrap)."
+        ),
+        "To": st.column_config.NumberColumn(format="%.3f", help="Its upper end."),
+        "Found": st.column_config.ProgressColumn(
+            **bounds, help=f"{what} on the part on which the cells were searched for. {meaning}"
+        ),
+        "There it is": st.column_config.TextColumn(
+            help="Whether the unit is higher or lower where the property holds (or is large)."
+        ),
+        "F1": st.column_config.NumberColumn(
+            format="%.3f",
+            help="How well one threshold, chosen on the first part, marks the characters of the "
+            "other: 1 is without error (harmonic mean of precision and recall).",
+        ),
+        "Layer": st.column_config.NumberColumn(help="1 reads the bytes; the last is the top."),
+        "Unit": st.column_config.NumberColumn(help="Counted from 0."),
+    }
+    chosen = st.dataframe(
+        table,
+        hide_index=True,
+        on_select="rerun",
+        selection_mode="single-row",
+        key="ranking",
+        height=420,
+        column_config={name: column for name, column in columns.items() if name in table},
+    )
+    if chosen.selection.rows:
+        row = cells.iloc[chosen.selection.rows[0]]
+        choices.open_cell(Cell(row["quantity"], int(row["layer"]), int(row["unit"])))
+
+
+def by_layer(readings: list[Reading], target: Target) -> None:
+    """The best memory cell of each layer, model beside model."""
+    frames = {}
+    for reading in readings:
+        memories = {q: v for q, v in reading.trace.values.items() if q.endswith(".cell")}
+        frames[reading.entry.title] = kept(
+            "by layer",
+            reading,
+            target,
+            f"{reading.entry.title}: layer by layer …",
+            lambda progress, memories=memories, reading=reading: best_by_layer(
+                memories, target.values, reading.text.last_byte, progress=progress
+            ),
+        )
+    st.plotly_chart(
+        score_by_layer(frames, "AUC" if target.is_mark else "correlation"),
+        config=plot_config("best-cell-by-layer"),
+        key="by_layer",
+    )
+
+
+def by_property(models: dict[str, ModelEntry], entry: ModelEntry, text: Text) -> None:
+    """Rank all units against a property, and show what the property marks."""
+    target = choose_target(text)
+    reading = read(entry, text)
+    try:
+        cells = show_findings(found_and_judged(reading, target))
+        split = True
+    except HeldOutError as error:
+        cells = show_ranking(ranked_on_all(reading, target), target, str(error))
+        split = False
+    st.download_button(
+        "These cells as CSV",
+        lambda: cells.to_csv(index=False),
+        file_name=f"{entry.name}-cells.csv",
+        icon=":material/download:",
+    )
+    if split:
+        st.subheader(
+            "Written low and carried up?",
+            anchor=False,
+            help="The memory cell of each layer that follows the property best on the first part, "
+            "judged on the other, with its 95 % interval.",
+        )
+        others = [name for name in models if name != entry.name]
+        labels = choices.labels(models)
+        compared = st.multiselect(
+            "Beside it", others, format_func=labels.get, max_selections=3, key="find_beside"
+        )
+        by_layer([reading, *(read(models[name], text) for name in compared)], target)
+    show_target(text, target)
+
+
+def show_target(text: Text, target: Target) -> None:
+    """The text, coloured by the property itself."""
+    st.subheader("What the property marks", anchor=False)
+    values = target.values.astype(np.float32)
+    if target.is_mark:
+        scale = Scale(
+            target.title, (SEQUENTIAL[0], SEQUENTIAL[110]), 0, 0.5, 1, "outside", "", "inside"
+        )
+    else:
+        low, high = float(values.min()), float(values.max())
+        middle = (low + high) / 2
+        labels = (f"{low:g}", f"{middle:g}", f"{high:g}")
+        scale = Scale(target.title, tuple(SEQUENTIAL), low, middle, high, *labels)
+    coloured_text(
+        text.characters,
+        values[None],
+        rows=[target.title],
+        chosen_row=0,
+        scale=scale,
+        title=f"Characters: {target.title}",
+        key="marks",
+        height=260,
+    )
+
+
+def by_selection(entry: ModelEntry, text: Text) -> None:
+    """The units that are on in a selection, and the other places where they are."""
+    reading = read(entry, text)
+    cell = choices.choose_cell(entry, reading.trace, text)
+    values = reading.of_unit(cell.quantity, cell.unit, "tanh")[cell.layer - 1]
+    scale, _ = scales(cell.quantity, "tanh", values)
+    st.caption(
+        "**Drag over some characters**, for example a word or an address. Listed are the memory "
+        "cells that are on throughout it and off just outside."
+    )
+    selected = coloured_text(
+        text.characters,
+        values,
+        rows=[f"layer {cell.layer}"],
+        chosen_row=0,
+        scale=scale,
+        title=f"{entry.title} · layer {cell.layer}, unit {cell.unit}",
+        key="select",
+        height=260,
+    )
+    with st.container(horizontal=True):
+        quantile = st.slider(
+            "On means above",
+            0.5,
+            0.99,
+            0.9,
+            0.01,
+            format="percent",
+            help="Each unit has its own threshold: it is on where it is above (or below) this "
+            "share of its own values over the text.",
+            width=300,
+        )
+        margin = st.slider(
+            "Off for so many characters outside", 0, 10, 1, help="On either side.", width=300
+        )
+    if selected is None:
+        return
+    memories = {q: v for q, v in reading.trace.values.items() if q.endswith(".cell")}
+    span = selected.start, selected.end
+    try:
+        units = units_on(
+            memories, text.last_byte, *span, left=margin, right=margin, quantile=quantile
+        )
+    except UserError as error:
+        st.info(words.verbatim(str(error)))
+        return
+    st.caption(f"{len(units):,} cells. **Click a row to open that cell.**")
+    table = pd.DataFrame(
+        {
+            **named(units),
+            "On is": units["direction"],
+            "Clear by": units["score"],
+        }
+    ).head(SHOWN)
+    column = st.column_config.NumberColumn(
+        format="%.2f",
+        help="The least distance from the threshold, inside and just outside, in standard "
+        "deviations of the unit.",
+    )
+    chosen = st.dataframe(
+        table,
+        hide_index=True,
+        on_select="rerun",
+        selection_mode="single-row",
+        key="units_on",
+        column_config={"Clear by": column},
+    )
+    if chosen.selection.rows:
+        row = units.iloc[chosen.selection.rows[0]]
+        choices.open_cell(Cell(row["quantity"], int(row["layer"]), int(row["unit"])))
+    show_places(memories, text, units, span)
+
+
+def show_places(memories: dict, text: Text, units: pd.DataFrame, span: tuple[int, int]) -> None:
+    """Where else the same cells are on."""
+    st.subheader(
+        "The same cells elsewhere",
+        anchor=False,
+        help="Runs of characters of similar length at which at least half of these cells are on.",
+    )
+    places = similar_places(memories, text.last_byte, units.head(SHOWN), *span)
+    if places.empty:
+        st.caption("Nowhere else in this text are half of them on together.")
+        return
+    st.dataframe(
+        pd.DataFrame(
+            {
+                "Characters": [f"{r.start + 1:,}–{r.end:,}" for r in places.itertuples()],
+                "Before": [text.characters[max(0, s - SURROUNDINGS) : s] for s in places["start"]],
+                "Place": [text.characters[r.start : r.end] for r in places.itertuples()],
+                "After": [text.characters[e : e + SURROUNDINGS] for e in places["end"]],
+                "Cells on": places["share"],
+            }
+        ),
+        hide_index=True,
+        column_config={
+            "Cells on": st.column_config.ProgressColumn(
+                format="percent",
+                min_value=0,
+                max_value=1,
+                help="The share of the cells that are on, in the mean over the place.",
+            )
+        },
+    )
+
+
+st.title("Find a cell")
+st.markdown(
+    "Which cells know that they are inside a web address, a quotation, a table? Say what shall "
+    "hold of the text, or select a piece of it, and every unit of every layer is searched."
+)
+text_line()
+models = models_or_stop()
+entry = choices.choose_model("model", "Model", models)
+choices.keep_valid("find", list(VIEWS))
+view = st.segmented_control(
+    "How to search",
+    list(VIEWS),
+    required=True,
+    format_func=VIEWS.get,
+    key="find",
+    persist_state="session",
+    label_visibility="collapsed",
+)
+if view == "property":
+    by_property(models, entry, choices.current_text())
+else:
+    by_selection(entry, choices.current_text())

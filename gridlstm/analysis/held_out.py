@@ -1,0 +1,296 @@
+"""Cells found on one part of a text and judged on another, and what chance alone would find.
+
+The text is cut in two with a gap between. Units are ranked on the first part, and all that is said
+of how good they are comes from the second, which the ranking never saw: of thousands of units the
+best on any text is partly lucky there. The parts are contiguous because characters picked at random
+would put half of each URL in either, so that what was learnt by heart would pass for knowledge. The
+gap is longer than nearly every marked span, so none is in both parts, and than most cells remember.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from gridlstm.analysis.bootstrap import (
+    BLOCK,
+    auc_resampled,
+    blocks_of,
+    draws,
+    interval,
+    spearman_resampled,
+)
+from gridlstm.analysis.ranking import (
+    auc,
+    best_first,
+    measure_of,
+    measure_units,
+    spearman,
+    strength,
+    unit_rows,
+)
+from gridlstm.analysis.thresholds import best_thresholds, f1_scores
+from gridlstm.errors import UserError
+from gridlstm.progress import Progress
+
+GAP = 200
+LEAST_PART = 10 * BLOCK
+# The share of the time that ranking takes.
+RANKING_SHARE = 0.9
+
+
+class HeldOutError(UserError):
+    """A text that cannot be searched on one part and judged on another; one sentence."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """Characters `start`, …, `end` - 1 of the text; of a mark, how many are marked, in how many
+    spans without a gap (both None for a number)."""
+
+    start: int
+    end: int
+    marked: int | None
+    spans: int | None
+
+    @property
+    def slice(self) -> slice:
+        return slice(self.start, self.end)
+
+
+@dataclass(frozen=True)
+class Split:
+    """The part that cells are found on, and the part that they are judged on."""
+
+    found: Part
+    held_out: Part
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """What the best of all units reaches by chance, on the part that cells are found on.
+
+    `best` float64 [shift]: the highest score of any unit against the target moved round the part
+    (circularly) by a random amount of at least a block. That keeps the target's share, the lengths
+    of its spans and its autocorrelation, and breaks only its tie to the text. Characters shuffled
+    one by one would make chance look far weaker than it is. (A property that recurs with one fixed
+    period makes it look stronger.)
+    """
+
+    best: np.ndarray
+
+    @property
+    def maximum(self) -> float:
+        return float(self.best.max())
+
+    @property
+    def quantile_95(self) -> float:
+        return float(np.quantile(self.best, 0.95))
+
+
+@dataclass(frozen=True)
+class Findings:
+    """The best cells, and what to hold them against.
+
+    `measure` is "auc" (for marks) or "rho" (Spearman's correlation, for numbers). `cells` has the
+    columns layer (from 1), quantity, unit, sign (+1: higher where the target is, -1: lower), found
+    and held_out (the measure on either part, turned round where the sign is -1: found is never
+    under 0.5 for an AUC or 0 for a correlation, held_out is where the unit does not hold what it
+    promised), low and high (a 95 % interval of held_out by block bootstrap), and for marks
+    threshold (from which the unit is on, the best one on the first part), f1_found, f1_held_out.
+    `units` is how many were ranked.
+    """
+
+    cells: pd.DataFrame
+    baseline: Baseline
+    split: Split
+    measure: str
+    units: int
+
+
+def find_cells(
+    values: Mapping[str, np.ndarray],
+    target: np.ndarray,
+    positions: np.ndarray,
+    *,
+    top: int = 20,
+    held_out: float = 0.5,
+    gap: int = GAP,
+    seed: int = 1,
+    resamples: int = 1000,
+    shifts: int = 20,
+    progress: Progress | None = None,
+) -> Findings:
+    """The `top` units that follow `target` best on the first part of a text, judged on the second.
+
+    `values` maps each quantity to [layer, position, unit]; `target` is bool [character] (marks) or
+    numbers [character]; `positions` int [character] is the position that stands for each character
+    (a text's `last_byte`). The second part has the share `held_out` of the characters that `gap`
+    leaves. `resamples` are those of the bootstrap, `shifts` those of the baseline (at least 1).
+
+    Raises HeldOutError if the text is too short to split, or if in one of the parts all or no
+    characters are marked or the number never varies.
+    """
+    target = _checked(target, positions)
+    split = split_text(target, held_out, gap)
+    moved = _shifted(target[split.found.slice], shifts, seed)
+    measure, rows, best = measure_of(target), [], np.zeros(shifts)
+    for quantity, layer, measured in measure_units(
+        values, moved, positions[split.found.slice], _part_of(progress, 0, RANKING_SHARE)
+    ):
+        rows.append(unit_rows(quantity, layer, measured[:, 0], measure))
+        best = np.maximum(best, strength(measured[:, 1:], measure).max(axis=0))
+    chosen = best_first(rows, top)
+    cells = _judged(values, target, positions, split, chosen, resamples, seed, _rest_of(progress))
+    return Findings(cells, Baseline(best), split, measure, sum(len(units) for units in rows))
+
+
+def best_by_layer(
+    values: Mapping[str, np.ndarray],
+    target: np.ndarray,
+    positions: np.ndarray,
+    *,
+    held_out: float = 0.5,
+    gap: int = GAP,
+    seed: int = 1,
+    resamples: int = 1000,
+    progress: Progress | None = None,
+) -> pd.DataFrame:
+    """Of each quantity and layer the unit that follows `target` best on the first part.
+
+    Arguments, columns and errors as for `find_cells`; in the order of the quantities, then layers.
+    """
+    target = _checked(target, positions)
+    split = split_text(target, held_out, gap)
+    measure = measure_of(target)
+    rows = [
+        best_first([unit_rows(quantity, layer, measured, measure)], top=1)
+        for quantity, layer, measured in measure_units(
+            values,
+            target[split.found.slice],
+            positions[split.found.slice],
+            _part_of(progress, 0, RANKING_SHARE),
+        )
+    ]
+    chosen = pd.concat(rows, ignore_index=True)
+    return _judged(values, target, positions, split, chosen, resamples, seed, _rest_of(progress))
+
+
+def split_text(target: np.ndarray, held_out: float = 0.5, gap: int = GAP) -> Split:
+    """Where a text is cut, from the `target` [character]; errors as for `find_cells`."""
+    if not 0 < held_out < 1:
+        raise HeldOutError("The share that is held out must lie between 0 and 1.")
+    if gap < 0:
+        raise HeldOutError("The gap between the parts cannot be less than 0 characters.")
+    characters = len(target)
+    second = round(max(0, characters - gap) * held_out)
+    first = max(0, characters - gap - second)
+    if min(first, second) < LEAST_PART:
+        raise HeldOutError(
+            f"The text of {characters:,} characters is too short to split: cells would be found on "
+            f"{first:,} and judged on {second:,}, and either part needs {LEAST_PART:,}."
+        )
+    return Split(
+        _part(target, 0, first, "first", "found"),
+        _part(target, characters - second, characters, "second", "judged"),
+    )
+
+
+def _part(target: np.ndarray, start: int, end: int, name: str, use: str) -> Part:
+    """A part, once it is sure that the target tells its characters apart."""
+    here = target[start:end]
+    if (here == here[0]).all():
+        if target.dtype == bool:
+            what = f"marks {'every' if here[0] else 'no'} character"
+        else:
+            what = f"is {here[0]:g} at every character"
+        raise HeldOutError(
+            f"The property {what} of the text's {name} part, on which cells are {use} "
+            f"(characters {start:,} to {end:,}): choose a longer text or another."
+        )
+    if target.dtype != bool:
+        return Part(start, end, None, None)
+    spans = int(here[0]) + int(np.count_nonzero(here[1:] & ~here[:-1]))
+    return Part(start, end, int(np.count_nonzero(here)), spans)
+
+
+def _shifted(target: np.ndarray, shifts: int, seed: int) -> np.ndarray:
+    """The target itself and moved round by random amounts: [character, 1 + shift]."""
+    amounts = np.random.default_rng(seed).integers(BLOCK, len(target) - BLOCK, shifts)
+    return np.stack([target, *(np.roll(target, amount) for amount in amounts)], axis=1)
+
+
+def _judged(
+    values: Mapping[str, np.ndarray],
+    target: np.ndarray,
+    positions: np.ndarray,
+    split: Split,
+    chosen: pd.DataFrame,
+    resamples: int,
+    seed: int,
+    progress: Progress | None,
+) -> pd.DataFrame:
+    """The `cells` of `Findings` for `chosen` rows of a ranking, in their order."""
+    here = target[split.held_out.slice]
+    drawn = draws(int(blocks_of(len(here))[-1]) + 1, resamples, seed)
+    judged, done = [], 0
+    for (quantity, layer), rows in chosen.groupby(["quantity", "layer"], sort=False):
+        signs, units = rows["sign"].to_numpy(), rows["unit"].to_numpy()
+        found, held = (
+            values[quantity][layer - 1][np.ix_(positions[part.slice], units)].astype(np.float64)
+            for part in (split.found, split.held_out)
+        )
+        columns = _scores(signs * held, here, drawn)
+        if target.dtype == bool:
+            columns |= _switches(found, target[split.found.slice], held, here, signs)
+        judged.append(pd.DataFrame(columns, index=rows.index))
+        done += len(rows)
+        if progress:
+            progress(done / len(chosen))
+    cells = chosen[["layer", "quantity", "unit", "sign", "score"]].rename(
+        columns={"score": "found"}
+    )
+    return cells.join(pd.concat(judged))
+
+
+def _scores(signed: np.ndarray, target: np.ndarray, drawn: np.ndarray) -> dict[str, np.ndarray]:
+    """The measure of `signed` values [character, unit] on the held-out part, and its interval."""
+    marks = target.dtype == bool
+    resample = auc_resampled if marks else spearman_resampled
+    intervals = [interval(resample(unit, target, drawn)) for unit in signed.T]
+    low, high = np.array(intervals).T
+    score = auc(signed, target) if marks else spearman(signed, target)
+    return {"held_out": score, "low": low, "high": high}
+
+
+def _switches(
+    found: np.ndarray,
+    found_marks: np.ndarray,
+    held: np.ndarray,
+    held_marks: np.ndarray,
+    signs: np.ndarray,
+) -> dict[str, np.ndarray]:
+    """The best threshold of units on the first part, and F1 with it on both."""
+    thresholds, f1 = best_thresholds(found, found_marks, signs)
+    return {
+        "threshold": thresholds,
+        "f1_found": f1,
+        "f1_held_out": f1_scores(held, held_marks, signs, thresholds),
+    }
+
+
+def _checked(target: np.ndarray, positions: np.ndarray) -> np.ndarray:
+    target = np.asarray(target)
+    if target.shape != positions.shape:
+        raise ValueError(f"There are {len(positions)} characters; the target is {target.shape}.")
+    return target
+
+
+def _part_of(progress: Progress | None, start: float, share: float) -> Progress | None:
+    """A progress function for the share of the whole that begins at `start`."""
+    return (lambda done: progress(start + share * done)) if progress else None
+
+
+def _rest_of(progress: Progress | None) -> Progress | None:
+    return _part_of(progress, RANKING_SHARE, 1 - RANKING_SHARE)

@@ -1,0 +1,45 @@
+"""Ranks of every unit's values over a text: what AUC and Spearman's correlation are made of."""
+
+import numpy as np
+from scipy.stats import rankdata
+
+
+def centred_ranks(values: np.ndarray) -> np.ndarray:
+    """Twice each value's rank, less its mean: float64 [unit, position], whole numbers.
+
+    For each value of `values` [unit, position], the number of positions with a lower value less
+    that of positions with a higher one; equal values share their mean rank. ValueError if a value
+    is NaN.
+    """
+    if np.isnan(values).any():
+        raise ValueError("Units cannot be ranked: a value is not a number (NaN).")
+    if values.dtype == np.float16:
+        return _counted(_whole(values))
+    return 2 * rankdata(values, axis=1) - (values.shape[1] + 1)
+
+
+def _whole(values: np.ndarray) -> np.ndarray:
+    """The float16 values as uint16 of the same order."""
+    bits = values.view(np.uint16)
+    # Positive numbers get the top bit; negative ones are inverted, as the larger their magnitude
+    # the earlier they come. Whole-number arithmetic here is several times as fast as a choice.
+    negative = bits >> 15
+    keys = bits ^ (negative * np.uint16(0x7FFF) | np.uint16(0x8000))
+    keys[keys == 0x7FFF] = 0x8000  # -0 is the same as 0
+    return keys
+
+
+def _counted(keys: np.ndarray) -> np.ndarray:
+    """As `centred_ranks`, of uint16 keys: they are few enough to be counted, without sorting."""
+    ranks = np.empty(keys.shape)
+    for own, of_unit in zip(keys, ranks, strict=True):
+        index = (own - own.min()).astype(np.intp)
+        # In float64 every count is exact. Lower are `upto - equal`, higher are `all - upto`.
+        equal = np.bincount(index).astype(np.float64)
+        of_key = np.cumsum(equal)
+        of_key *= 2
+        of_key -= equal
+        of_key -= len(index)
+        # "clip" only spares a check: every index is in the table.
+        np.take(of_key, index, out=of_unit, mode="clip")
+    return ranks

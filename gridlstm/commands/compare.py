@@ -1,0 +1,158 @@
+"""Validation curves compared: who is ahead, by how much, after how many updates."""
+
+import argparse
+import json
+import re
+from collections.abc import Hashable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gridlstm.commands.markdown import NOTHING, escaped, table
+from gridlstm.config import ARCHITECTURES
+from gridlstm.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What made a curve. `told_by` is "checkpoint" or, where there is none, the curve's "name".
+
+    `data` is what it was measured on, None if only a checkpoint could tell.
+    """
+
+    architecture: str
+    told_by: str
+    data: str | None
+    data_key: Hashable
+
+
+def add(commands) -> None:
+    command = commands.add_parser(
+        "compare",
+        help="validation curves compared with that of the best stacked LSTM",
+        description="Print a Markdown table with a row a curve: how far it came, its best "
+        "validation loss, and the loss at the last update that all curves on the same data have a "
+        "point at; both also against the lowest of the stacked LSTMs on these data (below zero is "
+        "better).",
+        epilog="What a curve is of, and its data, say the checkpoint beside it; without one, the "
+        "words stacked or grid in its name, and its data are taken for those of all other curves "
+        "without one. The table says which.",
+    )
+    command.set_defaults(run=_compare)
+    command.add_argument("curves", type=Path, nargs="+", metavar="CURVE.csv")
+    command.add_argument("--json", action="store_true", help="print one JSON object a curve")
+
+
+def _compare(options: argparse.Namespace) -> int:
+    rows = _rows(options.curves)
+    if options.json:
+        print("\n".join(map(json.dumps, rows)))
+    else:
+        print(table([_cells(row) for row in rows], LEFT))
+    return 0
+
+
+def _rows(paths: list[Path]) -> list[dict]:
+    """A row a curve: whose it is, the columns of `summary`, and the two losses in bits per byte.
+    What is not known is None."""
+    from gridlstm.curves import convert, summary
+
+    named = _named(paths)
+    curves = {name: _curve(path) for name, path in named.items()}
+    origins = {name: _origin(path) for name, path in named.items()}
+    stacked = {name for name, origin in origins.items() if origin.architecture == "stacked"}
+    compared = summary(curves, stacked, {name: origin.data_key for name, origin in origins.items()})
+    compared["best_bits"] = convert(compared["best_loss"], "bits")
+    compared["common_bits"] = convert(compared["common_loss"], "bits")
+    for name in ("common_update", "common_bytes"):
+        compared[name] = compared[name].astype("Int64")
+    return [
+        {
+            "curve": row.pop("model"),
+            "architecture": origins[name].architecture,
+            "told_by": origins[name].told_by,
+            "data": origins[name].data,
+            **row,
+        }
+        for name, row in zip(named, _plain(compared), strict=True)
+    ]
+
+
+def _plain(frame: "pd.DataFrame") -> list[dict]:
+    """The rows of a frame, with None for what is missing."""
+    return frame.astype(object).where(frame.notna(), None).to_dict("records")
+
+
+def _named(paths: list[Path]) -> dict[str, Path]:
+    """The curves by the names of their files or, if these are not all different, by their paths."""
+    stems = {path.stem: path for path in paths}
+    named = stems if len(stems) == len(paths) else {str(path): path for path in paths}
+    if len(named) < len(paths):
+        raise UserError("A curve is named more than once.")
+    return named
+
+
+def _curve(path: Path) -> "pd.DataFrame":
+    from gridlstm.curves import CurveError, read_curve
+
+    try:
+        return read_curve(path)
+    except CurveError as error:
+        raise CurveError(f"{path.name}: {error}") from error
+
+
+def _origin(path: Path) -> Origin:
+    from gridlstm.checkpoint import CheckpointError, checkpoint_path, read_metadata
+
+    checkpoint = checkpoint_path(path.parent, path.stem)
+    if not checkpoint.exists():
+        words = re.split(r"[^a-z]+", path.stem.lower())
+        known = [architecture for architecture in ARCHITECTURES if architecture in words]
+        return Origin(known[0] if len(known) == 1 else "unknown", "name", None, None)
+    try:
+        metadata = read_metadata(checkpoint)
+    except CheckpointError as error:
+        raise CheckpointError(f"{checkpoint.name}: {error}") from error
+    data = metadata.data
+    key = data.sha256, data.bytes, data.train_fraction
+    return Origin(metadata.model.architecture, "checkpoint", data.name, key)
+
+
+# -- As Markdown ----------------------------------------------------------------------------------
+
+LEFT = {"curve", "architecture", "measured on"}
+
+
+def _cells(row: dict) -> dict[str, str]:
+    """A row's cells by their headings."""
+    return {
+        "curve": escaped(row["curve"]),
+        "architecture": f"{row['architecture']} (by its {row['told_by']})",
+        "updates": _count(row["updates"]),
+        "bytes": _count(row["bytes"]),
+        "best, nats per byte": _loss(row["best_loss"]),
+        "best, bits per byte": _loss(row["best_bits"]),
+        "at update": _count(row["best_update"]),
+        "against the best stacked": _percent(row["difference_percent"]),
+        "last common update": _count(row["common_update"]),
+        "bytes there": _count(row["common_bytes"]),
+        "nats there": _loss(row["common_loss"]),
+        "bits there": _loss(row["common_bits"]),
+        "against the best stacked there": _percent(row["common_difference_percent"]),
+        "measured on": NOTHING if row["data"] is None else escaped(row["data"]),
+    }
+
+
+def _count(value: float | None) -> str:
+    return NOTHING if value is None else f"{value:,.0f}"
+
+
+def _loss(value: float | None) -> str:
+    return NOTHING if value is None else f"{value:.4f}"
+
+
+def _percent(value: float | None) -> str:
+    return NOTHING if value is None else f"{value:+.2f} %"

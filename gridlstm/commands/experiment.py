@@ -1,0 +1,102 @@
+"""The published experiment, all its runs by one command."""
+
+import argparse
+from pathlib import Path
+
+from gridlstm.commands.markdown import NOTHING, table
+from gridlstm.commands.options import check_writable
+from gridlstm.errors import UserError
+from gridlstm.experiment import KERNEL, PLANS, WIKI, Step, conduct, stands_at, texts_of
+
+
+def add(commands) -> None:
+    command = commands.add_parser(
+        "experiment",
+        help="the published experiment, all its runs in order",
+        description="Do all training runs of the experiment that are not done yet, one after the "
+        "other, each with its checkpoint, curve and resumable state in the folder --out. However "
+        "it ends, the same command goes on. The exit status is 1 if a run failed.",
+        epilog="`compare` prints the table of the results.",
+    )
+    command.set_defaults(run=_experiment)
+    command.add_argument("--preset", choices=PLANS, required=True, help="which list of runs")
+    command.add_argument(
+        f"--{WIKI}",
+        type=Path,
+        metavar="FILE",
+        help="Wikipedia's markup: checkpoints/data/wiki-markup.txt.xz, or what `corpus enwik8` "
+        "fetches",
+    )
+    command.add_argument(
+        f"--{KERNEL}",
+        type=Path,
+        metavar="FILE",
+        help="source text: what `corpus linux-kernel` makes",
+    )
+    command.add_argument("--out", type=Path, metavar="FOLDER", help="where the runs are kept")
+    command.add_argument(
+        "--minutes", type=float, help="stop after so many minutes of this call (when all is done)"
+    )
+    command.add_argument("--device", help="cpu, cuda, ... (cuda where there is one)")
+    command.add_argument(
+        "--list",
+        action="store_true",
+        help="only print the runs as a Markdown table, and where those in --out stand",
+    )
+
+
+def _experiment(options: argparse.Namespace) -> int:
+    plan = PLANS[options.preset]
+    if options.list:
+        print(table([_cells(n, step, options.out) for n, step in enumerate(plan, 1)], LEFT))
+        return 0
+    if options.out is None:
+        raise UserError("Say where to keep the runs: --out FOLDER.")
+    if options.minutes is not None and not options.minutes > 0:
+        raise UserError("--minutes must be above 0.")
+    texts = _texts(options, plan)
+    check_writable(options.out / "run")
+    failed = conduct(plan, texts, options.out, minutes=options.minutes, device=options.device)
+    return 1 if failed else 0
+
+
+def _texts(options: argparse.Namespace, plan: tuple[Step, ...]) -> dict[str, Path]:
+    """The files that the plan reads; what is wrong with them is said before hours are spent."""
+    texts = {}
+    for name in sorted(texts_of(plan)):
+        path = getattr(options, name)
+        if path is None:
+            raise UserError(f"These runs also read a text that is not given: --{name} FILE.")
+        if not path.is_file():
+            raise UserError(f"There is no file {path}, which --{name} names.")
+        texts[name] = path
+    return texts
+
+
+# -- The list -------------------------------------------------------------------------------------
+
+LEFT = {"run", "text", "tie", "optimiser", "stands"}
+
+
+def _cells(number: int, step: Step, out: Path | None) -> dict[str, str]:
+    """A step by what tells it from others, and where it stands if a folder is given."""
+    model, training = step.model, step.training
+    cells = {
+        "step": str(number),
+        "run": step.name,
+        "text": step.text,
+        "units": str(model.units),
+        "tie": model.tie or NOTHING,
+        "dropout": f"{model.dropout:g}",
+        "batch": f"{training.sequences} x {training.length}",
+        "optimiser": training.optimiser,
+        "rate": f"{training.learning_rate:g}",
+        "scale": f"{training.scale:g}",
+        "to update": f"{training.goal:,}",
+        "million bytes": f"{training.goal * training.bytes_an_update / 1e6:.1f}",
+        "patience": NOTHING if training.patience is None else f"{training.patience:,}",
+    }
+    if out is not None:
+        reached, complete = stands_at(step, out)
+        cells["stands"] = "complete" if complete else f"at update {reached:,}"
+    return cells

@@ -1,0 +1,185 @@
+"""The published experiment as a list of training runs, in an order in which an early end still
+leaves a complete comparison. Imports torch only when it trains or looks where a run stands."""
+
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from gridlstm.config import ModelConfig
+from gridlstm.corpus import read_corpus
+from gridlstm.errors import UserError
+from gridlstm.presets import PRESETS, SEED
+from gridlstm.settings import TrainingSettings
+
+WIKI, KERNEL = "wiki", "kernel"
+
+
+@dataclass(frozen=True)
+class Step:
+    """Train the run called `name` on the text called `text` until its settings say stop.
+
+    Several steps may be of one run: the later goes on from where the earlier ended, so they may
+    differ only in settings that say when to stop.
+    """
+
+    name: str
+    text: str
+    model: ModelConfig
+    training: TrainingSettings
+
+
+# -- The plans ------------------------------------------------------------------------------------
+
+FOUR = ("stacked-3", "grid-3", "stacked-6", "grid-6")
+# The best of each architecture as published, and the others.
+PAIR, OTHERS = ("stacked-3", "grid-6"), ("stacked-6", "grid-3")
+GRIDS, SIX_LAYERS = ("grid-3", "grid-6"), ("stacked-6", "grid-6")
+# Four times the bytes an update, on the text that is long enough to be read so: 450 million bytes,
+# twice as many as in a published run, the rate halved with each epoch of 95 million but the first.
+BETTER_FED = {
+    "sequences": 200,
+    "length": 100,
+    "optimiser": "adam",
+    "decay": 0.5,
+    "decay_from_epoch": 2,
+    "updates": 22_500,
+    "validate_every": 500,
+}
+
+
+def _steps(preset: str, text: str, models: Sequence[str], **training) -> list[Step]:
+    """A step for each of a preset's models, with other values for some training settings."""
+    chosen = {name: PRESETS[f"{preset}-{name}"] for name in models}
+    return [
+        Step(f"{text}-{name}", text, found.model, replace(found.training, **training))
+        for name, found in chosen.items()
+    ]
+
+
+def _variant(suffix: str, steps: Iterable[Step], **model) -> list[Step]:
+    """Runs of their own, with other values for some fields of the model."""
+    return [
+        replace(step, name=f"{step.name}-{suffix}", model=replace(step.model, **model))
+        for step in steps
+    ]
+
+
+PLANS = {
+    "seed": (
+        *_steps("seed", WIKI, FOUR, updates=8000),
+        *_steps("seed", WIKI, FOUR),
+        *_steps("seed", KERNEL, PAIR, updates=8000),
+        *_steps("seed", KERNEL, PAIR),
+        *_steps("seed", KERNEL, OTHERS),
+        *_variant("tie-depth", _steps("seed", WIKI, GRIDS), tie="depth"),
+        *_variant("no-dropout", _steps("seed", WIKI, SIX_LAYERS), dropout=0.0),
+        *_variant("better-fed", _steps("seed", KERNEL, PAIR, **BETTER_FED)),
+    ),
+    "small": (
+        # 4.9 million bytes, then the preset's 20 million.
+        *_steps("small", WIKI, FOUR, updates=2400),
+        *_steps("small", WIKI, FOUR),
+        *_variant(
+            "no-dropout",
+            _steps(
+                "small",
+                WIKI,
+                SIX_LAYERS,
+                scale=SEED.scale,
+                learning_rate=SEED.learning_rate,
+                bytes=3_000_000,
+            ),
+            dropout=0.0,
+        ),
+    ),
+}
+
+
+def texts_of(plan: Sequence[Step]) -> set[str]:
+    """The names of the texts that a plan reads."""
+    return {step.text for step in plan}
+
+
+# -- Doing them -----------------------------------------------------------------------------------
+
+
+def checkpoint_of(step: Step, out: Path) -> Path:
+    """The checkpoint that a step writes, in the folder `out`."""
+    return out / f"{step.name}.safetensors"
+
+
+def stands_at(step: Step, out: Path) -> tuple[int, bool]:
+    """The update that a step's run has reached, and whether the step is complete.
+
+    Raises ResumeError if the state of the run cannot be read.
+    """
+    from gridlstm.training_state import read_progress, state_path
+
+    progress = read_progress(state_path(checkpoint_of(step, out)))
+    return progress.update, progress.is_complete(step.training)
+
+
+def conduct(
+    plan: Sequence[Step],
+    texts: dict[str, Path],
+    out: Path,
+    *,
+    minutes: float | None = None,
+    device: str | None = None,
+    say: Callable[[str], None] = lambda line: print(line, file=sys.stderr, flush=True),
+) -> list[str]:
+    """Do the steps that are not complete, in their order; return the names of those that failed.
+
+    Every run writes its checkpoint, curve and state into the folder `out`. After `minutes`, or
+    when the process is asked to stop, the run at hand is saved; the same call goes on from there
+    to the same numbers. `say` is given a line when a step is begun, and one when it is done with.
+    A step that fails does not keep the next from being done.
+    """
+    until = None if minutes is None else time.monotonic() + 60 * minutes
+    failed = []
+    for number, step in enumerate(plan, start=1):
+        title = f"{number}/{len(plan)} {step.name} to update {step.training.goal:,}"
+        try:
+            reached, complete = stands_at(step, out)
+            if complete:
+                say(f"{title}: skipped, it is complete")
+                continue
+            if until is not None and time.monotonic() >= until:
+                say(f"{title}: not begun, the time is over; the same command goes on here")
+                break
+            say(f"{title}: {f'goes on from update {reached:,}' if reached else 'begun'}")
+            ended = _do(step, texts[step.text], out, device, until)
+        # What a machine lacks, memory above all, torch says by a RuntimeError.
+        except (UserError, OSError, RuntimeError) as error:
+            failed.append(step.name)
+            say(f"{title}: failed, {_in_one_line(error)}")
+            continue
+        reached, _ = stands_at(step, out)
+        if not ended:
+            say(f"{title}: stopped at update {reached:,}; the same command goes on from there")
+            break
+        say(f"{title}: finished at update {reached:,}")
+    return failed
+
+
+def _do(step: Step, text: Path, out: Path, device: str | None, until: float | None) -> bool:
+    """Train; return whether the step has come to its end."""
+    from gridlstm.training import train
+    from gridlstm.training_state import state_path
+
+    checkpoint = checkpoint_of(step, out)
+    return train(
+        step.model,
+        step.training,
+        read_corpus(text, step.training.train_fraction),
+        checkpoint,
+        resume=state_path(checkpoint).exists(),
+        device=device,
+        until=until,
+    )
+
+
+def _in_one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
