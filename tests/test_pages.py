@@ -33,6 +33,7 @@ from dashboard import choices, words
 from dashboard.charts import cells
 from gridlstm.analysis.held_out import find_cells
 from gridlstm.analysis.orders import ORDERS
+from gridlstm.analysis.probe import probe
 from gridlstm.analysis.properties import inside_url
 from gridlstm.analysis.ranking import rank_units
 from gridlstm.analysis.selection import SelectionError, units_on
@@ -341,6 +342,22 @@ def test_models_side_by_side_layer_by_layer(visit):
     checked(app.multiselect(key="find_beside").set_value(["stacked-2"]).run())
     names = [line["name"] for line in figures(app)["by_layer"]["data"]]
     assert len(names) == 3 and names[2].startswith("Stacked LSTM")
+
+
+def test_a_probe_of_a_layer(visit, shipped):
+    text = long_text()
+    app = go(paste(visit(), text), "find")
+    app.selectbox(key="probe_layer").set_value(2).run()
+    checked(app.toggle(key="probe").set_value(True).run())
+    values = traced(shipped / "grid-3.safetensors", text).values
+    expected = probe(
+        values["time.cell"][1].astype(np.float16), inside_url(text), from_string(text).last_byte
+    )
+    held_out = figures(app)["probe_curve"]["data"][0]
+    assert list(expected.scores["units"]) == [1, 2, 4, 8]
+    assert held_out["name"] == "judged on the second part"
+    table = app.dataframe[1].value
+    assert set(table["Unit"]) == set(expected.weights.query("weight != 0")["unit"])
 
 
 def test_a_text_too_short_to_judge_on_is_ranked_whole_with_a_warning(visit, shipped):

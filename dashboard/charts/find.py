@@ -46,3 +46,42 @@ def score_by_layer(frames: dict[str, pd.DataFrame], measure: str) -> go.Figure:
     fig.update_layout(legend={"orientation": "v"})
     fig.update_xaxes(title_text="Layer (1 reads the bytes)", dtick=1)
     return fig.update_yaxes(title_text=f"{measure} of the layer's best cell, judged")
+
+
+def probe_curve(scores: pd.DataFrame) -> go.Figure:
+    """How well a property is read from so many units of a layer.
+
+    `scores` has the columns units, used, found, held_out, low and high of `Probe.scores`.
+    """
+    fig = go.Figure()
+    fig.add_scatter(
+        x=scores["units"],
+        y=scores["held_out"],
+        error_y={
+            "type": "data",
+            "symmetric": False,
+            "array": scores["high"] - scores["held_out"],
+            "arrayminus": scores["held_out"] - scores["low"],
+            "thickness": 1.2,
+        },
+        mode="lines+markers",
+        line=model_style(0),
+        name="judged on the second part",
+        customdata=scores[["low", "high", "used"]].to_numpy().tolist(),
+        hovertemplate=(
+            "%{x} units (%{customdata[2]} used): AUC %{y:.3f}<br>95 % interval "
+            "%{customdata[0]:.3f} to %{customdata[1]:.3f}<extra></extra>"
+        ),
+    )
+    fig.add_scatter(
+        x=scores["units"],
+        y=scores["found"],
+        mode="lines+markers",
+        line=model_style(1),
+        name="on the part it was fitted to",
+        hovertemplate="%{x} units: AUC %{y:.3f}<extra></extra>",
+    )
+    apply(fig, height=340, margin={"t": 56})
+    ticks = [int(units) for units in scores["units"]]
+    fig.update_xaxes(title_text="Units the probe may use", type="log", tickvals=ticks)
+    return fig.update_yaxes(title_text="AUC")

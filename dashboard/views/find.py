@@ -7,7 +7,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import choices, words
-from dashboard.charts.find import score_by_layer
+from dashboard.charts.find import probe_curve, score_by_layer
 from dashboard.charts.theme import SEQUENTIAL, plot_config
 from dashboard.choices import Cell
 from dashboard.coloured_text import Scale, coloured_text
@@ -15,6 +15,7 @@ from dashboard.loading import ModelEntry
 from dashboard.reading import Reading, models_or_stop, read, scales, text_line
 from dashboard.shelf import progress_bar, shelf
 from gridlstm.analysis.held_out import Findings, HeldOutError, best_by_layer, find_cells
+from gridlstm.analysis.probe import probe
 from gridlstm.analysis.properties import PROPERTIES, measure_named
 from gridlstm.analysis.ranking import rank_units
 from gridlstm.analysis.selection import similar_places, units_on
@@ -286,7 +287,77 @@ def by_property(models: dict[str, ModelEntry], entry: ModelEntry, text: Text) ->
             "Beside it", others, format_func=labels.get, max_selections=3, key="find_beside"
         )
         by_layer([reading, *(read(models[name], text) for name in compared)], target)
+        if target.is_mark:
+            spread(reading, target)
     show_target(text, target)
+
+
+def spread(reading: Reading, target: Target) -> None:
+    """How much of the property one unit of a layer tells, how much a few, how much all."""
+    st.subheader(
+        "One cell, or spread out?",
+        anchor=False,
+        help="A sparse linear probe (logistic regression with an L1 penalty) reads the property "
+        "from the best unit of a layer, the best two, four, …, all. If one does as well as all, it "
+        "is a cell; if it takes many, the property is spread out.",
+    )
+    memories = [q for q in words.QUANTITIES if q in reading.trace.values and q.endswith(".cell")]
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        quantity = st.selectbox(
+            "Memory",
+            memories,
+            format_func=lambda q: words.QUANTITIES[q].label,
+            key="probe_quantity",
+            width=260,
+        )
+        layer = st.selectbox(
+            "Layer",
+            range(1, reading.trace.layers + 1),
+            index=reading.trace.layers - 1,
+            key="probe_layer",
+            width=100,
+        )
+        if not st.toggle("Probe it", key="probe", help="Takes some seconds a layer."):
+            return
+    try:
+        found = kept(
+            f"probe {quantity} {layer}",
+            reading,
+            target,
+            "Fitting probes …",
+            lambda progress: probe(
+                reading.trace.values[quantity][layer - 1],
+                target.values,
+                reading.text.last_byte,
+                progress=progress,
+            ),
+        )
+    except UserError as error:
+        st.info(words.verbatim(str(error)))
+        return
+    st.plotly_chart(
+        probe_curve(found.scores),
+        config=plot_config(f"{reading.entry.name}-{quantity}-layer-{layer}-probe"),
+        key="probe_curve",
+    )
+    weights = found.weights[found.weights["weight"] != 0]
+    st.caption(f"Which units the probe of all reads: {len(weights):,} of {len(found.weights):,}.")
+    st.dataframe(
+        pd.DataFrame(
+            {"Unit": weights["unit"], "Weight": weights["weight"], "Share": weights["share"]}
+        ),
+        hide_index=True,
+        height=220,
+        column_config={
+            "Weight": st.column_config.NumberColumn(
+                format="%+.3f",
+                help="What one standard deviation of the unit adds to the log-odds.",
+            ),
+            "Share": st.column_config.NumberColumn(
+                format="percent", help="Its share of all weights, without their signs."
+            ),
+        },
+    )
 
 
 def show_target(text: Text, target: Target) -> None:
