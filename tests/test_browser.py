@@ -275,6 +275,37 @@ def test_a_row_of_the_ranking_opens_its_cell(window):
     named_in_address(page, layer=row[1], unit=row[2])
 
 
+def test_from_a_property_to_who_wrote_its_cell(window):
+    page = window("find?model=grid-3")
+    heading(page, "Find a cell")
+    choose(page, "Property", "Inside a wiki link")
+    named_in_address(page, property="wiki-link")
+    page.get_by_text("which the search never saw").wait_for()
+    page.get_by_text("By chance alone the best of all").wait_for()
+    page.get_by_text("Written low and carried up?").wait_for()
+    go(page, "Who wrote it")
+    page.get_by_text("is exactly the sum of what layers").wait_for()
+    page.get_by_text("Which character wrote it", exact=True).click()
+    named_in_address(page, provenance="time")
+    characters(page, 1).first.wait_for()
+    characters(page).nth(20).click()
+    page.get_by_text("At character 21 the memory is").wait_for()
+    assert characters(page, 1).count() == 21
+
+
+def test_a_span_selected_with_the_mouse_is_searched_for(window):
+    page = window("find?model=grid-3&find=selection")
+    heading(page, "Find a cell")
+    page.get_by_text("Drag over some characters").wait_for()
+    first, last = characters(page).nth(4).bounding_box(), characters(page).nth(6).bounding_box()
+    page.mouse.move(first["x"] + 1, first["y"] + first["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(last["x"] + last["width"] - 1, last["y"] + last["height"] / 2, steps=4)
+    page.mouse.up()
+    answer = re.compile(r"cells\. Click a row to open that cell|No unit is on throughout")
+    page.get_by_text(answer).first.wait_for()
+
+
 def test_a_point_of_the_saturation_plot_opens_its_gate(window):
     page = window("gates?model=grid-3&quantity=time.cell")
     heading(page, "Forget gates")
