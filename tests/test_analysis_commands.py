@@ -94,6 +94,21 @@ def test_an_ablation_of_the_best_of_a_ranking(rows, stacked, file):
     assert chosen == list(zip(best["layer"], best["unit"], strict=True))
 
 
+def test_a_probe_of_every_layer_or_one(rows, grid, tmp_path):
+    from gridlstm.analysis.probe import probe
+
+    text = from_string("so: http://example.org/path and a word, é www.example.com/x more " * 50)
+    path = tmp_path / "long.txt"
+    path.write_text(text.characters, encoding="utf-8")
+    found = rows("probe", grid, str(path), "--property", "url", "--quantity", "depth.cell")
+    assert [row["layer"] for row in found] == [1] * 4 + [2] * 4 + [3] * 4
+    values = trace(load_model(Path(grid))[0], text.data, ["depth.cell"]).values["depth.cell"]
+    expected = probe(values[1], inside_url(text.characters), text.last_byte).scores
+    np.testing.assert_allclose([r["held_out"] for r in found[4:8]], expected["held_out"], atol=1e-6)
+    one = rows("probe", grid, str(path), "--property=url", "--quantity=depth.cell", "--layer=2")
+    assert one == found[4:8]
+
+
 def test_a_table_for_people(capsys, grid, file):
     assert commands.run(["provenance", grid, file]) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -110,6 +125,9 @@ def test_a_table_for_people(capsys, grid, file):
         (["provenance", "STACKED", "FILE", "--unit", "1"], "only a Grid LSTM"),
         (["provenance", "GRID", "EMPTY"], "empty"),
         (["ablate", "GRID", "EMPTY"], "empty"),
+        (["probe", "GRID", "EMPTY", "--property", "url"], "empty"),
+        (["probe", "GRID", "FILE", "--property", "url"], "too short"),
+        (["probe", "GRID", "FILE", "--property", "nonsense"], "property"),
         (["ablate", "GRID", "FILE", "--property", "nonsense"], "property"),
         (["ablate", "GRID", "FILE", "--property", "line-position"], "not a number"),
         (["ablate", "GRID", "FILE", "--cells", "time.cell"], "QUANTITY:LAYER:UNIT"),

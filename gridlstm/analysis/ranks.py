@@ -1,7 +1,6 @@
 """Ranks of every unit's values over a text: what AUC and Spearman's correlation are made of."""
 
 import numpy as np
-from scipy.stats import rankdata
 
 
 def centred_ranks(values: np.ndarray) -> np.ndarray:
@@ -15,7 +14,7 @@ def centred_ranks(values: np.ndarray) -> np.ndarray:
         raise ValueError("Units cannot be ranked: a value is not a number (NaN).")
     if values.dtype == np.float16:
         return _counted(_whole(values))
-    return 2 * rankdata(values, axis=1) - (values.shape[1] + 1)
+    return _sorted(values)
 
 
 def _whole(values: np.ndarray) -> np.ndarray:
@@ -42,4 +41,17 @@ def _counted(keys: np.ndarray) -> np.ndarray:
         of_key -= len(index)
         # "clip" only spares a check: every index is in the table.
         np.take(of_key, index, out=of_unit, mode="clip")
+    return ranks
+
+
+def _sorted(values: np.ndarray) -> np.ndarray:
+    """As `centred_ranks`, by sorting; several times as fast as SciPy's `rankdata`."""
+    ranks = np.empty(values.shape)
+    for own, of_unit in zip(values, ranks, strict=True):
+        order = np.argsort(own)
+        rising = own[order]
+        starts = np.flatnonzero(np.concatenate(([True], rising[1:] != rising[:-1])))
+        equal = np.diff(starts, append=len(own))
+        # Lower are `starts`, higher are `all - starts - equal`.
+        of_unit[order] = np.repeat(2 * starts + equal - len(own), equal)
     return ranks

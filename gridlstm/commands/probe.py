@@ -1,0 +1,56 @@
+"""How well a property can be read from one unit of a layer, from a few, from all."""
+
+import argparse
+
+from gridlstm.commands.options import (
+    add_checkpoint_and_file,
+    add_json,
+    print_frame,
+    read_text,
+)
+from gridlstm.errors import UserError
+
+
+def add(commands) -> None:
+    command = commands.add_parser(
+        "probe",
+        help="whether a property is in one cell of a layer or spread out",
+        description="Fit sparse linear probes (logistic regression, L1) that may use 1, 2, 4, ... "
+        "and all units of a layer on the first half of a text, and print how well they do on the "
+        "second (AUC, with a 95 % interval).",
+    )
+    command.set_defaults(run=_probe)
+    add_checkpoint_and_file(command)
+    command.add_argument("--property", required=True, help="as in `find`")
+    command.add_argument("--quantity", default="time.cell", help="what is read (%(default)s)")
+    command.add_argument("--layer", type=int, help="counted from 1 (every layer)")
+    add_json(command)
+
+
+def _probe(options: argparse.Namespace) -> int:
+    import pandas as pd
+    from tqdm import tqdm
+
+    from gridlstm.analysis.held_out import split_text
+    from gridlstm.analysis.probe import probe
+    from gridlstm.analysis.properties import measure_named
+    from gridlstm.checkpoint import load_model
+    from gridlstm.trace import trace
+
+    model, _ = load_model(options.checkpoint)
+    text = read_text(options.file)
+    marks = measure_named(options.property, text.characters)
+    split_text(marks)
+    layers = range(1, model.config.layers + 1)
+    if options.layer is not None:
+        if options.layer not in layers:
+            raise UserError(f"There is no layer {options.layer}: they are counted from 1.")
+        layers = [options.layer]
+    values = trace(model, text.data, [options.quantity]).values[options.quantity]
+    frames = []
+    for layer in tqdm(layers, unit="layer", delay=0.5):
+        scores = probe(values[layer - 1], marks, text.last_byte).scores
+        scores.insert(0, "layer", layer)
+        frames.append(scores)
+    print_frame(pd.concat(frames, ignore_index=True), options.json)
+    return 0
