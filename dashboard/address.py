@@ -42,6 +42,24 @@ def take() -> None:
             continue
 
 
+def carry(page: str) -> None:
+    """On the first run of another page, set again what is chosen.
+
+    Streamlit takes that page's widgets for new ones, though their keys are the same, and would
+    show what they begin with.
+    """
+    if st.session_state.get("carried_to") == page:
+        return
+    for key in KEYS:
+        if key in st.session_state:
+            st.session_state[key] = st.session_state[key]
+
+
+def carried(page: str) -> None:
+    """The page's widgets are there: from now on they keep what is chosen by themselves."""
+    st.session_state["carried_to"] = page
+
+
 def show() -> None:
     """Name in the address what is chosen now; a text of the visitor's own cannot be named."""
     chosen = {key: str(st.session_state[key]) for key in KEYS if key in st.session_state}

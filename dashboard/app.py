@@ -20,6 +20,8 @@ page = st.navigation(
 )
 address.take()
 choices.keep_a_sample()
+address.carry(page.url_path)
 address.show()
 page.run()
+address.carried(page.url_path)
 address.show()

@@ -1,7 +1,6 @@
 """The page that holds units at a value and shows what is lost, and its pictures."""
 
-import io
-import json
+import base64
 import math
 
 import app_checkpoints
@@ -46,7 +45,11 @@ def opened(visit, characters: str = TEXT, **link):
 
 
 def metrics(app) -> dict[str, str]:
-    return {metric.label: metric.value for metric in app.metric}
+    """The means by part of the text and state, in the order in which they stand on the page."""
+    assert [metric.label for metric in app.metric] == ["As it is", "Held"] * (len(app.metric) // 2)
+    parts = ("Whole text", "Inside", "Outside")
+    names = [f"{part}, {state}" for part in parts for state in ("as it is", "held")]
+    return dict(zip(names, (metric.value for metric in app.metric), strict=False))
 
 
 def select(app, start: int, end: int):
@@ -197,13 +200,26 @@ def test_the_cell_is_the_one_chosen_on_the_cells_page(visit):
     go(app, PAGE)
     state = app.session_state
     assert (state["quantity"], state["layer"], state["unit"]) == ("depth.forget", 3, 6)
+    assert any("Depth forget gate, layer 3, unit 6, at **0.000**" in m for m in markdown(app))
     checked(go(app, "cells").selectbox(key="quantity").set_value("depth.output").run())
     go(app, PAGE)
-    assert (state["quantity"], state["layer"], state["unit"]) == ("depth.cell", 3, 6)
+    assert any("Depth memory (cell c), layer 3, unit 6, at" in m for m in markdown(app))
     offered = app.selectbox(key="quantity").options
     held_ones = [f"{d}.{k}" for d in ("time", "depth") for k in ("cell", "forget")]
     assert offered == [words.QUANTITIES[q].label for q in held_ones]
     assert len(go(app, "cells").selectbox(key="quantity").options) == len(words.QUANTITIES)
+
+
+def test_the_telling_cell_of_one_page_is_that_of_the_next(visit):
+    """Also where nobody chose it: the widgets of another page show it from their first run on."""
+    app = go(paste(visit(model="grid-3"), TEXT), "cells")
+    state = app.session_state
+    layer, unit = state["layer"], state["unit"]
+    assert (layer, unit) != (1, 0)
+    label = words.QUANTITIES[state["quantity"]].label
+    go(app, PAGE)
+    assert any(f"{label}, layer {layer}, unit {unit}, at" in line for line in markdown(app))
+    assert drawn(go(app, "cells"))["title"].endswith(f"layer {layer}, unit {unit}")
 
 
 def test_a_property_that_marks_nothing_is_one_sentence_and_the_whole_is_shown(visit):
@@ -298,17 +314,16 @@ def test_a_clicked_character_shows_the_chances_and_is_written_on_from(visit, shi
 
 def decoded(array) -> np.ndarray:
     """A list of numbers in plotly's JSON: plain, or in base64."""
-    import base64
-
     if isinstance(array, dict):
         return np.frombuffer(base64.b64decode(array["bdata"]), array["dtype"])
     return np.array(array)
 
 
 def test_without_a_click_it_writes_on_from_the_beginning(visit, shipped):
-    app = opened(visit, TEXT * 4, model="grid-3")
+    characters = "All in ASCII, see http://example.org/ for it. " * 9
+    app = opened(visit, characters, model="grid-3")
     model = load_model(shipped / "grid-3.safetensors")[0]
-    prime = (TEXT * 4).encode()[:200]
+    prime = characters.encode()[:200]
     right = bytes(sample(model, prime, 300, temperature=0.8, seed=1))
     assert app.code[0].value == right.decode("utf-8", "replace")
     assert "chances" not in figures(app)
@@ -332,8 +347,8 @@ def test_the_table_is_that_of_the_best_cells_and_others_at_random(visit, shipped
     press(app, "Start")
     assert said(app) == []
     shown = app.dataframe[0].value
-    best = shown.dropna(subset="Rank").sort_values("Rank")
-    assert list(best["Rank"]) == [1, 2, 3, 4, 5]
+    best = of_the_ranking(shown)
+    assert list(best["Which"]) == [f"no. {n}" for n in range(1, 6)]
     cells = pd.DataFrame(
         {
             "layer": best["Layer"],
@@ -356,6 +371,10 @@ def test_the_table_is_that_of_the_best_cells_and_others_at_random(visit, shipped
     assert len(checked(app.selectbox(key="ablated_at").set_value("zero").run()).dataframe) == 0
 
 
+def of_the_ranking(table: pd.DataFrame) -> pd.DataFrame:
+    return table[table["Which"] != "at random"].sort_values("Which")
+
+
 def quantity_of(label: str) -> str:
     return next(q for q, word in words.QUANTITIES.items() if word.label == label)
 
@@ -367,7 +386,7 @@ def test_the_best_cells_are_those_of_the_ranking_of_memories(visit, shipped):
     text = from_string(TEXT)
     cell = trace(load_model(shipped / "stacked-2.safetensors")[0], text.data, ["time.cell"]).values
     right = rank_units(cell, MARKS, text.last_byte, top=5)
-    best = app.dataframe[0].value.dropna(subset="Rank").sort_values("Rank")
+    best = of_the_ranking(app.dataframe[0].value)
     assert list(zip(best["Layer"], best["Unit"], strict=True)) == list(
         zip(right["layer"], right["unit"], strict=True)
     )
@@ -383,7 +402,7 @@ def test_a_cancelled_table_is_not_kept(visit, monkeypatch):
 
     with monkeypatch.context() as patched:
         patched.setattr(held, "ablate", pressed)
-        app = press(opened(visit, model="grid-3"), "Start")
+        app = press(opened(visit, f"{TEXT} Not read before.", model="grid-3"), "Start")
         assert len(app.dataframe) == 0
         assert any(button.label == "Cancel" for button in app.button)
     assert len(checked(app.run()).dataframe) == 0
@@ -433,5 +452,3 @@ def test_units_stand_at_what_they_cost():
 def test_a_picture_without_units_at_random():
     fig = charts.cost_of_units(ROWS.iloc[:1])
     assert [len(found.x) for found in fig.data] == [0, 1]
-    assert json.loads(fig.to_json())["data"]
-    assert ROWS.to_csv(io.StringIO()) is None

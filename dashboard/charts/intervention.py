@@ -45,12 +45,17 @@ def next_byte_chances(before: np.ndarray, after: np.ndarray, count: int = MOST_B
             orientation="h",
             name=name,
             marker={"color": colour, "line_width": 0},
+            texttemplate="%{x:.1%}",
+            textposition="outside",
+            textfont={"size": 10},
+            cliponaxis=False,
             customdata=labels,
             hovertemplate=f"%{{customdata}}, {name}: %{{x:.2%}}<extra></extra>",
         )
-    apply(fig, height=110 + 30 * len(chosen), barmode="group", bargap=0.25)
+    apply(fig, height=110 + 28 * len(chosen), barmode="group", bargap=0.15)
     fig.update_xaxes(title_text="Chance of being the next byte", tickformat=".0%")
-    fig.update_xaxes(rangemode="tozero")
+    most = float(max(before.max(), after.max()))
+    fig.update_xaxes(range=[0, 1.08 * most])
     return fig.update_yaxes(
         tickvals=np.arange(len(chosen)),
         ticktext=labels,
@@ -78,7 +83,7 @@ def cost_of_units(rows: pd.DataFrame) -> go.Figure:
             hovertemplate="%{customdata[0]}, layer %{customdata[1]}, unit %{customdata[2]}<br>"
             "inside %{y:+.4f} bits<br>outside %{x:+.4f} bits<extra></extra>",
         )
-    apply(fig, height=420)
+    apply(fig, height=400, legend_traceorder="reversed")
     fig.add_hline(0, line={"color": GREY, "width": 1})
     fig.add_vline(0, line={"color": GREY, "width": 1})
     low, high = _ends(rows)

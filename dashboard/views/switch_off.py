@@ -77,7 +77,7 @@ def choose_property(text: Text) -> Target:
     name = st.selectbox(
         "Property",
         offered,
-        format_func=lambda n: PROPERTIES[n].title if n in PROPERTIES else "My own pattern",
+        format_func=lambda n: PROPERTIES[n].title if n in PROPERTIES else "A pattern of my own",
         key="property",
         persist_state="session",
         help="The loss is shown inside and outside of it. A pattern of your own can be written on "
@@ -87,7 +87,7 @@ def choose_property(text: Text) -> Target:
         title, full_name = PROPERTIES[name].title, name
         st.caption(PROPERTIES[name].explanation)
     else:
-        title, full_name = "Matched by my pattern", f"pattern:{pattern}"
+        title, full_name = "Matched by your pattern", f"pattern:{pattern}"
         st.caption(words.verbatim(pattern))
     try:
         return Target(title, measure_named(full_name, text.characters))
@@ -174,9 +174,10 @@ def choose_holds(reading: Reading, chosen: HeldUnit, marks: np.ndarray | None) -
                 on_click=lambda: listed.update({chosen.cell: chosen}),
             )
         for number, unit in enumerate(listed.values()):
-            if hold := show_listed(unit, number, reading, marks):
-                # The chosen unit is held as chosen, whatever the list says of it.
-                holds += [hold] if unit.cell != chosen.cell else []
+            if hold := show_listed(
+                unit, number, reading, marks, is_chosen=unit.cell == chosen.cell
+            ):
+                holds.append(hold)
     return tuple(sorted(holds, key=lambda h: (h.quantity, h.layer, h.unit)))
 
 
@@ -187,16 +188,20 @@ def described(unit: HeldUnit, hold: Hold) -> str:
 
 
 def show_listed(
-    unit: HeldUnit, number: int, reading: Reading, marks: np.ndarray | None
+    unit: HeldUnit, number: int, reading: Reading, marks: np.ndarray | None, *, is_chosen: bool
 ) -> Hold | None:
-    """A line of the list with its button; None, and a sentence, if the unit has no such value."""
+    """A line of the list with its button, and the hold; None, and the reason said, if there is
+    none: the unit has no such value in this text, or is held as chosen instead."""
     listed = held_list(reading.entry)
     with st.container(horizontal=True, vertical_alignment="center"):
+        hold = None
         try:
-            hold = unit.hold(reading, marks)
-            st.markdown(described(unit, hold))
+            if is_chosen:
+                st.markdown(words.verbatim(unit.name) + " *(as chosen above)*")
+            else:
+                hold = unit.hold(reading, marks)
+                st.markdown(described(unit, hold))
         except UserError as error:
-            hold = None
             st.markdown(words.verbatim(f"{unit.name} is not held: {error}"))
         st.button(
             "Remove",
@@ -233,28 +238,31 @@ def show_losses(comparison: Comparison, target: Target) -> None:
         known = chosen & ~np.isnan(comparison.after)
         with place.container(border=True):
             st.markdown(f"**{title}** · {known.sum():,} characters")
-            show_loss(comparison.before[known], comparison.after[known], title, where)
+            show_loss(comparison.before[known], comparison.after[known], where)
     if not np.isfinite(comparison.after).any():
         st.caption("Nothing predicts the first character of a text, so this one has no surprise.")
 
 
-def show_loss(before: np.ndarray, after: np.ndarray, title: str, where: str) -> None:
+def show_loss(before: np.ndarray, after: np.ndarray, where: str) -> None:
     """Two numbers side by side: the mean of bits [character] before and after."""
     meaning = f"Mean surprise in bits per character {where}"
     means = [float(bits.mean(dtype=np.float64)) if len(bits) else None for bits in (before, after)]
-    change = f"{means[1] - means[0]:+.4f}" if len(before) else None
-    with st.container(horizontal=True):
+    shown = ["—" if mean is None else f"{mean:.3f}" for mean in means]
+    change = None if means[0] is None else means[1] - means[0]
+    seen = change is not None and abs(change) >= 5e-5
+    with st.container(horizontal=True, gap="large"):
         st.metric(
-            f"{title}, as it is",
-            "—" if means[0] is None else f"{means[0]:.3f}",
+            "As it is",
+            shown[0],
             help=f"{meaning}, with nothing held: 0 is a text that the model foresees.",
             width="content",
         )
         st.metric(
-            f"{title}, held",
-            "—" if means[1] is None else f"{means[1]:.3f}",
-            delta=change,
-            delta_color="off" if change in (None, "+0.0000", "-0.0000") else "inverse",
+            "Held",
+            shown[1],
+            delta=f"{change:+.4f}" if seen else (None if change is None else "0.0000"),
+            delta_color="inverse" if seen else "off",
+            delta_arrow="auto" if seen else "off",
             help=f"{meaning}, with the units held. Below it, by how much it rises: more surprise "
             "means that the model has lost something it used.",
             width="content",
@@ -413,24 +421,21 @@ def show_use(reading: Reading, target: Target) -> None:
 
 def show_ablation(reading: Reading, rows: pd.DataFrame) -> None:
     """The chart and the table; a click on a row opens its cell."""
-    left, right = st.columns([2, 3])
-    with left:
-        st.plotly_chart(
-            charts.cost_of_units(rows),
-            config=theme.plot_config(f"{reading.entry.name}-ablation"),
-            key="cost",
-        )
-    with right:
-        chosen = st.dataframe(
-            as_shown(rows),
-            hide_index=True,
-            on_select="rerun",
-            selection_mode="single-row",
-            key="ablation",
-            height=385,
-            column_config=ABLATION_COLUMNS,
-        )
-        st.caption("**Click a row to open that cell.**")
+    st.plotly_chart(
+        charts.cost_of_units(rows),
+        config=theme.plot_config(f"{reading.entry.name}-ablation"),
+        key="cost",
+    )
+    st.caption("**Click a row to open that cell.**")
+    st.dataframe(
+        as_shown(rows),
+        hide_index=True,
+        on_select=lambda: choose_row(rows),
+        selection_mode="single-row",
+        key="ablation",
+        height=385,
+        column_config=ABLATION_COLUMNS,
+    )
     st.download_button(
         "Table as CSV",
         lambda: rows.rename(columns=lambda c: f"{c}_bits" if "change" in c else c).to_csv(
@@ -439,16 +444,22 @@ def show_ablation(reading: Reading, rows: pd.DataFrame) -> None:
         file_name=f"{reading.entry.name}-ablation.csv",
         icon=":material/download:",
     )
-    if chosen.selection.rows:
-        row = rows.iloc[chosen.selection.rows[0]]
-        choices.open_cell(Cell(row["quantity"], int(row["layer"]), int(row["unit"])))
+
+
+def choose_row(rows: pd.DataFrame) -> None:
+    """Note the cell of the selected row: once the selectors are drawn, none can be opened."""
+    selected = st.session_state["ablation"]["selection"]["rows"]
+    if selected:
+        row = rows.iloc[selected[0]]
+        cell = Cell(row["quantity"], int(row["layer"]), int(row["unit"]))
+        st.session_state["cell_to_open"] = cell
 
 
 def as_shown(rows: pd.DataFrame) -> pd.DataFrame:
     """The table of ablations in the words of the page."""
     return pd.DataFrame(
         {
-            "Rank": rows["rank"],
+            "Which": [f"no. {n}" if n > 0 else "at random" for n in rows["rank"].fillna(0)],
             "Quantity": [words.QUANTITIES[q].label for q in rows["quantity"]],
             "Layer": rows["layer"],
             "Unit": rows["unit"],
@@ -468,8 +479,8 @@ def _change(where: str):
 
 
 ABLATION_COLUMNS = {
-    "Rank": st.column_config.NumberColumn(
-        help="Its place among the cells that follow the property best; none for units at random."
+    "Which": st.column_config.TextColumn(
+        help="Its place among the cells that follow the property best, or a unit taken at random."
     ),
     "Layer": st.column_config.NumberColumn(help="1 reads the bytes; the last is the top."),
     "Unit": st.column_config.NumberColumn(help="Counted from 0."),
@@ -481,6 +492,8 @@ ABLATION_COLUMNS = {
 }
 
 
+if "cell_to_open" in st.session_state:
+    choices.open_cell(st.session_state.pop("cell_to_open"))
 st.title("Switch off")
 st.markdown(
     "Hold a unit at a value while the model reads, and see what the model loses. A cell may follow "
