@@ -20,6 +20,7 @@ page = st.navigation(
 )
 address.take()
 choices.keep_a_sample()
+choices.open_noted_cell()
 address.carry(page.url_path)
 address.show()
 page.run()

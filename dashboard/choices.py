@@ -200,6 +200,17 @@ def _most_telling_cell(path: Path, stamp: tuple, data: bytes, _trace, _text: Tex
 
 
 def open_cell(cell: Cell) -> None:
-    """Go to the cells page with this cell chosen."""
-    st.session_state.update(quantity=cell.quantity, layer=cell.layer, unit=cell.unit)
-    st.switch_page(CELLS_PAGE)
+    """Go to the cells page with this cell chosen.
+
+    Selectors that are drawn cannot be set, so the cell is noted, and opened as a new run begins.
+    """
+    st.session_state["cell_to_open"] = cell
+    st.rerun()
+
+
+def open_noted_cell() -> None:
+    """Go to the cells page if a cell has been noted for it."""
+    if "cell_to_open" in st.session_state:
+        cell = st.session_state.pop("cell_to_open")
+        st.session_state.update(quantity=cell.quantity, layer=cell.layer, unit=cell.unit)
+        st.switch_page(CELLS_PAGE)

@@ -290,7 +290,7 @@ def test_from_a_property_to_who_wrote_its_cell(window):
     characters(page, 1).first.wait_for()
     characters(page).nth(20).click()
     page.get_by_text("At character 21 the memory is").wait_for()
-    assert characters(page, 1).count() == 21
+    expect(characters(page, 1)).to_have_count(21, timeout=PATIENCE)
 
 
 def test_a_span_selected_with_the_mouse_is_searched_for(window):
@@ -304,6 +304,48 @@ def test_a_span_selected_with_the_mouse_is_searched_for(window):
     page.mouse.up()
     answer = re.compile(r"cells\. Click a row to open that cell|No unit is on throughout")
     page.get_by_text(answer).first.wait_for()
+
+
+SWITCHED_OFF = "sample=wiki-urls.txt&model=grid-3&quantity=time.cell&layer=2&unit=3"
+
+
+def test_the_cell_that_is_looked_at_is_switched_off(window):
+    page = window(f"cells?{SWITCHED_OFF}")
+    heading(page, "Cells")
+    go(page, "Switch off")
+    page.get_by_text("Time memory (cell c), layer 2, unit 3, at 0.000 (zero)").wait_for()
+    before = colours(page)
+    page.get_by_text("Its mean outside", exact=True).click()
+    rest(page)
+    changed = recoloured(page, before)
+    page.get_by_role("button", name="Add to the list").click()
+    set_unit(page, 4)
+    named_in_address(page, unit="4")
+    page.get_by_role("button", name="Remove").wait_for()
+    recoloured(page, changed)
+
+    characters(page).nth(40).click()
+    page.get_by_role("heading", name="What comes after character 41?").wait_for()
+    bars = page.get_by_test_id("stPlotlyChart").first.locator(".barlayer .point")
+    expect(bars).to_have_count(20, timeout=PATIENCE)
+    page.get_by_text("Written on from character 41").wait_for()
+    expect(page.get_by_test_id("stCode")).to_have_count(2, timeout=PATIENCE)
+
+
+def test_a_row_of_the_ablations_opens_its_cell(window):
+    page = window(f"switch_off?{SWITCHED_OFF}")
+    heading(page, "Switch off")
+    page.get_by_role("button", name="Start").click()
+    table = page.get_by_test_id("stDataFrame").first
+    table.locator("#glide-cell-4-2").wait_for(state="attached")
+    rest(page)
+    layer, unit = (table.locator(f"#glide-cell-{n}-2").text_content() for n in (3, 4))
+    table.scroll_into_view_if_needed()
+    box = table.bounding_box()
+    page.mouse.click(box["x"] + 20, box["y"] + 35 * 3.5)
+    heading(page, "Cells")
+    named_in_address(page, quantity="time.cell", layer=layer, unit=unit)
+    expect(page.get_by_label("Unit", exact=True)).to_have_value(unit, timeout=PATIENCE)
 
 
 def test_a_point_of_the_saturation_plot_opens_its_gate(window):

@@ -41,8 +41,8 @@ from gridlstm.checkpoint import read_metadata, split
 from gridlstm.text import from_bytes, from_string
 from gridlstm.trace import trace
 
-PAGES = ("text", "cells", "gates", "find", "provenance", "curves", "models")
-PAGES_WITH_MODELS = ("cells", "gates", "find", "provenance")
+PAGES = ("text", "cells", "gates", "find", "provenance", "switch_off", "curves", "models")
+PAGES_WITH_MODELS = ("cells", "gates", "find", "provenance", "switch_off")
 SHORT = "See http://example.org/a for more."
 HARD_TEXTS = {
     "one character": "x",

@@ -427,10 +427,10 @@ def show_ablation(reading: Reading, rows: pd.DataFrame) -> None:
         key="cost",
     )
     st.caption("**Click a row to open that cell.**")
-    st.dataframe(
+    chosen = st.dataframe(
         as_shown(rows),
         hide_index=True,
-        on_select=lambda: choose_row(rows),
+        on_select="rerun",
         selection_mode="single-row",
         key="ablation",
         height=385,
@@ -444,15 +444,9 @@ def show_ablation(reading: Reading, rows: pd.DataFrame) -> None:
         file_name=f"{reading.entry.name}-ablation.csv",
         icon=":material/download:",
     )
-
-
-def choose_row(rows: pd.DataFrame) -> None:
-    """Note the cell of the selected row: once the selectors are drawn, none can be opened."""
-    selected = st.session_state["ablation"]["selection"]["rows"]
-    if selected:
-        row = rows.iloc[selected[0]]
-        cell = Cell(row["quantity"], int(row["layer"]), int(row["unit"]))
-        st.session_state["cell_to_open"] = cell
+    if chosen.selection.rows:
+        row = rows.iloc[chosen.selection.rows[0]]
+        choices.open_cell(Cell(row["quantity"], int(row["layer"]), int(row["unit"])))
 
 
 def as_shown(rows: pd.DataFrame) -> pd.DataFrame:
@@ -492,8 +486,6 @@ ABLATION_COLUMNS = {
 }
 
 
-if "cell_to_open" in st.session_state:
-    choices.open_cell(st.session_state.pop("cell_to_open"))
 st.title("Switch off")
 st.markdown(
     "Hold a unit at a value while the model reads, and see what the model loses. A cell may follow "
