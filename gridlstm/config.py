@@ -1,17 +1,17 @@
 """What a model is, and what may be asked of one. Knows no torch, so that it loads at once."""
 
+import math
 import reprlib
 from dataclasses import dataclass
 
+from gridlstm.architectures import ARCHITECTURES, Architecture
 from gridlstm.errors import UserError
 
 ALPHABET = 256
-ARCHITECTURES = ("grid", "stacked")
-TIES = ("none", "depth", "all")
-GATES = ("input", "forget", "output", "candidate")
-QUANTITIES = ("cell", "hidden", *GATES)
 MOST_LAYERS = 64
 MOST_UNITS = 8192
+# Options of architectures: fields of `ModelConfig` that are None where an architecture lacks them.
+OPTIONS = ("tie", "priority", "depth")
 
 
 class ConfigError(UserError):
@@ -20,13 +20,20 @@ class ConfigError(UserError):
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """One architecture's settings. `tie` is for the grid only: which weights its layers share."""
+    """One architecture's settings.
+
+    Options of the grid only: `tie`, which weights its layers share; `priority`, whether the depth
+    LSTM sees the new time state ("depth") or the one before ("none"); `depth`, what is computed
+    along depth. Those not given but `tie` take their usual values.
+    """
 
     architecture: str
     layers: int
     units: int
     tie: str | None = None
     dropout: float = 0.0
+    priority: str | None = None
+    depth: str | None = None
 
     def __post_init__(self) -> None:
         if self.architecture not in ARCHITECTURES:
@@ -42,44 +49,94 @@ class ModelConfig:
                 raise ConfigError(
                     f"The number of {name} must be from 1 to {most}, not {reprlib.repr(value)}."
                 )
-        if self.architecture == "grid" and self.tie not in TIES:
-            raise ConfigError(
-                f"A grid's tie must be one of {', '.join(TIES)}, not {reprlib.repr(self.tie)}."
-            )
-        if self.architecture != "grid" and self.tie is not None:
-            raise ConfigError(f"tie is an option of the grid, not of {self.architecture!r}.")
+        self._check_options()
         if type(self.dropout) not in (int, float) or not 0 <= self.dropout < 1:
             raise ConfigError(
                 f"Dropout must be at least 0 and under 1, not {reprlib.repr(self.dropout)}."
             )
 
+    def _check_options(self) -> None:
+        own = ARCHITECTURES[self.architecture].options
+        for option in OPTIONS:
+            value = getattr(self, option)
+            if option not in own:
+                if value is not None:
+                    owners = [name for name, a in ARCHITECTURES.items() if option in a.options]
+                    raise ConfigError(
+                        f"{option} is an option of the {' and the '.join(owners)}, not of "
+                        f"{self.architecture!r}."
+                    )
+            elif value is None and option != "tie":
+                object.__setattr__(self, option, own[option][0])
+            elif value not in own[option]:
+                raise ConfigError(
+                    f"A {self.architecture}'s {option} must be one of {', '.join(own[option])}, "
+                    f"not {reprlib.repr(value)}."
+                )
+
     @property
-    def dimensions(self) -> tuple[str, ...]:
-        """The directions along which the model has a memory."""
-        return ("time", "depth") if self.architecture == "grid" else ("time",)
+    def form(self) -> Architecture:
+        """What is known of the architecture with these options."""
+        return ARCHITECTURES[self.architecture].form(self)
 
     @property
     def quantities(self) -> tuple[str, ...]:
         """The name of everything a trace of the model can hold, such as `depth.forget`."""
-        return tuple(f"{dimension}.{q}" for dimension in self.dimensions for q in QUANTITIES)
+        return self.form.quantities
+
+    @property
+    def dimensions(self) -> tuple[str, ...]:
+        """The directions along which the model has a memory."""
+        return tuple(memory.along for memory in self.form.memories)
+
+    @property
+    def holdable(self) -> tuple[str, ...]:
+        """The quantities that a unit can be held at a value in: memories and what keeps them."""
+        names = [name for memory in self.form.memories for name in (memory.cell, memory.keep)]
+        return tuple(dict.fromkeys(names or self.form.state.values()))
+
+    @property
+    def state(self) -> tuple[str, ...]:
+        """The names of what is carried from character to character, each [layer, sequence, U]."""
+        return tuple(self.form.state)
+
+    def width(self, quantity: str) -> int:
+        """How many values each layer has of a quantity at each character: the units, mostly."""
+        return self.form.width(self, quantity)
 
     @property
     def title(self) -> str:
-        kind = "Grid LSTM" if self.architecture == "grid" else "Stacked LSTM"
         plural = "s" if self.layers > 1 else ""
-        return f"{kind}, {self.layers} layer{plural}, {self.units} units"
+        return f"{self.form.title}, {self.layers} layer{plural}, {self.units} units"
+
+    def layer_shapes(self) -> dict[str, tuple[int, ...]]:
+        """The name and shape of every tensor of the layers; a shared one stands under layer 0."""
+        return {
+            f"layers.{layer}.{name}": shape
+            for layer in range(self.layers)
+            for name, shape in self.form.layer(self, layer).items()
+        }
 
     def tensor_shapes(self) -> dict[str, tuple[int, ...]]:
         """The name and shape of every tensor of a checkpoint of this model."""
-        units = self.units
-        shapes: dict[str, tuple[int, ...]] = {
-            "embedding.weight": (ALPHABET, units),
-            "decoder.weight": (ALPHABET, units),
+        return {
+            "embedding.weight": (ALPHABET, self.units),
+            "decoder.weight": (ALPHABET, self.units),
             "decoder.bias": (ALPHABET,),
+            **self.layer_shapes(),
         }
-        for dimension in self.dimensions:
-            shared = self.tie == "all" or (self.tie == "depth" and dimension == "depth")
-            for layer in range(1 if shared else self.layers):
-                shapes[f"layers.{layer}.{dimension}.weight"] = (4 * units, 2 * units)
-                shapes[f"layers.{layer}.{dimension}.bias"] = (4 * units,)
-        return shapes
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers a checkpoint of this model holds."""
+        return sum(math.prod(shape) for shape in self.tensor_shapes().values())
+
+    @property
+    def operations_per_byte(self) -> int:
+        """Multiply-adds with weights to read one byte and predict the next: layers that share a
+        weight use it each; the embedding is looked up, and gates and biases are not counted."""
+        used = [self.form.layer(self, 0)] * self.layers
+        if not self.tie or self.tie == "none":
+            used = [self.form.layer(self, layer) for layer in range(self.layers)]
+        products = [shape for shapes in used for shape in shapes.values() if len(shape) == 2]
+        return sum(map(math.prod, products)) + ALPHABET * self.units

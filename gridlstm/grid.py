@@ -7,8 +7,10 @@ from torch import Tensor, nn
 
 from gridlstm.cells import Observation, State
 from gridlstm.config import ModelConfig
+from gridlstm.grid_variants import GridVariant
 from gridlstm.grid_walk import GridWeights, walk_back, walk_grid, weight_gradients
 from gridlstm.holds import Holds
+from gridlstm.layerwise import dropout_mask
 
 
 class _GridFunction(torch.autograd.Function):
@@ -93,10 +95,8 @@ class GridLSTM(nn.Module):
             mine.copy_(tensors[name])
 
 
-def dropout_mask(like: Tensor, shape: tuple[int, ...], rate: float) -> Tensor:
-    """A mask of 0 (with probability `rate`) and 1 / (1 - rate), of `like`'s type and device."""
-    # Four 16-bit draws from each 64-bit one: on a CPU drawing costs more than comparing.
-    count = torch.Size(shape).numel()
-    draws = torch.empty((count + 3) // 4, dtype=torch.int64, device=like.device)
-    draws = draws.random_(-(2**63), None).view(torch.int16)[:count].view(shape)
-    return (draws >= round(rate * 2**16) - 2**15).to(like.dtype).mul_(1 / (1 - rate))
+def grid_network(config: ModelConfig) -> nn.Module:
+    """The usual grid, which has the faster walk, or one of its other forms."""
+    if config.priority == "depth" and config.depth == "lstm":
+        return GridLSTM(config)
+    return GridVariant(config)

@@ -18,8 +18,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from gridlstm.architectures import GATES
 from gridlstm.cells import State, lstm_backward
-from gridlstm.config import GATES
 from gridlstm.holds import Holds
 
 # Measured on CPUs: a product of a few rows with a weight of so many elements, too large for the
@@ -193,11 +193,11 @@ class Lstms(NamedTuple):
         self.sigmoids.sigmoid_()
         self.candidates.tanh_()
         if holds is not None:
-            holds.forget.put(self.forget, part)
+            holds.kinds["forget"].put(self.forget, part)
         torch.mul(self.forget, self.cells, out=self.new_cells)
         self.new_cells.addcmul_(self.write, self.candidates)
         if holds is not None:
-            holds.cell.put(self.new_cells, part)
+            holds.kinds["cell"].put(self.new_cells, part)
         torch.mul(self.output, torch.tanh(self.new_cells), out=self.outputs)
 
 

@@ -1,7 +1,7 @@
 """Interventions: units held at a value while a model reads, asked for as an argument.
 
-A hold replaces one unit's cell or forget gate, in one layer, at every position, before anything is
-computed from it. The model itself is never changed.
+A hold replaces one unit's memory, or the gate that keeps it, in one layer, at every position,
+before anything is computed from it. The model itself is never changed.
 """
 
 import math
@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from gridlstm.architectures import GATE_KINDS
 from gridlstm.config import ModelConfig
 from gridlstm.errors import UserError
 
-HELD = ("cell", "forget")
 DIMENSIONS = ("time", "depth")
 
 
@@ -24,7 +24,7 @@ class HoldError(UserError):
 
 @dataclass(frozen=True)
 class Hold:
-    """`quantity` is a cell or a forget gate, such as `time.cell`; `layer` counts from 1."""
+    """`quantity` is one that the model lets be held, such as `time.cell`; `layer` counts from 1."""
 
     quantity: str
     layer: int
@@ -34,17 +34,18 @@ class Hold:
 
 def check_hold(hold: Hold, config: ModelConfig) -> None:
     """Raise HoldError if the model has no such unit or the value cannot be held."""
-    allowed = [f"{d}.{kind}" for d in config.dimensions for kind in HELD]
-    if hold.quantity not in allowed:
-        raise HoldError(f"What can be held is {', '.join(allowed)}, not {hold.quantity!r}.")
+    if hold.quantity not in config.holdable:
+        allowed = ", ".join(config.holdable)
+        raise HoldError(f"What can be held is {allowed}, not {hold.quantity!r}.")
     if not 1 <= hold.layer <= config.layers:
         raise HoldError(f"There is no layer {hold.layer}: layers are counted from 1.")
     if not 0 <= hold.unit < config.units:
         raise HoldError(f"There is no unit {hold.unit}: units are counted from 0.")
     if not math.isfinite(hold.value):
         raise HoldError("A unit cannot be held at a value that is not finite.")
-    if hold.quantity.endswith(".forget") and not 0 <= hold.value <= 1:
-        raise HoldError("A forget gate lies between 0 (closed) and 1 (open).")
+    kind = hold.quantity.split(".")[1]
+    if kind in GATE_KINDS and not 0 <= hold.value <= 1:
+        raise HoldError(f"A {kind} gate lies between 0 (closed) and 1 (open).")
 
 
 @dataclass(frozen=True)
@@ -71,22 +72,27 @@ class Places:
 
 @dataclass(frozen=True)
 class Holds:
-    """What is held of each of B sequences that a model reads side by side, by kind."""
+    """What is held of each of B sequences that a model reads side by side, by kind of quantity."""
 
-    cell: Places
-    forget: Places
+    kinds: dict[str, Places]
+
+    def put(self, values: Tensor, quantity: str, layer: int) -> None:
+        """Put what is held of one quantity of one layer, from 0, into its values [B, U]."""
+        dimension, kind = quantity.split(".")
+        part = DIMENSIONS.index(dimension), slice(layer, layer + 1)
+        self.kinds[kind].put(values[None], part)
 
 
 def holds_of(sequences: Sequence[Sequence[Hold]], config: ModelConfig, like: Tensor) -> Holds:
     """The holds of each sequence, on the device and in the type of `like`. Raises HoldError."""
-    rows: dict[str, list[tuple]] = {kind: [] for kind in HELD}
+    rows: dict[str, list[tuple]] = {name.split(".")[1]: [] for name in config.holdable}
     for sequence, holds in enumerate(sequences):
         for hold in holds:
             check_hold(hold, config)
             dimension, kind = hold.quantity.split(".")
             place = DIMENSIONS.index(dimension), hold.layer - 1, sequence, hold.unit
             rows[kind].append((*place, hold.value))
-    return Holds(*(_places(rows[kind], like) for kind in HELD))
+    return Holds({kind: _places(of_kind, like) for kind, of_kind in rows.items()})
 
 
 def _places(rows: list[tuple], like: Tensor) -> Places:

@@ -1,18 +1,25 @@
 """A language model over bytes: embedding, a recurrent architecture, decoder."""
 
+from importlib import import_module
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from gridlstm.architectures import ARCHITECTURES
 from gridlstm.cells import State
 from gridlstm.config import ALPHABET, ModelConfig
-from gridlstm.grid import GridLSTM
-from gridlstm.stacked import StackedLSTM
 
-# Each maps embedded bytes [T, B, U] and a state, h and c [L, B, U], to the top layer's output
-# [T, B, U] and the new state, and can be observed doing so (`observe`); `initialise`, `to_tensors`
-# and `load_tensors` are the rest of what a model asks of it.
-ARCHITECTURES = {"grid": GridLSTM, "stacked": StackedLSTM}
+
+def network(config: ModelConfig) -> nn.Module:
+    """The recurrent part of a model, as the registry of architectures names it.
+
+    It maps embedded bytes [T, B, U] and a state, each [L, B, U], to the top layer's output
+    [T, B, U] and the new state, and can be observed doing so (`observe`); `initialise`, `to_tensors` and
+    `load_tensors` are the rest of what a model asks of it.
+    """
+    module, name = ARCHITECTURES[config.architecture].network.split(":")
+    return getattr(import_module(module), name)(config)
 
 
 class LanguageModel(nn.Module):
@@ -22,7 +29,7 @@ class LanguageModel(nn.Module):
         super().__init__()
         self.config = config
         self.embedding = nn.Embedding(ALPHABET, config.units)
-        self.recurrent = ARCHITECTURES[config.architecture](config)
+        self.recurrent = network(config)
         self.decoder = nn.Linear(config.units, ALPHABET)
 
     def initialise(self, scale: float, forget_bias: float) -> None:
@@ -33,9 +40,9 @@ class LanguageModel(nn.Module):
         self.recurrent.initialise(forget_bias)
 
     def start(self, sequences: int) -> State:
-        """The state before the first byte: zeros, h and c [L, sequences, U]."""
+        """The state before the first byte: zeros [L, sequences, U], named by `config.state`."""
         shape = self.config.layers, sequences, self.config.units
-        return tuple(self.decoder.weight.new_zeros(shape) for _ in range(2))
+        return tuple(self.decoder.weight.new_zeros(shape) for _ in self.config.state)
 
     def forward(self, read: Tensor, state: State) -> tuple[Tensor, State]:
         """read: bytes int64 [T, B] -> logits of each next byte [T, B, 256] and the new state."""

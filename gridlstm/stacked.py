@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from gridlstm.architectures import GATES
 from gridlstm.cells import Observation, State, activate
-from gridlstm.config import GATES, ModelConfig
+from gridlstm.config import ModelConfig
 from gridlstm.holds import Holds
 
 
@@ -95,14 +96,14 @@ class StackedLSTM(nn.Module):
         self, layer: int, below: Tensor, h: Tensor, c: Tensor, holds: Holds
     ) -> dict[str, Tensor]:
         """All quantities [T, B, U] of a layer, position by position, with what is held of it."""
-        lstm, part = self._layer(layer), (0, slice(layer, layer + 1))
+        lstm = self._layer(layer)
         from_below = functional.linear(below, lstm.weight_ih_l0, lstm.bias_ih_l0)
         rows = []
         for sums in from_below:
             i, f, o, g = activate(_to_ifog(sums + functional.linear(h, lstm.weight_hh_l0)))
-            holds.forget.put(f[None], part)
+            holds.put(f, "time.forget", layer)
             c = f * c + i * g
-            holds.cell.put(c[None], part)
+            holds.put(c, "time.cell", layer)
             h = o * torch.tanh(c)
             rows.append((i, f, o, g, c, h))
         names = [f"time.{quantity}" for quantity in (*GATES, "cell", "hidden")]

@@ -30,7 +30,8 @@ class TraceError(UserError):
 class Trace:
     """What a model did while it read `data`, as in a teacher-forced evaluation without dropout.
 
-    `values` holds arrays [layer, position, unit] by quantity (`time.cell`, `depth.forget`, ...).
+    `values` holds arrays [layer, position, unit] by quantity (`time.cell`, `depth.forget`, ...); of
+    a few quantities a layer has not one value a unit but `ModelConfig.width` values.
     In float16 a gate is off by at most 0.00025, and a cell by at most a two-thousandth of itself.
     `loss` float32 [position]: nats spent on that byte given the bytes before it; loss[0] is NaN, as
     nothing predicts the first byte. `next_byte` float16 [position, 256]: the distribution of the
@@ -120,22 +121,22 @@ def _fill(
 
 def _reserve(model, data, wanted, dtype, most_in_memory) -> Trace:
     """A trace of the right size with nothing in it yet."""
-    shape = model.config.layers, len(data), model.config.units
-    size = math.prod(shape) * dtype.itemsize * len(wanted)
-    storage = None
+    config, storage = model.config, None
+    shapes = {q: (config.layers, len(data), config.width(q)) for q in wanted}
+    size = sum(map(math.prod, shapes.values())) * dtype.itemsize
     if size <= most_in_memory:
-        values = {quantity: np.empty(shape, dtype) for quantity in wanted}
+        values = {quantity: np.empty(shape, dtype) for quantity, shape in shapes.items()}
     else:
         storage = tempfile.TemporaryDirectory(prefix="gridlstm-trace-")
         values = {
             quantity: open_memmap(
                 Path(storage.name) / f"{quantity}.npy", mode="w+", dtype=dtype, shape=shape
             )
-            for quantity in wanted
+            for quantity, shape in shapes.items()
         }
     loss = np.full(len(data), np.nan, np.float32)
     next_byte = np.empty((len(data), ALPHABET), np.float16)
-    return Trace(data, shape[0], shape[2], values, loss, next_byte, storage)
+    return Trace(data, config.layers, config.units, values, loss, next_byte, storage)
 
 
 def _write(values: np.ndarray, here: slice, piece: torch.Tensor) -> None:

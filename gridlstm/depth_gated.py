@@ -1,0 +1,61 @@
+"""The depth-gated LSTM (Yao et al. 2015, arXiv 1508.03790): a stacked LSTM whose memories are also
+joined from layer to layer, by a depth gate.
+
+`c' = f*c + i*g + d*below` with `below` the memory of the layer below at the same character and
+`d = sigmoid(W x + b + w_before * c + w_below * below)` (the paper's equation 8; x is the
+hidden state of the layer below). The LSTM itself is the one used throughout, without peepholes. The first
+layer has no memory below: its depth gate is 0.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from gridlstm.cells import State
+from gridlstm.holds import Holds
+from gridlstm.layerwise import LayerwiseNetwork, Values, split_columns
+
+
+class DepthGatedLSTM(LayerwiseNetwork):
+    hands_up = "time.hidden", "time.cell"
+
+    def initialise(self, forget_bias: float) -> None:
+        """Set the bias of the forget gates; the depth gates begin half open."""
+        units = self.config.units
+        self.set_bias("time.bias", slice(units, 2 * units), forget_bias)
+
+    def read_layer(
+        self, layer: int, read: Tensor, memory: Tensor | None, state: State, holds: Holds | None
+    ) -> dict[str, Values]:
+        recurrent, below = split_columns(self.of(layer, "time.weight"))
+        (h, c), steps = state, []
+        from_below = functional.linear(read, below, self.of(layer, "time.bias"))
+        from_memory = self._from_memory(layer, read, memory)
+        for sums, (for_depth, carried) in zip(from_below, from_memory, strict=True):
+            sums = (sums + functional.linear(h, recurrent)).to(c.dtype)
+            i, f, o, g = sums.chunk(4, -1)
+            i, f, o, g = i.sigmoid(), f.sigmoid(), o.sigmoid(), g.tanh()
+            depth = torch.zeros_like(c)
+            if carried is not None:
+                depth = (for_depth + self.of(layer, "depth.before") * c).sigmoid()
+            if holds is not None:
+                holds.put(f, "time.forget", layer)
+                holds.put(depth, "depth.gate", layer)
+            c = f * c + i * g
+            if carried is not None:
+                c = c + depth * carried
+            if holds is not None:
+                holds.put(c, "time.cell", layer)
+            h = o * c.tanh()
+            steps.append((c, h, i, f, o, g, depth))
+        kinds = "cell", "hidden", "input", "forget", "output", "candidate"
+        names = *(f"time.{kind}" for kind in kinds), "depth.gate"
+        return dict(zip(names, zip(*steps, strict=True), strict=True))
+
+    def _from_memory(self, layer: int, read: Tensor, memory: Tensor | None):
+        """At each position what below gives to the sums of the depth gate, and the memory below."""
+        if memory is None:
+            return [(None, None)] * len(read)
+        weight, bias = self.of(layer, "depth.weight"), self.of(layer, "depth.bias")
+        sums = functional.linear(read, weight, bias) + self.of(layer, "depth.below") * memory
+        return zip(sums, memory, strict=True)

@@ -1,0 +1,36 @@
+"""The one-dimensional Grid LSTM over depth (Kalchbrenner, Danihelka and Graves 2015, section 3.3):
+an LSTM that goes up the layers, `d_l, m_l = lstm(W [d_l,t-1 ; d_l-1] + b, m_l-1)`, and has no
+memory in time: what a layer knows of the characters before is its own hidden state at the last one.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from gridlstm.cells import State
+from gridlstm.holds import Holds
+from gridlstm.layerwise import LayerwiseNetwork, Values, by_name, lstm_update, split_columns
+
+
+class DepthGridLSTM(LayerwiseNetwork):
+    hands_up = "depth.hidden", "depth.cell"
+
+    def initialise(self, forget_bias: float) -> None:
+        """Set the bias of the forget gates."""
+        units = self.config.units
+        self.set_bias("depth.bias", slice(units, 2 * units), forget_bias)
+
+    def first_memory(self, embedded: Tensor) -> Tensor:
+        return torch.zeros_like(embedded)
+
+    def read_layer(
+        self, layer: int, read: Tensor, memory: Tensor, state: State, holds: Holds | None
+    ) -> dict[str, Values]:
+        recurrent, below = split_columns(self.of(layer, "depth.weight"))
+        (h,), steps = state, []
+        from_below = functional.linear(read, below, self.of(layer, "depth.bias"))
+        for sums, carried in zip(from_below, memory, strict=True):
+            sums = sums + functional.linear(h, recurrent)
+            steps.append(lstm_update(sums, carried, holds, layer, "depth"))
+            h = steps[-1]["hidden"]
+        return by_name(steps, "depth")

@@ -1,0 +1,71 @@
+"""The gated recurrent unit of Cho et al. (2014) as char-rnn and torch have it, layer above layer:
+`r, z = sigmoid(W_r,z [h ; below] + b_r,z)`, `g = tanh(W_below below + b_g + r * (W_h h + b_h))`,
+`h' = z * h + (1 - z) * g`. So h is itself a memory that is carried linearly; the update gate z
+keeps it.
+
+It trains through `torch.nn.GRU`, which keeps two biases for each gate that are only ever added.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from gridlstm.cells import State
+from gridlstm.config import ModelConfig
+from gridlstm.holds import Holds
+from gridlstm.layerwise import Values, split_columns
+from gridlstm.rnn import TorchNetwork
+
+
+class GRU(TorchNetwork):
+    def __init__(self, config: ModelConfig):
+        super().__init__(config, nn.GRU)
+
+    def read_layer(
+        self, layer: int, read: Tensor, memory: None, state: State, holds: Holds | None
+    ) -> dict[str, Values]:
+        recurrent, below, of_recurrent, of_below = self.parts(layer)
+        (h,), steps = state, []
+        for from_below in functional.linear(read, below, of_below):
+            from_h = functional.linear(h, recurrent, of_recurrent)
+            (r, z, g), (r_h, z_h, g_h) = from_below.chunk(3, -1), from_h.chunk(3, -1)
+            r, z = (r + r_h).sigmoid(), (z + z_h).sigmoid()
+            g = (g + r * g_h).tanh()
+            if holds is not None:
+                holds.put(z, "time.update", layer)
+            h = z * h + (1 - z) * g
+            if holds is not None:
+                holds.put(h, "time.hidden", layer)
+            steps.append((h, r, z, g))
+        names = "time.hidden", "time.reset", "time.update", "time.candidate"
+        return dict(zip(names, zip(*steps, strict=True), strict=True))
+
+    def to_tensors(self) -> dict[str, Tensor]:
+        """The tensors of a checkpoint by name: columns [h ; below], rows reset, update, candidate;
+        both biases of a gate added up, those of the candidate apart."""
+        tensors, gates = {}, 2 * self.config.units
+        for layer in range(self.config.layers):
+            recurrent, below, of_recurrent, of_below = self.parts(layer)
+            own = f"layers.{layer}.time"
+            tensors[f"{own}.weight"] = torch.cat((recurrent, below), 1)
+            added = functional.pad(of_recurrent[:gates], (0, self.config.units))
+            tensors[f"{own}.bias"] = of_below + added
+            tensors[f"{own}.candidate_bias"] = of_recurrent[gates:]
+        return tensors
+
+    @torch.no_grad()
+    def load_tensors(self, tensors: dict[str, Tensor]) -> None:
+        """Take the values of `to_tensors`' names and shapes."""
+        gates = 2 * self.config.units
+        for layer in range(self.config.layers):
+            own, (recurrent, below, of_recurrent, of_below) = (
+                f"layers.{layer}.time",
+                self.parts(layer),
+            )
+            for mine, given in zip(
+                (recurrent, below), split_columns(tensors[f"{own}.weight"]), strict=True
+            ):
+                mine.copy_(given)
+            of_below.copy_(tensors[f"{own}.bias"])
+            of_recurrent[:gates] = 0
+            of_recurrent[gates:] = tensors[f"{own}.candidate_bias"]

@@ -1,0 +1,168 @@
+"""Architectures whose layers can be run one above the other: each reads all positions of the layer
+below before the next layer begins.
+
+A network of this kind is one class that says what a layer does (`read_layer`); what it hands up and
+carries on are quantities that it names. The rest, this module and `architectures`, is shared.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from gridlstm.cells import Observation, State
+from gridlstm.config import ModelConfig
+from gridlstm.holds import Holds
+
+# Values of a quantity in one layer [T, B, U], or one [B, U] for each position.
+Values = Tensor | Sequence[Tensor]
+
+
+class Weights(nn.Module):
+    """The tensors of the layers, as parameters that are called as in a checkpoint."""
+
+    def __init__(self, config: ModelConfig):
+        super().__init__()
+        self.config = config
+        for name, shape in config.layer_shapes().items():
+            self.register_parameter(_attribute(name), nn.Parameter(torch.zeros(shape)))
+
+    def of(self, layer: int, name: str) -> Tensor:
+        """One of a layer's tensors, the shared one where it has none of its own."""
+        own = _attribute(f"layers.{layer}.{name}")
+        return getattr(self, own if hasattr(self, own) else _attribute(f"layers.0.{name}"))
+
+    def to_tensors(self) -> dict[str, Tensor]:
+        """The tensors of a checkpoint by name (a shared one under layer 0)."""
+        return {name: getattr(self, _attribute(name)) for name in self.config.layer_shapes()}
+
+    @torch.no_grad()
+    def load_tensors(self, tensors: dict[str, Tensor]) -> None:
+        """Take the values of `to_tensors`' names and shapes."""
+        for name, mine in self.to_tensors().items():
+            mine.copy_(tensors[name])
+
+    @torch.no_grad()
+    def set_bias(self, name: str, rows: slice, value: float) -> None:
+        """Set some rows of the biases of that name in every layer."""
+        for tensor, bias in self.to_tensors().items():
+            if tensor.endswith(f".{name}"):
+                bias[rows] = value
+
+
+class LayerwiseNetwork(Weights):
+    """What layers one above the other have in common.
+
+    `hands_up` names the quantity that the gates of the layer above read (dropped out on the way in
+    training) and the one that is carried up to it as a memory, if any.
+    """
+
+    hands_up: tuple[str, str | None]
+
+    def read_layer(
+        self, layer: int, read: Tensor, memory: Tensor | None, state: State, holds: Holds | None
+    ) -> dict[str, Values]:
+        """All quantities of a layer, from 0, that gets `read` and `memory` [T, B, U] from below.
+
+        `state` [B, U] is what the architecture carries, as it stands before the first position.
+        """
+        raise NotImplementedError
+
+    def first_memory(self, embedded: Tensor) -> Tensor | None:
+        """What is carried up to the first layer."""
+        return None
+
+    def forward(self, embedded: Tensor, state: State) -> tuple[Tensor, State]:
+        """embedded [T, B, U], state each [L, B, U] -> what the top hands up [T, B, U], new state."""
+        read, memory, after = embedded, self.first_memory(embedded), []
+        for layer in range(self.config.layers):
+            if layer > 0:
+                read = drop(read, self.config.dropout if self.training else 0)
+            values = self.read_layer(layer, read, memory, _of_layer(state, layer), None)
+            read, memory = self._handed_up(values)
+            after.append([values[q][-1] for q in self.config.form.state.values()])
+        new = (torch.stack(parts) for parts in zip(*after, strict=True))
+        return read, tuple(part.to(old.dtype) for part, old in zip(new, state, strict=True))
+
+    def observe(self, embedded: Tensor, state: State, holds: Holds | None = None) -> Observation:
+        """All that happens inside over embedded [T, B, U], without dropout, from a state."""
+        read, memory, layers = embedded, self.first_memory(embedded), []
+        for layer in range(self.config.layers):
+            values = self.read_layer(layer, read, memory, _of_layer(state, layer), holds)
+            layers.append({name: _joined(of_name) for name, of_name in values.items()})
+            read, memory = self._handed_up(layers[-1])
+        values = {name: torch.stack([of[name] for of in layers]) for name in layers[0]}
+        after = tuple(values[q][:, -1] for q in self.config.form.state.values())
+        return Observation(values, read, after)
+
+    def _handed_up(self, values: dict[str, Values]) -> tuple[Tensor, Tensor | None]:
+        read, memory = self.hands_up
+        joined = _joined(values[read])
+        if memory is None or memory == read:
+            return joined, joined if memory else None
+        return joined, _joined(values[memory])
+
+
+def drop(values: Tensor, rate: float) -> Tensor:
+    """Dropout: each value 0 with probability `rate`, else divided by what is left of 1."""
+    return values * dropout_mask(values, values.shape, rate) if rate > 0 else values
+
+
+def dropout_mask(like: Tensor, shape: tuple[int, ...], rate: float) -> Tensor:
+    """A mask of 0 (with probability `rate`) and 1 / (1 - rate), of `like`'s type and device."""
+    # Four 16-bit draws from each 64-bit one: on a CPU drawing costs more than comparing.
+    count = torch.Size(shape).numel()
+    draws = torch.empty((count + 3) // 4, dtype=torch.int64, device=like.device)
+    draws = draws.random_(-(2**63), None).view(torch.int16)[:count].view(shape)
+    return (draws >= round(rate * 2**16) - 2**15).to(like.dtype).mul_(1 / (1 - rate))
+
+
+def split_columns(weight: Tensor) -> tuple[Tensor, Tensor]:
+    """The columns of a weight [rows, 2U] for [h ; below], in the type that products are done in.
+
+    A product at each position would else bring the weight into that type each time.
+    """
+    device = weight.device.type
+    if torch.is_autocast_enabled(device):
+        weight = weight.to(torch.get_autocast_dtype(device))
+    recurrent, below = weight.chunk(2, dim=1)
+    return recurrent.contiguous(), below.contiguous()
+
+
+def lstm_update(
+    sums: Tensor, cell: Tensor, holds: Holds | None = None, layer: int = 0, dimension: str = "time"
+) -> dict[str, Tensor]:
+    """`c' = f*c + i*g`, `h = o*tanh(c')` from sums [..., 4U], by kind of quantity."""
+    i, f, o, g = sums.to(cell.dtype).chunk(4, dim=-1)
+    i, f, o, g = i.sigmoid(), f.sigmoid(), o.sigmoid(), g.tanh()
+    if holds is not None:
+        holds.put(f, f"{dimension}.forget", layer)
+    cell = f * cell + i * g
+    if holds is not None:
+        holds.put(cell, f"{dimension}.cell", layer)
+    return {
+        "cell": cell,
+        "hidden": o * cell.tanh(),
+        "input": i,
+        "forget": f,
+        "output": o,
+        "candidate": g,
+    }
+
+
+def by_name(steps: Sequence[dict[str, Tensor]], dimension: str) -> dict[str, Values]:
+    """The quantities of one dimension over all positions, from those by kind at each position."""
+    return {f"{dimension}.{kind}": [step[kind] for step in steps] for kind in steps[0]}
+
+
+def _of_layer(state: State, layer: int) -> State:
+    return tuple(part[layer] for part in state)
+
+
+def _joined(values: Values) -> Tensor:
+    return values if isinstance(values, Tensor) else torch.stack(tuple(values))
+
+
+def _attribute(name: str) -> str:
+    return name.replace(".", "_")

@@ -1,0 +1,78 @@
+"""The plain recurrent network of char-rnn: `h' = tanh(W [h ; below] + b)`, layer above layer.
+
+It trains through `torch.nn.RNN`, which keeps two biases that are only ever added.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from gridlstm.cells import State
+from gridlstm.config import ModelConfig
+from gridlstm.holds import Holds
+from gridlstm.layerwise import LayerwiseNetwork, Values, split_columns
+
+
+class TorchNetwork(LayerwiseNetwork):
+    """An architecture that has its trained weights in a module of `torch.nn`, which is faster."""
+
+    hands_up = "time.hidden", None
+
+    def __init__(self, config: ModelConfig, kind: type[nn.RNNBase]):
+        nn.Module.__init__(self)
+        self.config = config
+        between = config.dropout if config.layers > 1 else 0.0
+        self.torch = kind(config.units, config.units, config.layers, dropout=between)
+
+    def initialise(self, forget_bias: float) -> None:
+        """Nothing is set: there is no forget gate."""
+
+    def forward(self, embedded: Tensor, state: State) -> tuple[Tensor, State]:
+        """embedded [T, B, U], state [L, B, U] -> the top layer's h [T, B, U], new state."""
+        top, h = self.torch(embedded, state[0])
+        return top, (h.to(state[0].dtype),)
+
+    def parts(self, layer: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """A layer's weights for h and for what is below, and the biases of both."""
+        names = "weight_hh", "weight_ih", "bias_hh", "bias_ih"
+        return tuple(getattr(self.torch, f"{name}_l{layer}") for name in names)
+
+
+class RNN(TorchNetwork):
+    def __init__(self, config: ModelConfig):
+        super().__init__(config, nn.RNN)
+
+    def read_layer(
+        self, layer: int, read: Tensor, memory: None, state: State, holds: Holds | None
+    ) -> dict[str, Values]:
+        recurrent, below, *biases = self.parts(layer)
+        (h,), hidden = state, []
+        for sums in functional.linear(read, below, sum(biases)):
+            h = torch.tanh(sums + functional.linear(h, recurrent))
+            if holds is not None:
+                holds.put(h, "time.hidden", layer)
+            hidden.append(h)
+        return {"time.hidden": hidden}
+
+    def to_tensors(self) -> dict[str, Tensor]:
+        """The tensors of a checkpoint by name: columns [h ; below], the sum of both biases."""
+        tensors = {}
+        for layer in range(self.config.layers):
+            recurrent, below, *biases = self.parts(layer)
+            tensors[f"layers.{layer}.time.weight"] = torch.cat((recurrent, below), 1)
+            tensors[f"layers.{layer}.time.bias"] = sum(biases)
+        return tensors
+
+    @torch.no_grad()
+    def load_tensors(self, tensors: dict[str, Tensor]) -> None:
+        """Take the values of `to_tensors`' names and shapes."""
+        for layer in range(self.config.layers):
+            recurrent, below, of_recurrent, of_below = self.parts(layer)
+            for mine, given in zip(
+                (recurrent, below),
+                split_columns(tensors[f"layers.{layer}.time.weight"]),
+                strict=True,
+            ):
+                mine.copy_(given)
+            of_recurrent.zero_()
+            of_below.copy_(tensors[f"layers.{layer}.time.bias"])
