@@ -36,6 +36,11 @@ class Reading:
         return [f"layer {n}" + (" (top)" if n == top else "") for n in range(1, top + 1)]
 
     @property
+    def memories(self) -> dict[str, np.ndarray]:
+        """The model's memories [layer, position, unit] by quantity."""
+        return {q: self.trace.values[q] for q in self.entry.metadata.model.cells}
+
+    @property
     def guesses(self) -> list[list[tuple[str, float]]]:
         """The likeliest next bytes after each character, in words."""
         pairs = zip(self.likeliest.next_bytes, self.likeliest.probabilities, strict=True)
@@ -54,8 +59,9 @@ class Reading:
 
     def _shown(self, quantity: str, memory_as: str, where: tuple) -> np.ndarray:
         dimension, kind = quantity.split(".")
-        if kind == "cell" and memory_as == "h":
-            quantity = f"{dimension}.hidden"
+        shown = f"{dimension}.hidden"
+        if kind == "cell" and memory_as == "h" and shown in self.trace.values:
+            quantity = shown
         values = self.trace.values[quantity][where].astype(np.float32)
         return np.tanh(values) if kind == "cell" and memory_as == "tanh" else values
 

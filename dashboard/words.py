@@ -4,6 +4,8 @@ import re
 import string
 from dataclasses import dataclass
 
+from gridlstm.architectures import GATE_KINDS
+
 
 @dataclass(frozen=True)
 class Word:
@@ -17,13 +19,30 @@ _DIMENSIONS = {
     "time": ("Time", "from one character to the next"),
     "depth": ("Depth", "from one layer up to the next"),
 }
+# Of quantities that only some architectures have.
+_OWN = {
+    "depth.gate": Word("Depth gate", "1 adds all of the memory of the layer below, 0 none of it."),
+    "depth.carry": Word(
+        "Carry gate (1 - T)", "1 hands on what came from below as it is, 0 replaces it."
+    ),
+    "time.update": Word("Update gate (z)", "1 keeps the state as it was, 0 replaces it."),
+    "time.reset": Word("Reset gate (r)", "0 hides the state before from what is to replace it."),
+    "feedback.reset": Word(
+        "Feedback gate (global reset)",
+        "1 lets a layer read what the layer with the unit's number, counted from 0, showed at the "
+        "character before, 0 hides it.",
+    ),
+}
 _KINDS = {
     "cell": ("memory (cell c)", "What a cell remembers; it is carried {way}."),
     "forget": ("forget gate", "1 keeps the memory on its way {way}, 0 wipes it."),
     "input": ("input gate", "1 lets something new be written into the memory carried {way}."),
     "output": ("output gate", "1 shows the memory carried {way} to other cells, 0 hides it."),
     "candidate": ("candidate (g)", "What would be written, -1 to 1, if the input gate lets it."),
-    "hidden": ("hidden state (h)", "What a cell shows: its output gate times tanh of its memory."),
+    "hidden": (
+        "hidden state (h)",
+        "What a unit shows, in an LSTM its output gate times tanh of its memory.",
+    ),
 }
 # The order in which they are offered: memories and their forget gates first.
 _ORDER = [
@@ -39,7 +58,7 @@ def _word(quantity: str) -> Word:
     return Word(f"{name} {label}", meaning.format(way=way))
 
 
-QUANTITIES: dict[str, Word] = {quantity: _word(quantity) for quantity in _ORDER}
+QUANTITIES: dict[str, Word] = {**{quantity: _word(quantity) for quantity in _ORDER}, **_OWN}
 
 # How a memory is shown. A cell is unbounded, so its tanh is the picture unless asked otherwise.
 MEMORY_SHOWN_AS = {
@@ -51,7 +70,7 @@ MEMORY_SHOWN_AS = {
 
 def is_gate(quantity: str) -> bool:
     """Whether values lie in 0..1 (the candidate lies in -1..1)."""
-    return quantity.split(".")[1] in ("input", "forget", "output")
+    return quantity.split(".")[1] in GATE_KINDS
 
 
 def shown_name(quantity: str, memory_as: str) -> str:

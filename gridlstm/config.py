@@ -4,7 +4,7 @@ import math
 import reprlib
 from dataclasses import dataclass
 
-from gridlstm.architectures import ARCHITECTURES, Architecture
+from gridlstm.architectures import ARCHITECTURES, Architecture, Memory
 from gridlstm.errors import UserError
 
 ALPHABET = 256
@@ -36,7 +36,8 @@ class ModelConfig:
     depth: str | None = None
 
     def __post_init__(self) -> None:
-        if self.architecture not in ARCHITECTURES:
+        # A tuple, since a file may give a list as the architecture, which no dict can be asked for.
+        if self.architecture not in tuple(ARCHITECTURES):
             known = ", ".join(ARCHITECTURES)
             raise ConfigError(
                 f"Unknown architecture {reprlib.repr(self.architecture)}; known are {known}."
@@ -88,6 +89,16 @@ class ModelConfig:
     def dimensions(self) -> tuple[str, ...]:
         """The directions along which the model has a memory."""
         return tuple(memory.along for memory in self.form.memories)
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """The quantities that are memories, or where nothing is carried linearly, the state."""
+        names = [memory.cell for memory in self.form.memories] or self.form.state.values()
+        return tuple(dict.fromkeys(names))
+
+    def memory(self, along: str) -> Memory | None:
+        """The memory that is carried along `time` or `depth`, if there is one."""
+        return next((memory for memory in self.form.memories if memory.along == along), None)
 
     @property
     def holdable(self) -> tuple[str, ...]:

@@ -1,6 +1,6 @@
-"""Named settings: the published experiment's, and those of the small models shipped here."""
+"""Named settings: the published experiment's, and those of the models shipped here."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gridlstm.config import ModelConfig
 from gridlstm.settings import TrainingSettings
@@ -39,8 +39,33 @@ def _models(units: int) -> dict[str, ModelConfig]:
     }
 
 
+# Every architecture at 6 layers, with as many units as give it, within 5 %, the 1,707,264
+# parameters of small-stacked-3.
+MATCHED_UNITS = {
+    "grid": 128,
+    "stacked": 184,
+    "depth-gated": 176,
+    "gated-feedback": 144,
+    "highway": 256,
+    "grid-1d": 184,
+    "gru": 208,
+    "rnn": 352,
+}
+MATCHED = replace(SMALL, bytes=10_000_000)
+
 PRESETS = {
-    f"{family}-{name}": Preset(model, training)
-    for family, units, training in (("seed", 1000, SEED), ("small", 256, SMALL))
-    for name, model in _models(units).items()
+    **{
+        f"{family}-{name}": Preset(model, training)
+        for family, units, training in (("seed", 1000, SEED), ("small", 256, SMALL))
+        for name, model in _models(units).items()
+    },
+    **{
+        f"matched-{architecture}-6": Preset(
+            ModelConfig(
+                architecture, 6, units, "none" if architecture == "grid" else None, dropout=0.25
+            ),
+            MATCHED,
+        )
+        for architecture, units in MATCHED_UNITS.items()
+    },
 }

@@ -122,7 +122,7 @@ def test_a_table_for_people(capsys, grid, file):
         (["provenance", "GRID", "FILE", "--unit", "99"], "no unit 99"),
         (["provenance", "GRID", "FILE", "--layer", "1"], "--unit"),
         (["provenance", "GRID", "FILE", "--unit", "1", "--character", "999"], "no character 999"),
-        (["provenance", "STACKED", "FILE", "--unit", "1"], "only a Grid LSTM"),
+        (["provenance", "STACKED", "FILE", "--unit", "1"], "carries no memory along depth"),
         (["provenance", "GRID", "EMPTY"], "empty"),
         (["ablate", "GRID", "EMPTY"], "empty"),
         (["probe", "GRID", "EMPTY", "--property", "url"], "empty"),

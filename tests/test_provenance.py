@@ -49,7 +49,7 @@ def test_shares_add_up_to_the_cells_of_the_shipped_models(name):
         assert shares.shape == (position + 1,)
         assert abs(shares.sum() - values["time.cell"][layer, position, unit]) < 1e-4
     if name.startswith("stacked"):
-        with pytest.raises(ProvenanceError, match="only a Grid LSTM has"):
+        with pytest.raises(ProvenanceError, match="nothing of a depth memory"):
             depth_shares(values, 0)
         return
     for unit in range(0, units, 15):

@@ -11,6 +11,7 @@ from gridlstm.analysis.time_provenance import half_life_frame, half_lives
 from gridlstm.checkpoint import load_model
 
 SHARES = np.array([[0.5, -1.0, 0.0], [0.25, 2.0, -0.5]])
+SOURCES = ["layer 1", "layer 2"]
 
 
 def test_what_each_layer_wrote_adds_up_to_the_memory(visit, shipped):
@@ -40,7 +41,7 @@ def test_the_whole_models_pictures_are_the_analysis(visit, shipped):
 
 def test_a_time_memory_by_the_characters_that_wrote_it(visit):
     app = visit("provenance", model="stacked-2", provenance="time", layer="2", unit="3")
-    assert said(app) == [] and "stacked LSTM has no memory" in captions(app)
+    assert said(app) == [] and "Stacked LSTM has no memory" in captions(app)
     cell = drawn(app, "time-memory")["values"][0]
     written = drawn(app, "time-shares")["values"][0]
     at = int(np.abs(cell).argmax())
@@ -82,10 +83,10 @@ def test_a_very_short_text(visit):
 
 
 def test_shares_are_stacked_by_sign_and_the_line_is_their_sum():
-    fig = charts.stacked_shares(SHARES, "a<b", start=10)
+    fig = charts.stacked_shares(SHARES, "a<b", SOURCES, start=10)
     *areas, line = fig.data
     assert [(a.stackgroup, a.legendgroup) for a in areas] == [
-        ("up", "1"), ("down", "1"), ("up", "2"), ("down", "2")
+        ("up", "layer 1"), ("down", "layer 1"), ("up", "layer 2"), ("down", "layer 2")
     ]  # fmt: skip
     np.testing.assert_allclose(sum(np.array(a.y) for a in areas), SHARES.sum(axis=0))
     np.testing.assert_allclose(line.y, SHARES.sum(axis=0))

@@ -13,6 +13,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from dashboard.charts.theme import CATEGORICAL, GATE, GREY, SIGNED, Scale, apply, colour_bar
+from gridlstm.architectures import GATE_KINDS
 
 MOST_COLUMNS = 2_000
 MOST_CELLS = 700_000
@@ -132,16 +133,16 @@ def gates_at_character(values: dict[str, np.ndarray]) -> go.Figure:
     `values` maps quantity names (`time.forget`, `depth.cell`, ...) to float [layer]; one table a
     dimension. Gates have the colours of 0 to 1, the others those of -1 to 1.
     """
-    dimensions = [d for d in ("time", "depth") if any(q.startswith(d + ".") for q in values)]
+    dimensions = list(dict.fromkeys(quantity.split(".")[0] for quantity in values))
     fig = make_subplots(
         cols=len(dimensions),
         shared_yaxes=True,
         horizontal_spacing=0.06,
-        subplot_titles=[f"{dimension.capitalize()} memory" for dimension in dimensions],
+        subplot_titles=[f"Along {dimension}" for dimension in dimensions],
     )
     for column, dimension in enumerate(dimensions, start=1):
         for names, scale in (
-            (("input", "forget", "output"), GATE),
+            (GATE_KINDS, GATE),
             (("candidate", "cell", "hidden"), SIGNED),
         ):
             present = [name for name in names if f"{dimension}.{name}" in values]

@@ -1,20 +1,21 @@
-"""Pictures of the forget gates over a whole text: how they are distributed, how they saturate."""
+"""Pictures of the gates that keep memories over a whole text: how they are distributed, how they
+saturate; and of those that let layers read each other."""
 
 import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from dashboard.charts.theme import GREY, SYMBOLS, apply, layer_colours
+from dashboard.charts.theme import GATE, GREY, SYMBOLS, apply, layer_colours
 
 SHUT = 0.1
 OPEN = 0.9
 
 
 def gate_distribution(counts: dict[str, np.ndarray], edges: np.ndarray | None = None) -> go.Figure:
-    """How often the forget gate takes which value: one column a dimension, one row a layer.
+    """How often gates take which value: one column a gate, one row a layer.
 
-    `counts` maps a dimension (`time`, `depth`) to how many values fell in each bin [layer, bin];
-    `edges` [bin + 1] are the bins' ends, equal steps from 0 to 1 unless given. Each row is scaled
+    `counts` maps a gate's name (`Time forget gate`) to how many values fell in each bin
+    [layer, bin]; `edges` [bin + 1] are the bins' ends, equal steps from 0 to 1 unless given. Each row is scaled
     to its own peak; the shares nearly shut and nearly open are written at its ends.
     """
     layers, bins = next(iter(counts.values())).shape
@@ -25,7 +26,7 @@ def gate_distribution(counts: dict[str, np.ndarray], edges: np.ndarray | None = 
         shared_xaxes=True,
         vertical_spacing=0.10 / layers,
         horizontal_spacing=0.08,
-        column_titles=[f"{dimension.capitalize()} forget gate" for dimension in counts],
+        column_titles=list(counts),
     )
     colours = layer_colours(layers)
     for column, histogram in enumerate(counts.values(), start=1):
@@ -43,8 +44,8 @@ def gate_distribution(counts: dict[str, np.ndarray], edges: np.ndarray | None = 
     return fig
 
 
-def saturation_plot(right: np.ndarray, left: np.ndarray, dimension: str) -> go.Figure:
-    """Where each unit's forget gate spends the text: nearly shut, nearly open, or in between.
+def saturation_plot(right: np.ndarray, left: np.ndarray, gate: str) -> go.Figure:
+    """Where each unit's gate, of that name, spends the text: nearly shut, nearly open, or between.
 
     `right` and `left` float [layer, unit]: shares of the characters at which the gate is above
     0.9 and below 0.1. A point's customdata is (layer, unit), both counted from 0. After Karpathy,
@@ -86,8 +87,7 @@ def saturation_plot(right: np.ndarray, left: np.ndarray, dimension: str) -> go.F
     apply(fig, height=540, margin={"t": 76}, hovermode="closest", clickmode="event+select")
     axis = {"range": [-0.03, 1.03], "tickformat": ".0%", "constrain": "domain"}
     fig.update_xaxes(
-        title_text=f"Share of the text with the {dimension}<br>"
-        f"forget gate nearly shut (below {SHUT})",
+        title_text=f"Share of the text with the<br>{gate.lower()} nearly shut (below {SHUT})",
         **axis,
     )
     fig.update_yaxes(
@@ -98,6 +98,27 @@ def saturation_plot(right: np.ndarray, left: np.ndarray, dimension: str) -> go.F
         **axis,
     )
     return fig
+
+
+def feedback(resets: np.ndarray) -> go.Figure:
+    """Which layer reads which at a character: gates [layer that reads, layer that is read]."""
+    layers = len(resets)
+    names = [f"layer {n}" for n in range(1, layers + 1)]
+    fig = go.Figure()
+    fig.add_heatmap(
+        z=np.asarray(resets, np.float32),
+        x=names,
+        y=names,
+        zmin=0,
+        zmax=1,
+        colorscale=GATE.colorscale,
+        colorbar={"title": {"text": "Gate"}},
+        texttemplate="%{z:.2f}",
+        hovertemplate="%{y} reads %{x}: %{z:.3f}<extra></extra>",
+    )
+    apply(fig, height=130 + 46 * layers)
+    fig.update_xaxes(title_text="What it showed at the character before", showgrid=False)
+    return fig.update_yaxes(title_text="The layer that reads it", showgrid=False)
 
 
 def _add_histogram(

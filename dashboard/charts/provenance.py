@@ -1,5 +1,7 @@
 """Pictures of who wrote a memory: by layer along the text, over a whole model, and for how long."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
@@ -8,18 +10,20 @@ from dashboard.charts.cells import snippets
 from dashboard.charts.theme import GREY, apply, layer_colours
 
 
-def stacked_shares(shares: np.ndarray, characters: str, *, start: int = 0) -> go.Figure:
-    """What each layer wrote of one memory, stacked: what is positive upwards from zero, the rest
+def stacked_shares(
+    shares: np.ndarray, characters: str, sources: Sequence[str], *, start: int = 0
+) -> go.Figure:
+    """What each source wrote of one memory, stacked: what is positive upwards from zero, the rest
     down.
 
-    `shares` float [layer, character], the lowest layer first; `start` the place of the first
+    `shares` float [source, character], the lowest layer first; `start` the place of the first
     character in the whole text. The line is the memory itself, their sum.
     """
     fig = go.Figure()
     x = np.arange(start + 1, start + 1 + len(characters))
     colours = layer_colours(len(shares))
-    hover = _hover(shares, characters, start)
-    for layer, (share, colour) in enumerate(zip(shares, colours, strict=True), start=1):
+    hover = _hover(shares, characters, sources, start)
+    for source, share, colour in zip(sources, shares, colours, strict=True):
         for sign, part in (("up", share.clip(min=0)), ("down", share.clip(max=0))):
             fig.add_scatter(
                 x=x,
@@ -28,8 +32,8 @@ def stacked_shares(shares: np.ndarray, characters: str, *, start: int = 0) -> go
                 line={"width": 0, "color": colour, "shape": "hvh"},
                 fillcolor=colour,
                 stackgroup=sign,
-                name=f"layer {layer}",
-                legendgroup=str(layer),
+                name=source,
+                legendgroup=source,
                 showlegend=sign == "up",
                 hoverinfo="skip",
             )
@@ -118,12 +122,13 @@ def half_lives(frame: pd.DataFrame, layers: int) -> go.Figure:
     )
 
 
-def _hover(shares: np.ndarray, characters: str, start: int) -> list[str]:
+def _hover(shares: np.ndarray, characters: str, sources: Sequence[str], start: int) -> list[str]:
     places = np.arange(len(characters))
     shown = snippets(characters, places, places + 1)
     lines = []
     for at, text in enumerate(shown):
-        rows = [f"layer {n}: {share:+.3f}" for n, share in enumerate(shares[:, at], start=1)]
+        parts = zip(sources, shares[:, at], strict=True)
+        rows = [f"{source}: {share:+.3f}" for source, share in parts]
         total = f"memory: {shares[:, at].sum():+.3f}"
         lines.append("<br>".join([f"{start + at + 1:,}: {text}", *reversed(rows), total]))
     return lines

@@ -1,66 +1,112 @@
-"""What the forget gates do over a whole text: how open they are, and which hardly ever move."""
+"""What the gates that keep memories do over a whole text: how open they are, and which hardly ever
+move; and which layer reads which, where a model has gates for that."""
 
 import streamlit as st
 
-from dashboard import choices
-from dashboard.charts.gates import gate_distribution, saturation_plot
+from dashboard import choices, words
+from dashboard.charts.gates import feedback, gate_distribution, saturation_plot
 from dashboard.charts.theme import plot_config
 from dashboard.choices import Cell
 from dashboard.reading import Reading, models_or_stop, read, text_line
 from gridlstm.analysis.saturation import gate_histogram, saturation
 
+FEEDBACK = "feedback.reset"
+
 
 @st.cache_resource(max_entries=16, show_spinner="Counting the gates …")
 def statistics(path, stamp, data: bytes, _reading: Reading):
-    """By dimension: histogram counts [layer, bin], and shares (left, right) [layer, unit]."""
-    gates = {
-        quantity.split(".")[0]: values
-        for quantity, values in _reading.trace.values.items()
-        if quantity.endswith(".forget")
-    }
-    counts = {dimension: gate_histogram(values) for dimension, values in gates.items()}
-    return counts, {dimension: saturation(values) for dimension, values in gates.items()}
+    """By quantity: histogram counts [layer, bin], and shares (left, right) [layer, unit]."""
+    memories = _reading.entry.metadata.model.form.memories
+    gates = {memory.keep: _reading.trace.values[memory.keep] for memory in memories}
+    counts = {quantity: gate_histogram(values) for quantity, values in gates.items()}
+    return counts, {quantity: saturation(values) for quantity, values in gates.items()}
+
+
+def show_kept(reading: Reading) -> None:
+    """How open the gates are, and the units that hardly ever forget, or always do."""
+    entry = reading.entry
+    counts, saturated = statistics(entry.path, entry.stamp, reading.text.data, reading)
+    st.subheader("How open the gates are", anchor=False)
+    st.caption(
+        "All units of a layer at every byte of the text; each row is scaled to its own peak."
+    )
+    st.plotly_chart(
+        gate_distribution({words.QUANTITIES[q].label: count for q, count in counts.items()}),
+        config=plot_config(f"{entry.name}-forget-gates"),
+        key="distribution",
+    )
+    st.subheader(
+        "Units that hardly ever forget, or always do",
+        anchor=False,
+        help="The saturation plot of Karpathy, Johnson and Li (2015): each point is one unit. "
+        "Right-saturated means above 0.9, left-saturated below 0.1.",
+    )
+    st.caption(
+        "Each point is one unit: the higher, the more of the text it keeps its memory; the further "
+        "right, the more of it it wipes its memory. On the dashed line it does nothing else. "
+        "**Click a point to open that gate.**"
+    )
+    with st.container(horizontal=True):
+        for quantity, (left, right) in saturated.items():
+            show_saturation(entry.name, quantity, left, right)
+
+
+def show_saturation(name: str, quantity: str, left, right) -> None:
+    """The saturation plot of one gate; a click opens it."""
+    dimension = quantity.split(".")[0]
+    with st.container(width=470):
+        chosen = st.plotly_chart(
+            saturation_plot(right, left, words.QUANTITIES[quantity].label),
+            config=plot_config(f"{name}-{dimension}-saturation"),
+            on_select="rerun",
+            selection_mode="points",
+            key=f"saturation-{dimension}",
+        )
+    if chosen.selection.points:
+        layer, unit = chosen.selection.points[0]["customdata"]
+        choices.open_cell(Cell(quantity, int(layer) + 1, int(unit)))
+
+
+def show_feedback(reading: Reading) -> None:
+    """Which layer reads which: over the whole text, or at one character."""
+    characters = reading.text.characters
+    st.subheader(
+        "Which layer reads which",
+        anchor=False,
+        help="The global reset gates of the gated-feedback network (Chung et al. 2015): each layer "
+        "reads what every layer showed at the character before, each through one gate.",
+    )
+    whole = st.toggle("Mean over the whole text", value=True, key="feedback_mean")
+    values = reading.trace.values[FEEDBACK]
+    if whole:
+        resets = values.mean(axis=1, dtype="float32")
+    else:
+        at = st.number_input("Character", 1, len(characters), key="feedback_at", width=150) - 1
+        before, here = characters[max(0, at - 40) : at], characters[at]
+        st.caption(f"after {words.verbatim(repr(before))}, at {words.verbatim(repr(here))}")
+        resets = values[:, reading.text.last_byte[at]]
+    st.plotly_chart(
+        feedback(resets), config=plot_config(f"{reading.entry.name}-feedback"), key="feedback"
+    )
 
 
 st.title("Forget gates")
 st.markdown(
     "A forget gate says how much of a memory is kept: **1 keeps** all of it, **0 wipes** it. The "
-    "time gates act from one character to the next; in a Grid LSTM the depth gates act from one "
-    "layer up to the next."
+    "time gates act from one character to the next; depth gates, where a model has them, act from "
+    "one layer up to the next."
 )
 text_line()
 models = models_or_stop()
 entry = choices.choose_model("model", "Model", models)
 reading = read(entry, choices.current_text())
-counts, saturated = statistics(entry.path, entry.stamp, reading.text.data, reading)
-
-st.subheader("How open the gates are", anchor=False)
-st.caption("All units of a layer at every byte of the text; each row is scaled to its own peak.")
-st.plotly_chart(
-    gate_distribution(counts), config=plot_config(f"{entry.name}-forget-gates"), key="distribution"
-)
-
-st.subheader(
-    "Units that hardly ever forget, or always do",
-    anchor=False,
-    help="The saturation plot of Karpathy, Johnson and Li (2015): each point is one unit. "
-    "Right-saturated means above 0.9, left-saturated below 0.1.",
-)
-st.caption(
-    "Each point is one unit: the higher, the more of the text it keeps its memory; the further "
-    "right, the more of it it wipes its memory. On the dashed line it does nothing else. "
-    "**Click a point to open that gate.**"
-)
-with st.container(horizontal=True):
-    for dimension, (left, right) in saturated.items():
-        with st.container(width=470):
-            chosen = st.plotly_chart(
-                saturation_plot(right, left, dimension),
-                config=plot_config(f"{entry.name}-{dimension}-saturation"),
-                on_select="rerun",
-                selection_mode="points",
-                key=f"saturation-{dimension}",
-            )
-        if chosen.selection.points:
-            layer, unit = chosen.selection.points[0]["customdata"]
-            choices.open_cell(Cell(f"{dimension}.forget", int(layer) + 1, int(unit)))
+form = entry.metadata.model.form
+kept = [words.QUANTITIES[memory.keep] for memory in form.memories]
+if not kept:
+    st.info(f"The {form.title} has no gate that keeps a memory: it has no memory but its state.")
+else:
+    if any(".forget" not in memory.keep for memory in form.memories):
+        st.caption("Here that is: " + " ".join(f"**{w.label}**: {w.meaning}" for w in kept))
+    show_kept(reading)
+if FEEDBACK in reading.trace.values:
+    show_feedback(reading)

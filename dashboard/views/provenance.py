@@ -4,26 +4,34 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from dashboard import choices
+from dashboard import choices, words
 from dashboard.charts import provenance as charts
 from dashboard.charts.theme import plot_config
 from dashboard.choices import Cell
 from dashboard.coloured_text import cell_scale, coloured_text
 from dashboard.reading import Reading, models_or_stop, read, text_line
 from dashboard.shelf import progress_bar, shelf
-from gridlstm.analysis.depth_provenance import depth_shares, layers_survived, mean_depth_shares
+from gridlstm.analysis.depth_provenance import (
+    depth_shares,
+    depth_start,
+    layers_survived,
+    mean_depth_shares,
+)
 from gridlstm.analysis.time_provenance import (
     by_character,
     half_life_frame,
     half_lives,
     time_shares,
 )
+from gridlstm.architectures import Memory
 
 VIEWS = {
     "depth": "Which layer wrote it",
     "time": "Which character wrote it",
     "half-life": "How long writes last",
 }
+# Along which dimension a memory must be carried for a view.
+NEEDS = {"depth": "depth", "time": "time", "half-life": "time"}
 WINDOW = 300
 STACKED = 120
 LISTED = 12
@@ -43,20 +51,26 @@ def kept(name: str, reading: Reading, label: str, make):
 
 def by_layer(reading: Reading, layer: int, unit: int) -> None:
     """One depth memory as the sum of what the layers wrote."""
-    text = reading.text
-    shares = depth_shares(reading.trace.values, unit, layer - 1)[:, text.last_byte]
+    text, values = reading.text, reading.trace.values
+    memory = reading.entry.metadata.model.memory("depth")
+    shares = depth_shares(values, unit, layer - 1, memory)[:, text.last_byte]
+    gate = words.QUANTITIES[memory.keep].label.lower()
     st.caption(
         f"The depth memory of unit {unit} in layer {layer} is exactly the sum of what layers 1 to "
-        f"{layer} wrote, each part times the forget gates that it passed on its way up. **Click a "
-        "character to see those around it below.**"
+        f"{layer} wrote, each part times the {gate} values that it passed on its way up. **Click "
+        "a character to see those around it below.**"
     )
-    rows = [*(f"written by layer {n}" for n in range(1, layer + 1)), "the memory (sum)"]
+    sources = [f"layer {n}" for n in range(1, layer + 1)]
+    if memory.starts:
+        start = depth_start(values, unit, layer - 1, memory)[text.last_byte]
+        shares, sources = np.vstack([start, shares]), [memory.starts, *sources]
+    rows = [*(f"written by {source}" for source in sources), "the memory (sum)"]
     values = np.vstack([shares, shares.sum(axis=0)])
     selected = coloured_text(
         text.characters,
         values,
         rows=rows,
-        chosen_row=layer,
+        chosen_row=len(sources),
         scale=cell_scale("depth memory c", max(1e-6, float(np.abs(values).max()))),
         title=f"{reading.entry.title} · depth memory of layer {layer}, unit {unit}",
         key="depth-shares",
@@ -64,21 +78,26 @@ def by_layer(reading: Reading, layer: int, unit: int) -> None:
         strips="What each layer wrote of it",
     )
     middle = selected.start if selected else 0
-    start = int(np.clip(middle - STACKED // 2, 0, max(0, len(text.characters) - STACKED)))
-    window = slice(start, start + STACKED)
+    first = int(np.clip(middle - STACKED // 2, 0, max(0, len(text.characters) - STACKED)))
+    window = slice(first, first + STACKED)
     st.plotly_chart(
-        charts.stacked_shares(shares[:, window], text.characters[window], start=start),
+        charts.stacked_shares(shares[:, window], text.characters[window], sources, start=first),
         config=plot_config(f"{reading.entry.name}-layer-{layer}-unit-{unit}-written-by"),
         key="stacked",
     )
-    whole_model(reading)
+    whole_model(reading, memory)
 
 
-def whole_model(reading: Reading) -> None:
+def whole_model(reading: Reading, memory: Memory) -> None:
     """What the layers write on the whole, and how far up it lasts."""
     values = reading.trace.values
-    shares = kept("shares", reading, "Adding up …", lambda p: mean_depth_shares(values, progress=p))
-    counts = kept("survival", reading, "Counting …", lambda p: layers_survived(values, progress=p))
+    shares = kept(
+        "shares",
+        reading,
+        "Adding up …",
+        lambda p: mean_depth_shares(values, progress=p, memory=memory),
+    )
+    counts = kept("survival", reading, "Counting …", lambda p: layers_survived(values, p, memory))
     left, right = st.columns(2)
     with left:
         st.subheader(
@@ -108,8 +127,8 @@ def whole_model(reading: Reading) -> None:
 
 def by_time(reading: Reading, layer: int, unit: int) -> None:
     """One time memory at one character as the sum of what the characters so far wrote."""
-    text = reading.text
-    cell = reading.of_unit("time.cell", unit, "c")[layer - 1]
+    text, memory = reading.text, reading.entry.metadata.model.memory("time")
+    cell = reading.of_unit(memory.cell, unit, "c")[layer - 1]
     st.caption(
         f"The time memory of unit {unit} in layer {layer}. **Click a character**: below, the text "
         "is coloured by how much each character so far wrote of what the memory holds there."
@@ -126,11 +145,14 @@ def by_time(reading: Reading, layer: int, unit: int) -> None:
         height=240,
     )
     at = selected.end - 1 if selected else int(np.abs(cell).argmax())
-    shares = time_shares(reading.trace.values, layer - 1, unit, int(text.last_byte[at]))
+    last = int(text.last_byte[at])
+    shares = time_shares(reading.trace.values, layer - 1, unit, last, memory)
     written = by_character(shares, text.last_byte)
     st.markdown(
         f"At character {at + 1:,} the memory is **{cell[at]:+.3f}**"
-        + (":" if selected else ", where it is farthest from zero in this text:")
+        + (":" if selected else ", where it is farthest from zero in this text:"),
+        help="The value of the memory cell c there, without bounds. The characters so far have "
+        "each written a part of it, and the parts add up to it exactly.",
     )
     start = max(0, at + 1 - WINDOW)
     coloured_text(
@@ -146,7 +168,8 @@ def by_time(reading: Reading, layer: int, unit: int) -> None:
     if start:
         st.caption(
             f"The last {WINDOW} characters up to it; all before them wrote "
-            f"{written[:start].sum():+.3f} together."
+            f"{written[:start].sum():+.3f} together.",
+            help="The sum of what is left of all earlier writes, which are not drawn here.",
         )
     order = np.argsort(-np.abs(written), kind="stable")[:LISTED]
     st.dataframe(
@@ -160,6 +183,8 @@ def by_time(reading: Reading, layer: int, unit: int) -> None:
         ),
         hide_index=True,
         column_config={
+            "Character": st.column_config.NumberColumn(help="Its place in the text, from 1."),
+            "It is": st.column_config.TextColumn(help="The character that was read there."),
             "Wrote": st.column_config.NumberColumn(
                 format="%+.3f", help="What is left of its write. All of them add up to the memory."
             ),
@@ -170,16 +195,18 @@ def by_time(reading: Reading, layer: int, unit: int) -> None:
 
 def lasting(reading: Reading) -> None:
     """After how many characters half of a write is left, unit by unit."""
+    memory = reading.entry.metadata.model.memory("time")
     found = kept(
         "half-lives",
         reading,
         "Measuring how long writes last …",
-        lambda p: half_lives(reading.trace.values, reading.text.last_byte, progress=p),
+        lambda p: half_lives(reading.trace.values, reading.text.last_byte, p, memory),
     )
     frame = half_life_frame(found)
     st.caption(
         "After how many characters half of what a unit writes into its time memory is left: the "
-        "median over the text. Each point is one unit."
+        "median over the text. Each point is one unit.",
+        help="Point at one for its layer, its unit and its half-life.",
     )
     st.plotly_chart(
         charts.half_lives(frame, reading.trace.layers),
@@ -200,6 +227,8 @@ def lasting(reading: Reading) -> None:
         selection_mode="single-row",
         key="half-life-table",
         column_config={
+            "Layer": st.column_config.NumberColumn(help="1 reads the bytes; the last is the top."),
+            "Unit": st.column_config.NumberColumn(help="Which cell of the layer, counted from 0."),
             "Half-life": st.column_config.NumberColumn(
                 help="In characters. Gates are kept to some three digits, so beyond about 300 "
                 "characters the figure is rough."
@@ -211,7 +240,7 @@ def lasting(reading: Reading) -> None:
     )
     if chosen.selection.rows:
         row = frame.iloc[chosen.selection.rows[0]]
-        choices.open_cell(Cell("time.cell", int(row["layer"]), int(row["unit"])))
+        choices.open_cell(Cell(memory.cell, int(row["layer"]), int(row["unit"])))
 
 
 st.title("Who wrote it")
@@ -223,7 +252,14 @@ text_line()
 models = models_or_stop()
 entry = choices.choose_model("model", "Model", models)
 reading = read(entry, choices.current_text())
-views = [view for view in VIEWS if view != "depth" or "depth" in entry.metadata.model.dimensions]
+model = entry.metadata.model
+views = [view for view, along in NEEDS.items() if model.memory(along)]
+if not views:
+    st.info(
+        f"A {model.form.title} carries nothing linearly: at every step all that it holds passes "
+        "a squashing function, so what was written when cannot be told apart."
+    )
+    st.stop()
 choices.keep_valid("provenance", views)
 view = st.segmented_control(
     "What to show",
@@ -234,10 +270,15 @@ view = st.segmented_control(
     persist_state="session",
     label_visibility="collapsed",
 )
-if "depth" not in views:
+if not model.memory("depth"):
     st.caption(
-        "Layer by layer it can be told for a Grid LSTM only: a stacked LSTM has no memory that is "
-        "carried up through its layers; what rises passes an output gate and a tanh at each."
+        f"Layer by layer it cannot be told: a {model.form.title} has no memory that is carried up "
+        "through its layers; what rises is squashed at each."
+    )
+if not model.memory("time"):
+    st.caption(
+        f"Character by character it cannot be told: a {model.form.title} has no memory that is "
+        "carried from character to character; what it knows of them passes a squashing function."
     )
 if view == "half-life":
     lasting(reading)

@@ -1,7 +1,8 @@
 """Which layer wrote what is in a depth memory: `m_L = sum_k (prod_{j>k} f_j) * i_k * g_k`.
 
-The memory starts at 0 below the first layer, so the sum is all of it (Grid LSTM paper, section 3.2,
-with the depth dimension's gates). Shares add up to the cell of the same trace within 1e-4 if the
+The memory of a Grid LSTM starts at 0 below the first layer, so the sum is all of it (paper, section
+3.2, with the depth dimension's gates); where another does not, what is left of its start is a share
+too. `memory` says which quantities make it, the Grid LSTM's unless given. Shares add up to the cell of the same trace within 1e-4 if the
 trace is in float32; in float16 they are as rough as its gates.
 """
 
@@ -11,7 +12,8 @@ import numpy as np
 import pandas as pd
 
 from gridlstm.analysis.chunks import chunks
-from gridlstm.analysis.provenance import Gates, check_index, gates_of, held
+from gridlstm.analysis.provenance import LSTM_DEPTH, Carried, carried, check_index, held
+from gridlstm.architectures import Memory
 from gridlstm.progress import Progress
 
 # A write survives as long as more than this part of it is kept.
@@ -19,33 +21,56 @@ SURVIVES = 0.5
 
 
 def depth_shares(
-    values: Mapping[str, np.ndarray], unit: int, upto_layer: int | None = None
+    values: Mapping[str, np.ndarray],
+    unit: int,
+    upto_layer: int | None = None,
+    memory: Memory = LSTM_DEPTH,
 ) -> np.ndarray:
     """What each layer wrote of one unit's depth memory, over the text: float32 [layer, position].
 
     `values` are a trace's; `upto_layer` is the index, from 0, of the layer whose memory is taken
     apart (the top, unless given), and the last of those returned. Each share is signed and in the
-    units of `depth.cell`, to which they add up. Raises ProvenanceError if the trace lacks a gate of
+    units of the memory, to which they add up, with `depth_start` where there is one. Raises ProvenanceError if the trace lacks a gate of
     the depth memory, or there is no such unit or layer.
     """
-    gates = gates_of(values, "depth")
-    check_index("unit", unit, gates.forget.shape[2])
-    return _shares(gates, _layers(gates, upto_layer), (slice(None), unit)).astype(np.float32)
+    parts = carried(values, memory)
+    check_index("unit", unit, parts.keep.shape[2])
+    return _shares(parts, _layers(parts, upto_layer), (slice(None), unit)).astype(np.float32)
+
+
+def depth_start(
+    values: Mapping[str, np.ndarray], unit: int, upto_layer: int | None, memory: Memory
+) -> np.ndarray:
+    """What is left, in one layer's memory, of what it was below the first: float32 [position].
+
+    For a memory that has a start other than 0; arguments and errors as for `depth_shares`.
+    """
+    parts = carried(values, memory)
+    check_index("unit", unit, parts.keep.shape[2])
+    here = slice(None), unit
+    left = parts.cell[0, *here] - parts.written((0, *here))
+    for layer in range(1, _layers(parts, upto_layer)):
+        left = left * parts.kept((layer, *here))
+    return left.astype(np.float32)
 
 
 def depth_shares_at(
-    values: Mapping[str, np.ndarray], position: int, upto_layer: int | None = None
+    values: Mapping[str, np.ndarray],
+    position: int,
+    upto_layer: int | None = None,
+    memory: Memory = LSTM_DEPTH,
 ) -> np.ndarray:
     """As `depth_shares`, for all units at one position: float32 [layer, unit]."""
-    gates = gates_of(values, "depth")
-    check_index("position", position, gates.forget.shape[1])
-    return _shares(gates, _layers(gates, upto_layer), (position, slice(None))).astype(np.float32)
+    parts = carried(values, memory)
+    check_index("position", position, parts.keep.shape[1])
+    return _shares(parts, _layers(parts, upto_layer), (position, slice(None))).astype(np.float32)
 
 
 def mean_depth_shares(
     values: Mapping[str, np.ndarray],
     upto_layer: int | None = None,
     progress: Progress | None = None,
+    memory: Memory = LSTM_DEPTH,
 ) -> np.ndarray:
     """How much of a layer's depth memory each layer wrote on the whole: float64 [layer], sum 1.
 
@@ -53,12 +78,12 @@ def mean_depth_shares(
     so that shares of opposite sign do not cancel. Memories in which nothing was written are left
     out; NaN if there are no others. `upto_layer` and errors as for `depth_shares`.
     """
-    gates = gates_of(values, "depth")
-    layers = _layers(gates, upto_layer)
+    parts = carried(values, memory)
+    layers = _layers(parts, upto_layer)
     total, memories = np.zeros(layers), 0
-    positions, units = gates.forget.shape[1:]
+    positions, units = parts.keep.shape[1:]
     for part in chunks(positions, layers * units):
-        sizes = np.abs(_shares(gates, layers, (part, slice(None))))
+        sizes = np.abs(_shares(parts, layers, (part, slice(None))))
         whole = sizes.sum(axis=0)
         something = whole > 0
         memories += np.count_nonzero(something)
@@ -70,7 +95,9 @@ def mean_depth_shares(
 
 
 def layers_survived(
-    values: Mapping[str, np.ndarray], progress: Progress | None = None
+    values: Mapping[str, np.ndarray],
+    progress: Progress | None = None,
+    memory: Memory = LSTM_DEPTH,
 ) -> np.ndarray:
     """How many layers further up writes survive: counts int64 [writing layer, layers survived].
 
@@ -78,9 +105,9 @@ def layers_survived(
     for as long as the product of their forget gates is above 0.5. The text's positions times the
     units are counted in each row. Under the top, a layer's writes cannot survive more layers than
     there are above it: its last count that can be above 0 holds what reaches the top, the top
-    layer's own first. Needs `depth.forget` only; ProvenanceError if the trace lacks it.
+    layer's own first. Needs what keeps the memory only; ProvenanceError if the trace lacks it.
     """
-    forget = held(values, "depth.forget")
+    forget = held(values, memory.keep)
     layers, positions, units = forget.shape
     at_least = np.zeros((layers, layers + 1), np.int64)
     at_least[:, 0] = positions * units
@@ -97,7 +124,9 @@ def layers_survived(
 
 
 def layer_shares_frame(
-    values: Mapping[str, np.ndarray], progress: Progress | None = None
+    values: Mapping[str, np.ndarray],
+    progress: Progress | None = None,
+    memory: Memory = LSTM_DEPTH,
 ) -> pd.DataFrame:
     """The whole model, a row a layer: layer (from 1), mean_share, survived_0, survived_1, ...
 
@@ -106,26 +135,27 @@ def layer_shares_frame(
     """
     first = (lambda share: progress(share / 2)) if progress else None
     second = (lambda share: progress(0.5 + share / 2)) if progress else None
-    shares = mean_depth_shares(values, progress=first)
-    counts = layers_survived(values, progress=second)
+    shares = mean_depth_shares(values, progress=first, memory=memory)
+    counts = layers_survived(values, second, memory)
     frame = pd.DataFrame({"layer": np.arange(1, len(shares) + 1), "mean_share": shares})
     return frame.join(pd.DataFrame(counts).add_prefix("survived_"))
 
 
-def _layers(gates: Gates, upto_layer: int | None) -> int:
+def _layers(parts: Carried, upto_layer: int | None) -> int:
     """The number of layers that have a share in a layer's memory, the top's unless given."""
-    layers = len(gates.forget)
+    layers = len(parts.keep)
     if upto_layer is None:
         return layers
     check_index("layer", upto_layer, layers)
     return upto_layer + 1
 
 
-def _shares(gates: Gates, layers: int, where: tuple) -> np.ndarray:
+def _shares(parts: Carried, layers: int, where: tuple) -> np.ndarray:
     """Shares [layer, ...] at an index into [position, unit], from the layer itself downwards."""
     kept, shares = 1, []
     for layer in reversed(range(layers)):
         here = layer, *where
-        shares.append(gates.written(here) * kept)
-        kept = kept * gates.forget[here].astype(shares[0].dtype)
+        before = parts.value((layer - 1, *where)) if layer > 0 else 0.0
+        shares.append(parts.written(here, before) * kept)
+        kept = kept * parts.kept(here)
     return np.stack(shares[::-1])

@@ -1,8 +1,8 @@
 """What the provenance of a memory along depth and along time have in common.
 
 A memory is carried linearly: each step keeps a part of it, by the forget gate, and adds what it
-writes, `i * g`. So its value is a sum of all that was written, each part times the forget gates
-that it has passed since.
+writes, in an LSTM `i * g`. So its value is a sum of all that was written, each part times the forget
+gates that it has passed since. `architectures.Memory` says what keeps and writes it in others.
 """
 
 from collections.abc import Mapping
@@ -10,7 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gridlstm.architectures import ARCHITECTURES, Memory
 from gridlstm.errors import UserError
+
+LSTM_TIME, LSTM_DEPTH = ARCHITECTURES["grid"].memories
 
 
 class ProvenanceError(UserError):
@@ -18,25 +21,38 @@ class ProvenanceError(UserError):
 
 
 @dataclass(frozen=True)
-class Gates:
-    """What makes one dimension's memory: arrays [layer, position, unit]."""
+class Carried:
+    """What makes a memory: arrays [layer, position, unit], None where it does without."""
 
-    input: np.ndarray
-    forget: np.ndarray
-    candidate: np.ndarray
+    keep: np.ndarray
+    gate: np.ndarray | None
+    candidate: np.ndarray | None
+    cell: np.ndarray | None
 
-    def written(self, where: tuple) -> np.ndarray:
-        """`i * g` at an index into [layer, position, unit], at least in float32."""
-        number = np.result_type(self.input, np.float32)
-        return self.input[where].astype(number) * self.candidate[where]
+    def kept(self, where: tuple) -> np.ndarray:
+        """The part that is kept at an index into [layer, position, unit], at least in float32."""
+        return self.keep[where].astype(np.result_type(self.keep, np.float32))
+
+    def written(self, where: tuple, before: np.ndarray | float = 0.0) -> np.ndarray:
+        """What is added there to the memory, which was `before`."""
+        keep = self.kept(where)
+        if self.candidate is None:
+            return self.cell[where] - keep * before
+        gate = 1 - keep if self.gate is None else self.gate[where].astype(keep.dtype)
+        return gate * self.candidate[where]
+
+    def value(self, where: tuple) -> np.ndarray | float:
+        """The memory there, where what is written cannot be told without it; else 0."""
+        return self.cell[where].astype(np.float32) if self.candidate is None else 0.0
 
 
-def gates_of(values: Mapping[str, np.ndarray], dimension: str) -> Gates:
-    """The gates of the `time` or `depth` memory among a trace's values [layer, position, unit].
-
-    Raises ProvenanceError if the trace does not hold them all.
-    """
-    return Gates(*(held(values, f"{dimension}.{q}") for q in ("input", "forget", "candidate")))
+def carried(values: Mapping[str, np.ndarray], memory: Memory) -> Carried:
+    """What makes a memory, among a trace's values. Raises ProvenanceError if one is not there."""
+    keep = held(values, memory.keep)
+    gate = held(values, memory.gate) if memory.gate else None
+    candidate = held(values, memory.candidate) if memory.candidate else None
+    needs_cell = memory.candidate is None or memory.starts is not None
+    return Carried(keep, gate, candidate, held(values, memory.cell) if needs_cell else None)
 
 
 def held(values: Mapping[str, np.ndarray], quantity: str) -> np.ndarray:
@@ -45,8 +61,7 @@ def held(values: Mapping[str, np.ndarray], quantity: str) -> np.ndarray:
         return values[quantity]
     dimension = quantity.split(".")[0]
     if not any(name.startswith(f"{dimension}.") for name in values):
-        only = ", which only a Grid LSTM has" if dimension == "depth" else ""
-        raise ProvenanceError(f"The trace holds nothing of a {dimension} memory{only}.")
+        raise ProvenanceError(f"The trace holds nothing of a {dimension} memory.")
     raise ProvenanceError(f"The trace does not hold {quantity!r}, from which a memory is told.")
 
 

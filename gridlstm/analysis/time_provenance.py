@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 
 from gridlstm.analysis.chunks import chunks
-from gridlstm.analysis.provenance import check_index, gates_of, held
+from gridlstm.analysis.provenance import LSTM_TIME, carried, check_index, held
+from gridlstm.architectures import Memory
 from gridlstm.progress import Progress
 
 # Halves are told to a billionth: sums of logarithms of gates are not exact.
@@ -32,22 +33,28 @@ class HalfLives:
 
 
 def time_shares(
-    values: Mapping[str, np.ndarray], layer: int, unit: int, position: int
+    values: Mapping[str, np.ndarray],
+    layer: int,
+    unit: int,
+    position: int,
+    memory: Memory = LSTM_TIME,
 ) -> np.ndarray:
     """What each position so far wrote of a memory's value at `position`: float32 [position + 1].
 
     `values` are a trace's; `layer`, `unit` and `position` are indices from 0. Each share is signed
-    and in the units of `time.cell`, to which they add up. Raises ProvenanceError if the trace lacks
+    and in the units of the memory, to which they add up. `memory` says which quantities make
+    it, the LSTM's unless given. Raises ProvenanceError if the trace lacks
     a gate of the time memory, or there is no such layer, unit or position.
     """
-    gates = gates_of(values, "time")
-    layers, positions, units = gates.forget.shape
+    parts = carried(values, memory)
+    layers, positions, units = parts.keep.shape
     check_index("layer", layer, layers)
     check_index("unit", unit, units)
     check_index("position", position, positions)
-    passed = gates.forget[layer, 1 : position + 1, unit].astype(np.float64)
+    passed = parts.keep[layer, 1 : position + 1, unit].astype(np.float64)
     kept = np.append(np.cumprod(passed[::-1])[::-1], 1)
-    written = gates.written((layer, slice(position + 1), unit))
+    before = np.append(0, np.broadcast_to(parts.value((layer, slice(position), unit)), position))
+    written = parts.written((layer, slice(position + 1), unit), before)
     return (written * kept).astype(np.float32)
 
 
@@ -64,6 +71,7 @@ def half_lives(
     values: Mapping[str, np.ndarray],
     positions: np.ndarray | None = None,
     progress: Progress | None = None,
+    memory: Memory = LSTM_TIME,
 ) -> HalfLives:
     """After how many steps half of a write is left, for every unit of every layer.
 
@@ -78,11 +86,11 @@ def half_lives(
     half-life is longer than the number given, the most steps over which a write was seen. How much
     is written does not matter.
 
-    Needs `time.forget` only, in float32: in float16 a gate within 0.00025 of 1 is rounded to 1,
-    and half-lives of more than a few hundred steps are not to be trusted. Raises ProvenanceError if
-    the trace does not hold it.
+    Needs what keeps the memory only, in float32: in float16 a gate within 0.00025 of 1 is rounded
+    to 1, and half-lives of more than a few hundred steps are not to be trusted. Raises
+    ProvenanceError if the trace does not hold it.
     """
-    forget = held(values, "time.forget")
+    forget = held(values, memory.keep)
     layers, length, units = forget.shape
     half_life = np.zeros((layers, units), np.int64)
     censored = np.zeros((layers, units), bool)

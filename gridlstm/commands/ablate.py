@@ -85,6 +85,5 @@ def _best(model, text, marks, top: int) -> "pd.DataFrame":
     from gridlstm.analysis.ranking import rank_units
     from gridlstm.trace import trace
 
-    memories = [f"{dimension}.cell" for dimension in model.config.dimensions]
-    values = trace(model, text.data, memories).values
+    values = trace(model, text.data, model.config.cells).values
     return rank_units(values, marks, positions=text.last_byte, top=top)

@@ -48,14 +48,25 @@ def _provenance(options: argparse.Namespace) -> int:
     return 0
 
 
-def _traced(model, text, dimension: str, quantities: tuple[str, ...]) -> dict:
+def _traced(model, text, memory) -> dict:
+    """A trace of what makes a memory."""
     import numpy as np
 
     from gridlstm.trace import trace
 
-    names = [f"{dimension}.{quantity}" for quantity in quantities]
-    known = [name for name in names if name in model.config.quantities]
-    return trace(model, text.data, known, dtype=np.float32).values
+    wanted = {memory.cell, memory.keep, memory.gate, memory.candidate} - {None}
+    return trace(model, text.data, sorted(wanted), dtype=np.float32).values
+
+
+def _memory(model, along: str):
+    """The model's memory along a dimension; UserError if it has none."""
+    memory = model.config.memory(along)
+    if memory is None:
+        raise UserError(
+            f"The {model.config.form.title} carries no memory along {along} linearly, so it cannot "
+            "be told who wrote it."
+        )
+    return memory
 
 
 def _whole_model(model, text) -> "pd.DataFrame":
@@ -65,13 +76,17 @@ def _whole_model(model, text) -> "pd.DataFrame":
     from gridlstm.analysis.depth_provenance import layer_shares_frame
     from gridlstm.analysis.time_provenance import half_lives
 
-    found = half_lives(_traced(model, text, "time", ("forget",)), text.last_byte)
+    if not model.config.form.memories:
+        _memory(model, "time")
     frame = pd.DataFrame({"layer": np.arange(1, model.config.layers + 1)})
-    frame["median_half_life"] = np.median(found.half_life, axis=1)
-    frame["longest_half_life"] = found.half_life.max(axis=1)
-    frame["units_beyond_the_text"] = found.censored.sum(axis=1)
-    if "depth" in model.config.dimensions:
-        shares = layer_shares_frame(_traced(model, text, "depth", ("input", "forget", "candidate")))
+    if memory := model.config.memory("time"):
+        values = _traced(model, text, memory)
+        found = half_lives(values, text.last_byte, memory=memory)
+        frame["median_half_life"] = np.median(found.half_life, axis=1)
+        frame["longest_half_life"] = found.half_life.max(axis=1)
+        frame["units_beyond_the_text"] = found.censored.sum(axis=1)
+    if memory := model.config.memory("depth"):
+        shares = layer_shares_frame(_traced(model, text, memory), memory=memory)
         frame = frame.merge(shares, on="layer")
     return frame
 
@@ -79,14 +94,17 @@ def _whole_model(model, text) -> "pd.DataFrame":
 def _by_layer(model, text, layer: int, unit: int) -> "pd.DataFrame":
     import pandas as pd
 
-    from gridlstm.analysis.depth_provenance import depth_shares
+    from gridlstm.analysis.depth_provenance import depth_shares, depth_start
 
-    values = _traced(model, text, "depth", ("input", "forget", "candidate"))
-    shares = depth_shares(values, unit, layer)[:, text.last_byte]
+    memory = _memory(model, "depth")
+    values = _traced(model, text, memory)
+    shares = depth_shares(values, unit, layer, memory)[:, text.last_byte]
     frame = pd.DataFrame({"character": list(text.characters)})
+    if memory.starts:
+        frame["start"] = depth_start(values, unit, layer, memory)[text.last_byte]
     for n, share in enumerate(shares, start=1):
         frame[f"layer_{n}"] = share
-    frame["memory"] = shares.sum(axis=0)
+    frame["memory"] = frame.drop(columns="character").sum(axis=1)
     return frame
 
 
@@ -97,8 +115,9 @@ def _by_character(model, text, layer: int, unit: int, character: int) -> "pd.Dat
     from gridlstm.analysis.time_provenance import by_character, time_shares
 
     check_index("character", character, len(text.characters))
-    values = _traced(model, text, "time", ("input", "forget", "candidate"))
-    shares = time_shares(values, layer, unit, int(text.last_byte[character]))
+    memory = _memory(model, "time")
+    values, at = _traced(model, text, memory), int(text.last_byte[character])
+    shares = time_shares(values, layer, unit, at, memory)
     characters = list(text.characters[: character + 1])
     written = by_character(shares, text.last_byte)
     return pd.DataFrame({"character": characters, "written": written})
