@@ -30,16 +30,20 @@ KEYS: dict[str, Callable] = {
 }
 
 
-def take() -> None:
-    """On a visit's first run, choose what the link names. Pages check that it can be chosen."""
+def take() -> bool:
+    """On a visit's first run, choose what the link names. Pages check that it can be chosen.
+
+    Returns whether a visit begins that names nothing.
+    """
     if "address_taken" in st.session_state:
-        return
+        return False
     st.session_state["address_taken"] = True
     for key, kind in KEYS.items():
         try:
             st.session_state[key] = kind(st.query_params[key])
         except (KeyError, ValueError):
             continue
+    return not st.query_params
 
 
 def carry(page: str) -> None:

@@ -2,9 +2,16 @@
 
 import streamlit as st
 
-from dashboard import address, choices
+from dashboard import address, choices, first_look
 
-st.set_page_config(page_title="Microscope for recurrent networks", page_icon="🔬", layout="wide")
+SIDEBAR_WIDTH = 220
+
+st.set_page_config(
+    page_title="Microscope for recurrent networks",
+    page_icon="🔬",
+    layout="wide",
+    initial_sidebar_state=SIDEBAR_WIDTH,
+)
 
 page = st.navigation(
     [
@@ -14,13 +21,15 @@ page = st.navigation(
         st.Page("views/find.py", title="Find a cell", icon=":material/search:"),
         st.Page("views/provenance.py", title="Who wrote it", icon=":material/history_edu:"),
         st.Page("views/switch_off.py", title="Switch off", icon=":material/power_settings_new:"),
+        st.Page("views/write.py", title="Let it write", icon=":material/edit:"),
         st.Page("views/curves.py", title="Curves", icon=":material/show_chart:"),
         st.Page("views/models.py", title="Models", icon=":material/inventory_2:"),
     ]
 )
-address.take()
+if address.take() and page.url_path == "":
+    first_look.open_if_there()
 choices.keep_a_sample()
-choices.open_noted_cell()
+choices.open_noted_page()
 address.carry(page.url_path)
 address.show()
 page.run()

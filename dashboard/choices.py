@@ -17,13 +17,14 @@ from dashboard import words
 from dashboard.loading import ModelEntry
 from gridlstm.analysis.properties import inside_url
 from gridlstm.analysis.ranking import rank_units
-from gridlstm.config import QUANTITIES, ModelConfig
+from gridlstm.config import ModelConfig
 from gridlstm.text import Text, from_bytes, truncate
 
 SAMPLES = Path(__file__).parent / "samples"
 # A longer text is cut, with a note: the pages answer at once, and a trace stays a few hundred MB.
 MOST_BYTES = 20_000
 CELLS_PAGE = "views/cells.py"
+FIND_PAGE = "views/find.py"
 
 
 @dataclass(frozen=True)
@@ -115,32 +116,34 @@ def labels(models: dict[str, ModelEntry]) -> dict[str, str]:
 
 
 def choose_cell(
-    entry: ModelEntry, trace, text: Text, suffix: str = "", kinds: Collection[str] = QUANTITIES
+    entry: ModelEntry, trace, text: Text, suffix: str = "", offered: Collection[str] | None = None
 ) -> Cell:
     """Selectors of quantity, layer and unit of a model. `suffix` tells a second set of keys apart.
 
-    `kinds` are the quantities of a dimension that are offered; `cell` must be among them. Until
-    the visitor chooses, the cell is the one whose memory follows web addresses best in this text,
-    or where there are none, the one that changes most.
+    `offered` are the quantities to choose from, all that the model has unless given; the memories
+    must be among them. Until the visitor chooses, the cell is the one whose memory follows web
+    addresses best in this text, or where there are none, the one that changes most.
     """
     config = entry.metadata.model
-    offered = [q for q in words.QUANTITIES if q in config.quantities and q.split(".")[1] in kinds]
-    first = _most_telling_cell(entry.path, entry.stamp, text.data, trace, text)
+    known = config.quantities if offered is None else offered
+    offered = {q: word for q, word in words.QUANTITIES.items() if q in known}
+    first = _most_telling_cell(entry.path, entry.stamp, text.data, trace, text, config)
     keys = [name + suffix for name in ("quantity", "layer", "unit")]
-    keep_valid(keys[0], offered, first.quantity)
+    keep_valid(keys[0], list(offered), first.quantity)
     keep_valid(keys[1], range(1, config.layers + 1), first.layer)
-    keep_valid(keys[2], range(config.units), first.unit)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         quantity = st.selectbox(
             "Quantity",
-            offered,
+            list(offered),
             format_func=lambda q: words.QUANTITIES[q].label,
-            help="\n\n".join(f"**{w.label}**: {w.meaning}" for w in words.QUANTITIES.values()),
+            help="\n\n".join(f"**{w.label}**: {w.meaning}" for w in offered.values()),
             key=keys[0],
             persist_state="session",
             width=260,
         )
-        layer, unit = _layer_and_unit(config, *keys[1:])
+        units = config.width(quantity)
+        keep_valid(keys[2], range(units), min(first.unit, units - 1))
+        layer, unit = _layer_and_unit(config.layers, units, *keys[1:])
         st.button(
             "Telling cell",
             icon=":material/auto_awesome:",
@@ -157,18 +160,18 @@ def choose_cell(
 def choose_unit(entry: ModelEntry, trace, text: Text) -> tuple[int, int]:
     """Selectors of layer and unit alone, at first those of `choose_cell`."""
     config = entry.metadata.model
-    first = _most_telling_cell(entry.path, entry.stamp, text.data, trace, text)
+    first = _most_telling_cell(entry.path, entry.stamp, text.data, trace, text, config)
     keep_valid("layer", range(1, config.layers + 1), first.layer)
     keep_valid("unit", range(config.units), first.unit)
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        return _layer_and_unit(config, "layer", "unit")
+        return _layer_and_unit(config.layers, config.units, "layer", "unit")
 
 
-def _layer_and_unit(config: ModelConfig, layer_key: str, unit_key: str) -> tuple[int, int]:
+def _layer_and_unit(layers: int, units: int, layer_key: str, unit_key: str) -> tuple[int, int]:
     layer = st.selectbox(
         "Layer",
-        range(1, config.layers + 1),
-        help=f"1 reads the bytes, {config.layers} is the top: the prediction is made from it.",
+        range(1, layers + 1),
+        help=f"1 reads the bytes, {layers} is the top: the prediction is made from it.",
         key=layer_key,
         persist_state="session",
         width=100,
@@ -176,8 +179,8 @@ def _layer_and_unit(config: ModelConfig, layer_key: str, unit_key: str) -> tuple
     unit = st.number_input(
         "Unit",
         min_value=0,
-        max_value=config.units - 1,
-        help=f"Which of the layer's {config.units} cells, counted from 0.",
+        max_value=units - 1,
+        help=f"Which of the layer's {units} cells, counted from 0.",
         key=unit_key,
         persist_state="session",
         width=150,
@@ -186,9 +189,11 @@ def _layer_and_unit(config: ModelConfig, layer_key: str, unit_key: str) -> tuple
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
-def _most_telling_cell(path: Path, stamp: tuple, data: bytes, _trace, _text: Text) -> Cell:
+def _most_telling_cell(
+    path: Path, stamp: tuple, data: bytes, _trace, _text: Text, _config: ModelConfig
+) -> Cell:
     """The memory cell to open when none has been chosen."""
-    memories = {q: v for q, v in _trace.values.items() if q.endswith(".cell")}
+    memories = {q: _trace.values[q] for q in _config.cells}
     marks = inside_url(_text.characters)
     if marks.any() and not marks.all():
         best = rank_units(memories, marks, positions=_text.last_byte, top=1).iloc[0]
@@ -200,17 +205,22 @@ def _most_telling_cell(path: Path, stamp: tuple, data: bytes, _trace, _text: Tex
 
 
 def open_cell(cell: Cell) -> None:
-    """Go to the cells page with this cell chosen.
+    """Go to the cells page with this cell chosen."""
+    open_page(CELLS_PAGE, quantity=cell.quantity, layer=cell.layer, unit=cell.unit)
 
-    Selectors that are drawn cannot be set, so the cell is noted, and opened as a new run begins.
+
+def open_page(page: str, **chosen) -> None:
+    """Go to a page with something chosen there, by the keys of the session.
+
+    Selectors that are drawn cannot be set, so the page is noted, and opened as a new run begins.
     """
-    st.session_state["cell_to_open"] = cell
+    st.session_state["page_to_open"] = page, chosen
     st.rerun()
 
 
-def open_noted_cell() -> None:
-    """Go to the cells page if a cell has been noted for it."""
-    if "cell_to_open" in st.session_state:
-        cell = st.session_state.pop("cell_to_open")
-        st.session_state.update(quantity=cell.quantity, layer=cell.layer, unit=cell.unit)
-        st.switch_page(CELLS_PAGE)
+def open_noted_page() -> None:
+    """Go to the page that has been noted, if there is one."""
+    if "page_to_open" in st.session_state:
+        page, chosen = st.session_state.pop("page_to_open")
+        st.session_state.update(chosen)
+        st.switch_page(page)

@@ -199,10 +199,10 @@ def traced(entry: ModelEntry, data: bytes) -> "Trace":
     bar. Leaving the page or changing a choice cancels it. Raises UserError."""
 
     def make() -> "Trace":
-        from gridlstm.trace import trace
-
-        model = _model(entry.path, entry.stamp)
         with progress_bar(f"{entry.title} reads the text …") as progress:
+            from gridlstm.trace import trace
+
+            model = _model(entry.path, entry.stamp)
             return trace(model, data, progress=progress, most_in_memory=MOST_TRACE_IN_MEMORY)
 
     return shelf("traces", MOST_TRACES).get((entry.path, entry.stamp, data), make)

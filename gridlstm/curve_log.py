@@ -11,7 +11,11 @@ from gridlstm.checkpoint import write_aside
 
 @dataclass(frozen=True)
 class CurvePoint:
-    """One validation. Losses in nats per byte: `train_loss` is the mean since the point before."""
+    """One validation. Losses in nats per byte: `train_loss` is the mean since the point before.
+
+    `accuracy`, the share of answers with every byte right, and `digit_accuracy`, that of single
+    digits, are only of tasks that have answers.
+    """
 
     update: int
     epoch: float
@@ -20,24 +24,32 @@ class CurvePoint:
     val_loss: float
     learning_rate: float
     seconds: float
+    accuracy: float | None = None
+    digit_accuracy: float | None = None
 
 
-COLUMNS = tuple(field.name for field in fields(CurvePoint))
+ACCURACIES = ("accuracy", "digit_accuracy")
+COLUMNS = tuple(field.name for field in fields(CurvePoint) if field.name not in ACCURACIES)
 
 
 def write_curve(path: Path, points: Iterable[CurvePoint]) -> None:
-    """Write the whole curve as CSV; the file is written aside and renamed."""
+    """Write the whole curve as CSV, with columns of accuracy only where a point has one; the file
+    is written aside and renamed."""
+    points = list(points)
+    answered = any(point.accuracy is not None for point in points)
+    columns = COLUMNS + ACCURACIES if answered else COLUMNS
     rows = [
         {
             name: f"{value:.7g}" if isinstance(value, float) else value
             for name, value in asdict(point).items()
+            if name in columns
         }
         for point in points
     ]
 
     def write(aside: Path) -> None:
         with open(aside, "w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+            writer = csv.DictWriter(file, columns, lineterminator="\n")
             writer.writeheader()
             writer.writerows(rows)
 

@@ -3,8 +3,8 @@ joined from layer to layer, by a depth gate.
 
 `c' = f*c + i*g + d*below` with `below` the memory of the layer below at the same character and
 `d = sigmoid(W x + b + w_before * c + w_below * below)` (the paper's equation 8; x is the
-hidden state of the layer below). The LSTM itself is the one used throughout, without peepholes. The first
-layer has no memory below: its depth gate is 0.
+hidden state of the layer below). The LSTM itself is the one used throughout, without peepholes.
+The first layer has no memory below: its depth gate is 0.
 """
 
 import torch

@@ -65,6 +65,26 @@ def evaluate(model: LanguageModel, data: np.ndarray, most_bytes: int | None = No
     return Evaluation(total / count, count)
 
 
+@torch.no_grad()
+def evaluate_answers(
+    model: LanguageModel, read: np.ndarray, target: np.ndarray, answered: int
+) -> tuple[Evaluation, np.ndarray]:
+    """Loss at the last `answered` positions of samples [position, sample], each read from the
+    model's beginning, no dropout; and where the likeliest byte is the right one,
+    bool [answered, sample]."""
+    device = model.decoder.weight.device
+    was_training = model.training
+    model.eval()
+    try:
+        inputs = torch.from_numpy(read).to(device)
+        right = torch.from_numpy(target[-answered:]).to(device)
+        logits = model(inputs, model.start(inputs.shape[1]))[0][-answered:].float()
+    finally:
+        model.train(was_training)
+    loss = functional.cross_entropy(logits.double().flatten(0, 1), right.flatten())
+    return Evaluation(loss.item(), right.numel()), (logits.argmax(-1) == right).cpu().numpy()
+
+
 def _warmed_up(model: LanguageModel, data: np.ndarray, first_read: np.ndarray):
     """The state of each stream before it reads data[first_read]: h and c [L, stream, U]."""
     state = model.start(len(first_read))

@@ -45,7 +45,7 @@ def check_hold(hold: Hold, config: ModelConfig) -> None:
         raise HoldError("A unit cannot be held at a value that is not finite.")
     kind = hold.quantity.split(".")[1]
     if kind in GATE_KINDS and not 0 <= hold.value <= 1:
-        raise HoldError(f"A {kind} gate lies between 0 (closed) and 1 (open).")
+        raise HoldError(f"The gate {hold.quantity} lies between 0 (closed) and 1 (open).")
 
 
 @dataclass(frozen=True)

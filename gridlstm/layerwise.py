@@ -9,7 +9,6 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from gridlstm.cells import Observation, State
 from gridlstm.config import ModelConfig
@@ -74,7 +73,7 @@ class LayerwiseNetwork(Weights):
         return None
 
     def forward(self, embedded: Tensor, state: State) -> tuple[Tensor, State]:
-        """embedded [T, B, U], state each [L, B, U] -> what the top hands up [T, B, U], new state."""
+        """embedded [T, B, U], states [L, B, U] -> what the top hands up [T, B, U], new states."""
         read, memory, after = embedded, self.first_memory(embedded), []
         for layer in range(self.config.layers):
             if layer > 0:

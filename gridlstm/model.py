@@ -15,8 +15,8 @@ def network(config: ModelConfig) -> nn.Module:
     """The recurrent part of a model, as the registry of architectures names it.
 
     It maps embedded bytes [T, B, U] and a state, each [L, B, U], to the top layer's output
-    [T, B, U] and the new state, and can be observed doing so (`observe`); `initialise`, `to_tensors` and
-    `load_tensors` are the rest of what a model asks of it.
+    [T, B, U] and the new state, and can be observed doing so (`observe`); `initialise`,
+    `to_tensors` and `load_tensors` are the rest of what a model asks of it.
     """
     module, name = ARCHITECTURES[config.architecture].network.split(":")
     return getattr(import_module(module), name)(config)

@@ -4,8 +4,10 @@ import math
 import sys
 from dataclasses import dataclass
 
+from gridlstm.addition import Layout
 from gridlstm.errors import UserError
 
+TASKS = ("text", "addition")
 OPTIMISERS = ("rmsprop", "adam")
 PRECISIONS = ("auto", "float32", "bfloat16")
 
@@ -16,7 +18,10 @@ class SettingsError(UserError):
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """Every field is an option of `python -m gridlstm train`, of the same name."""
+    """Every field is an option of `python -m gridlstm train`, of the same name.
+
+    Raises SettingsError, or AdditionError where sums of `digits` do not fit into `length`.
+    """
 
     sequences: int = 50
     length: int = 50
@@ -38,6 +43,8 @@ class TrainingSettings:
     bytes: int | None = None
     minutes: float | None = None
     patience: int | None = None
+    task: str = "text"
+    digits: int | None = None
 
     def __post_init__(self) -> None:
         for name in ("sequences", "length", "validate_every", "save_every"):
@@ -61,6 +68,12 @@ class TrainingSettings:
             raise SettingsError(f"--optimiser must be one of {', '.join(OPTIMISERS)}.")
         if self.precision not in PRECISIONS:
             raise SettingsError(f"--precision must be one of {', '.join(PRECISIONS)}.")
+        if self.task not in TASKS:
+            raise SettingsError(f"--task must be one of {', '.join(TASKS)}.")
+        if (self.digits is None) != (self.task == "text"):
+            raise SettingsError("--digits is an option of --task addition, which needs it.")
+        if self.digits is not None:
+            Layout(self.digits, self.length)
         if self.updates is None and self.bytes is None and self.minutes is None:
             raise SettingsError("Say when to stop: --updates, --bytes or --minutes.")
 

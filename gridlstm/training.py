@@ -1,7 +1,8 @@
 """Truncated backpropagation through time, as char-rnn and coreylynch/grid-lstm do it.
 
 `sequences` streams are read side by side, `length` bytes an update, each stream's state carried
-from one update to the next. One straight road: `train` sets up a `Run`, and `Run.go` loops.
+from one update to the next where the task is a text. What is read and how it is validated is the
+task's (`gridlstm.tasks`). One straight road: `train` sets up a `Run`, and `Run.go` loops.
 """
 
 import os
@@ -19,14 +20,14 @@ from torch import Tensor, distributed
 from torch.nn import functional
 from torch.nn.parallel import DistributedDataParallel
 
-from gridlstm.checkpoint import Data, Metadata, load_model, write_checkpoint
+from gridlstm.checkpoint import Metadata, load_model, write_checkpoint
 from gridlstm.config import ModelConfig
-from gridlstm.corpus import Corpus, byte_entropy, cut_into_streams
+from gridlstm.corpus import Corpus
 from gridlstm.curve_log import CurvePoint, write_curve
-from gridlstm.evaluation import evaluate
 from gridlstm.model import LanguageModel
 from gridlstm.progress_line import ProgressLine
 from gridlstm.settings import SettingsError, TrainingSettings
+from gridlstm.tasks import Validation, task_of
 from gridlstm.training_state import (
     Progress,
     ResumeError,
@@ -103,13 +104,13 @@ def machine_kind(device: torch.device) -> str:
 
 
 class Run:
-    """One training run: a model, its optimiser, the streams it reads and where it stands."""
+    """One training run: a model, its optimiser, the task it learns and where it stands."""
 
     def __init__(
         self,
         config: ModelConfig,
         settings: TrainingSettings,
-        corpus: Corpus,
+        corpus: Corpus | None,
         out: Path,
         team: Workers,
     ):
@@ -117,9 +118,8 @@ class Run:
             raise SettingsError(
                 f"{settings.sequences} sequences cannot be shared by {team.count} processes."
             )
-        self.config, self.settings, self.corpus, self.out = config, settings, corpus, out
-        self.team = team
-        self.streams = cut_into_streams(corpus.train, settings.sequences, settings.length)
+        self.config, self.settings, self.out, self.team = config, settings, out, team
+        self.task = task_of(settings, corpus)
         share = settings.sequences // team.count
         self.mine = slice(team.rank * share, (team.rank + 1) * share)
         torch.manual_seed(settings.seed)
@@ -180,20 +180,23 @@ class Run:
         """One update of the weights; return its loss in nats per byte."""
         settings, progress = self.settings, self.progress
         for group in self.optimiser.param_groups:
-            group["lr"] = settings.learning_rate_at(progress.update / self.streams.pieces)
+            group["lr"] = settings.learning_rate_at(self.task.epoch(progress.update))
+        batch = self.task.batch(progress.update)
         read, target = (
             torch.from_numpy(rows[:, self.mine]).to(self.team.device)
-            for rows in self.streams.piece(progress.update)
+            for rows in (batch.read, batch.target[-batch.counted :])
         )
         with self._autocast():
             logits, state = self.forward(read, self.carried)
-        loss = functional.cross_entropy(logits.float().flatten(0, 1), target.flatten())
+        counted = logits[-batch.counted :].float()
+        loss = functional.cross_entropy(counted.flatten(0, 1), target.flatten())
         # As in char-rnn the gradient that is clipped is that of a sequence's summed loss.
-        (loss * settings.length).backward()
+        (loss * batch.counted).backward()
         torch.nn.utils.clip_grad_value_(self.model.parameters(), settings.clip)
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
-        self.carried = tuple(tensor.detach() for tensor in state)
+        if self.task.carries_state:
+            self.carried = tuple(tensor.detach() for tensor in state)
         mean = loss.detach()
         if self.team.count > 1:
             distributed.all_reduce(mean)
@@ -210,24 +213,27 @@ class Run:
         if not self.team.leads or progress.loss_count == 0:
             return
         with self._autocast():
-            result = evaluate(self.model, self.corpus.validation, settings.validation_bytes)
-        better = result.nats_per_byte < progress.best
-        epoch = progress.update / self.streams.pieces
+            result = self.task.validate(self.model, settings.validation_bytes)
+        loss = result.loss.nats_per_byte
+        better = loss < progress.best
+        epoch = self.task.epoch(progress.update)
         point = CurvePoint(
             update=progress.update,
             epoch=epoch,
             bytes=progress.update * settings.bytes_an_update,
             train_loss=progress.loss_sum / progress.loss_count,
-            val_loss=result.nats_per_byte,
+            val_loss=loss,
             learning_rate=settings.learning_rate_at(epoch),
             seconds=progress.seconds,
+            accuracy=result.accuracy,
+            digit_accuracy=result.digit_accuracy,
         )
         progress.points.append(point)
         progress.loss_sum, progress.loss_count = 0.0, 0
         if better:
-            self._write_checkpoint(result.nats_per_byte, result.bytes)
+            self._write_checkpoint(loss, result.loss.bytes)
         write_curve(self.out.with_suffix(".csv"), progress.points)
-        line.say(f"validation {result.bits_per_byte:.4f} bits per byte at update {point.update:,}")
+        line.say(f"validation {_in_words(result)} at update {point.update:,}")
 
     def _finish(self, line: ProgressLine) -> None:
         """Validate at the end, and state in the checkpoint its loss on the whole validation part,
@@ -237,29 +243,23 @@ class Run:
         if not self.team.leads or not self.out.exists():
             return
         model, metadata = load_model(self.out)
-        result = evaluate(model.to(self.team.device), self.corpus.validation)
+        result = self.task.validate(model.to(self.team.device))
         tensors = {name: tensor.cpu() for name, tensor in model.to_tensors().items()}
         # A run that was gone on with under other limits may have been at its best before.
         stated = replace(
             metadata,
             training=self._stated_settings(),
-            validation_loss=result.nats_per_byte,
-            validation_bytes=result.bytes,
+            validation_loss=result.loss.nats_per_byte,
+            validation_bytes=result.loss.bytes,
         )
         write_checkpoint(self.out, _half(tensors), stated)
-        line.say(f"checkpoint: {result.bits_per_byte:.4f} bits per byte on {result.bytes:,} bytes")
+        line.say(f"checkpoint: {_in_words(result)} on {result.loss.bytes:,} bytes")
 
     def _write_checkpoint(self, loss: float, counted: int) -> None:
-        progress, corpus = self.progress, self.corpus
+        progress = self.progress
         metadata = Metadata(
             model=self.config,
-            data=Data(
-                name=corpus.name,
-                sha256=corpus.sha256,
-                bytes=len(corpus.data),
-                train_fraction=corpus.train_fraction,
-                byte_entropy=byte_entropy(corpus.validation),
-            ),
+            data=self.task.data,
             training=self._stated_settings(),
             updates=progress.update,
             bytes_seen=progress.update * self.settings.bytes_an_update,
@@ -289,11 +289,12 @@ class Run:
         tensors = {f"model.{name}": tensor for name, tensor in self.model.state_dict().items()}
         for index, slots in self.optimiser.state_dict()["state"].items():
             tensors |= {f"optimiser.{index}.{slot}": tensor for slot, tensor in slots.items()}
-        tensors |= {"carried.h": carried[0], "carried.c": carried[1], "generators": generators}
+        names = (f"carried.{name}" for name in self.config.state)
+        tensors |= {**dict(zip(names, carried, strict=True)), "generators": generators}
         state = State(
             model=asdict(self.config),
             settings=asdict(self.settings),
-            sha256=self.corpus.sha256,
+            sha256=self.task.data.sha256,
             progress=self.progress,
             tensors=tensors,
         )
@@ -313,7 +314,7 @@ class Run:
         path = state_path(self.out)
         with reading(path):
             state = read_state(path)
-            check_same_run(path, state, self.config, self.settings, self.corpus.sha256)
+            check_same_run(path, state, self.config, self.settings, self.task.data.sha256)
             processes = len(state.tensors["generators"])
             if processes != self.team.count:
                 raise ResumeError(
@@ -333,7 +334,7 @@ class Run:
         self.optimiser.load_state_dict({**whole, "state": slots})
         self.carried = tuple(
             tensors[f"carried.{name}"][self.mine].transpose(0, 1).contiguous().to(device)
-            for name in ("h", "c")
+            for name in self.config.state
         )
         # Cloned, since torch reads a generator's state from where its storage begins.
         generator = tensors["generators"][self.team.rank].clone()
@@ -346,7 +347,7 @@ class Run:
 def train(
     config: ModelConfig,
     settings: TrainingSettings,
-    corpus: Corpus,
+    corpus: Corpus | None,
     out: Path,
     *,
     resume: bool = False,
@@ -354,12 +355,13 @@ def train(
     until: float | None = None,
 ) -> bool:
     """Train and write `out` (a .safetensors file), its curve beside it (.csv) and the state to
-    resume from (.state.safetensors). Under `torchrun`, every process calls this.
+    resume from (.state.safetensors). Under `torchrun`, every process calls this. `corpus` is None
+    where the task of the settings draws its own data.
 
     Returns whether the settings said stop; False if it was a signal, or that `until`, a time of
     the monotonic clock, has come: then a run that is resumed goes on to the same numbers.
 
-    Raises CorpusError, SettingsError or ResumeError, each with one sentence.
+    Raises CorpusError, SettingsError, AdditionError or ResumeError, each with one sentence.
     """
     with workers(device) as team:
         run = Run(config, settings, corpus, out, team)
@@ -379,6 +381,11 @@ def _optimiser(settings: TrainingSettings, model: LanguageModel) -> torch.optim.
     if settings.optimiser == "adam":
         return torch.optim.Adam(parameters, settings.learning_rate)
     return torch.optim.RMSprop(parameters, settings.learning_rate, alpha=settings.smoothing)
+
+
+def _in_words(result: Validation) -> str:
+    words = f"{result.loss.bits_per_byte:.4f} bits per byte"
+    return words if result.accuracy is None else f"{words}, {result.accuracy:.1%} right,"
 
 
 def _half(tensors: dict[str, Tensor]) -> dict[str, np.ndarray]:

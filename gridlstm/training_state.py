@@ -156,7 +156,9 @@ def check_same_run(
     path: Path, state: State, model: ModelConfig, settings: TrainingSettings, sha256: str
 ) -> None:
     """Raise ResumeError if the state is of another model, other settings or other data."""
-    before = {**state.settings, **state.model, "data": state.sha256}
+    # A run begun before there was one of the settings had what is now its default.
+    settings_before, model_before = TrainingSettings(**state.settings), ModelConfig(**state.model)
+    before = {**asdict(settings_before), **asdict(model_before), "data": state.sha256}
     now = {**asdict(settings), **asdict(model), "data": sha256}
     changed = sorted(name for name in now if name not in MAY_CHANGE and now[name] != before[name])
     if changed:

@@ -8,6 +8,11 @@ import pytest
 from app_checkpoints import ROOT, STACKED
 from playwright.sync_api import expect
 
+from gridlstm.analysis.selection import SelectionError, similar_places, units_on
+from gridlstm.checkpoint import load_model
+from gridlstm.text import from_string
+from gridlstm.trace import trace
+
 pytestmark = pytest.mark.browser
 PATIENCE = 60_000  # milliseconds; the machine may be busy with a training run
 
@@ -40,16 +45,27 @@ def address(browser, folder):
 
 
 @pytest.fixture
+def address_of_shipped(browser):
+    """The same with the models that the program comes with."""
+    folder = str(ROOT / "checkpoints")
+    with app_checkpoints.serving(
+        ROOT / "dashboard" / "app.py", ROOT, GRIDLSTM_CHECKPOINTS=folder
+    ) as address:
+        yield address
+
+
+@pytest.fixture
 def window(browser, address):
     """A function that opens a path of the app as a new visitor.
 
     No window may ask another host for anything, open a dialog, or report an error.
     """
-    contexts, problems = [], []
+    contexts, problems, hosts = [], [], []
 
-    def opened(path=""):
+    def opened(path="", at=address):
+        hosts.append(at)
         context = browser.new_context(
-            viewport={"width": 1440, "height": 1200}, color_scheme="light", base_url=address
+            viewport={"width": 1440, "height": 1200}, color_scheme="light", base_url=at
         )
         contexts.append(context)
         context.set_default_timeout(PATIENCE)
@@ -63,7 +79,7 @@ def window(browser, address):
 
     def note_foreign(request):
         parts = urlsplit(request.url)
-        if parts.scheme not in ("data", "blob") and f"{parts.scheme}://{parts.netloc}" != address:
+        if parts.scheme not in ("data", "blob") and f"{parts.scheme}://{parts.netloc}" not in hosts:
             problems.append(request.url)
 
     def note_error(message):
@@ -148,6 +164,16 @@ def look_inside(page) -> None:
     page.get_by_role("button", name="Look inside").click()
     heading(page, "Cells")
     characters(page).first.wait_for()
+
+
+def drag(page, first: int, last: int) -> None:
+    """Select characters of the text with the mouse."""
+    boxes = [characters(page).nth(at).bounding_box() for at in (first, last)]
+    page.mouse.move(boxes[0]["x"] + 1, boxes[0]["y"] + boxes[0]["height"] / 2)
+    page.mouse.down()
+    end = boxes[1]["x"] + boxes[1]["width"] - 1
+    page.mouse.move(end, boxes[1]["y"] + boxes[1]["height"] / 2, steps=4)
+    page.mouse.up()
 
 
 # -- The way of a visitor -------------------------------------------------------------------------
@@ -297,13 +323,102 @@ def test_a_span_selected_with_the_mouse_is_searched_for(window):
     page = window("find?model=grid-3&find=selection")
     heading(page, "Find a cell")
     page.get_by_text("Drag over some characters").wait_for()
-    first, last = characters(page).nth(4).bounding_box(), characters(page).nth(6).bounding_box()
-    page.mouse.move(first["x"] + 1, first["y"] + first["height"] / 2)
-    page.mouse.down()
-    page.mouse.move(last["x"] + last["width"] - 1, last["y"] + last["height"] / 2, steps=4)
-    page.mouse.up()
+    drag(page, 4, 6)
     answer = re.compile(r"cells\. Click a row to open that cell|No unit is on throughout")
     page.get_by_text(answer).first.wait_for()
+
+
+PARAGRAPH = "some words of prose, and then http://example.org/a?b=1 comes along.\n\n\n\n"
+REPEATED = PARAGRAPH * 40
+# Beyond it nothing is in sight before the text has been scrolled, and the table lists enough.
+FAR_DOWN = 5 * len(PARAGRAPH)
+
+
+def with_cells_and_their_like(folder) -> tuple[int, int, list[tuple[int, int]]]:
+    """A selection in REPEATED that has cells, and its places, some far down in the text."""
+    model = load_model(folder / "grid-3.safetensors")[0]
+    text = from_string(REPEATED)
+    values = trace(model, text.data).values
+    memories = {q: v for q, v in values.items() if q.endswith(".cell")}
+    for start in range(len(PARAGRAPH), 2 * len(PARAGRAPH)):
+        try:
+            units = units_on(memories, text.last_byte, start, start + 2)
+        except SelectionError:
+            continue
+        found = similar_places(memories, text.last_byte, units, start, start + 2)
+        places = list(zip(found["start"].tolist(), found["end"].tolist(), strict=True))
+        if any(place[0] > FAR_DOWN for place in places[:8]):
+            return start, start + 2, places
+    raise AssertionError("no selection has cells that are on elsewhere as well")
+
+
+def in_view(page, position: int) -> bool:
+    """Whether a character is inside the frame of its text, and that inside the window."""
+    return (
+        characters(page)
+        .nth(position)
+        .evaluate(
+            """span => {
+          const [box, frame] = [span, span.closest('.text')].map(n => n.getBoundingClientRect());
+          return box.top >= frame.top && box.bottom <= frame.bottom
+            && box.top >= 0 && box.bottom <= window.innerHeight;
+        }"""
+        )
+    )
+
+
+def test_a_selection_leads_to_its_cells_and_to_its_like(window, folder):
+    start, end, places = with_cells_and_their_like(folder)
+    row = next(i for i, place in enumerate(places) if place[0] > FAR_DOWN)
+    page = window("?model=grid-3")
+    heading(page, "A microscope for deep recurrent networks")
+    upload_text(page, "repeated.txt", REPEATED)
+    look_inside(page)
+    drag(page, start, end - 1)
+    page.get_by_role("button", name="Find the cells of this selection").click()
+    heading(page, "Find a cell")
+    page.get_by_text(re.compile(f"Characters {start + 1} to {end} selected")).wait_for()
+    assert characters(page).evaluate_all(
+        "all => all.flatMap((span, i) => 'chosen' in span.dataset ? [i] : [])"
+    ) == list(range(start, end))
+
+    page.get_by_text("The same cells elsewhere").wait_for()
+    assert not in_view(page, places[row][0])
+    table = page.get_by_test_id("stDataFrame").nth(1)
+    table.scroll_into_view_if_needed()
+    box = table.bounding_box()
+    page.mouse.click(box["x"] + 200, box["y"] + 35 * (row + 1.5))
+    page.locator(".coloured-text .text [data-place]").first.wait_for()
+    assert characters(page).evaluate_all(
+        "all => all.flatMap((span, i) => 'place' in span.dataset ? [i] : [])"
+    ) == list(range(*places[row]))
+    assert in_view(page, places[row][0]) and in_view(page, places[row][1] - 1)
+
+    page.get_by_role("button", name="on the page Cells").click()
+    heading(page, "Cells")
+    page.get_by_text(f"in every layer at character {places[row][1]:,} ").wait_for()
+    assert in_view(page, places[row][0])
+
+
+def test_a_first_visit_opens_on_the_address_cell(window, address_of_shipped):
+    page = window(at=address_of_shipped)
+    heading(page, "Cells")
+    page.get_by_text("This cell knows when it is inside a web address.").wait_for()
+    characters(page).first.wait_for()
+    title = page.locator(".coloured-text .title").text_content()
+    assert title.endswith("layer 6, unit 152")
+    named_in_address(page, model="grid-6", sample="wiki-urls.txt", unit="152")
+    text = "".join(shown[0] for shown in characters(page).all_text_contents())
+    address, after = text.index("://www.fao.org"), text.index("Food and Agriculture")
+    inside, outside = (colours(page)[at + 4] for at in (address, after))
+    red, _, blue = map(int, re.findall(r"\d+", inside))
+    assert red > blue
+    red, _, blue = map(int, re.findall(r"\d+", outside))
+    assert red < blue
+    page.get_by_role("link", name="Put in a text of your own").click()
+    heading(page, "A microscope for deep recurrent networks")
+    go(page, "Cells")
+    page.get_by_text("This cell knows when it is inside a web address.").wait_for()
 
 
 SWITCHED_OFF = "sample=wiki-urls.txt&model=grid-3&quantity=time.cell&layer=2&unit=3"

@@ -10,7 +10,14 @@ import pytest
 from PIL import Image
 
 from dashboard.charts.theme import DIVERGING
-from dashboard.coloured_text import Scale, cell_scale, coloured_text, gate_scale, surprise_scale
+from dashboard.coloured_text import (
+    Place,
+    Scale,
+    cell_scale,
+    coloured_text,
+    gate_scale,
+    surprise_scale,
+)
 
 TEXT = (
     "a <script>alert(1)</script>\n\tשלום 🇩🇪👨\u200d👩 \x00é"
@@ -25,12 +32,13 @@ OTHER = "another text, of its own"
 SCRIPT = """
 import numpy as np
 import streamlit as st
-from dashboard.coloured_text import Likeliest, cell_scale, coloured_text
+from dashboard.coloured_text import Likeliest, Place, cell_scale, coloured_text
 from test_coloured_text import OTHER, TEXT, losses, values
 
 text = OTHER if st.checkbox("other text") else TEXT
 seed = 2 if st.checkbox("other values") else 1
 space = st.checkbox("white space")
+place = Place(6, 9, call=1) if st.checkbox("place") else None
 guesses = Likeliest(
     np.tile(np.array([101, 32, 10, 0xC3, 60], np.uint8), (len(text), 1)),
     np.tile(np.array([0.5, 0.25, 0.125, 0.0625, 0.03125], np.float32), (len(text), 1)),
@@ -38,7 +46,7 @@ guesses = Likeliest(
 selection = coloured_text(
     text, values(seed, len(text)), rows=["layer 1", "layer 2", "layer 3 (top)"], chosen_row=1,
     scale=cell_scale("tanh(c) of the depth cell"), losses=losses(len(text)), likeliest=guesses,
-    show_whitespace=space, title="A <b>title</b>", key="text",
+    show_whitespace=space, title="A <b>title</b>", key="text", place=place,
 )
 st.text(f"reported {selection}")
 """
@@ -93,6 +101,8 @@ def test_a_scale_that_does_not_rise_is_refused(stops):
         {"values": np.zeros((3, 3))},
         {"chosen_row": 2},
         {"losses": np.zeros(2)},
+        {"place": Place(2, 4, call=1)},
+        {"place": Place(2, 2, call=1)},
     ],
 )
 def test_arrays_that_do_not_fit_the_text_are_refused(wrong):
@@ -151,9 +161,9 @@ def style(page, name: str) -> list[str]:
     return characters(page).evaluate_all(f"all => all.map(s => getComputedStyle(s).{name})")
 
 
-def outlined(page) -> list[int]:
-    """The positions of the characters that are drawn as selected."""
-    chosen = characters(page).evaluate_all("all => all.map(s => 'chosen' in s.dataset)")
+def outlined(page, mark: str = "chosen") -> list[int]:
+    """The positions of the characters that are drawn as selected, or as the place to show."""
+    chosen = characters(page).evaluate_all("(all, mark) => all.map(s => mark in s.dataset)", mark)
     return [i for i, c in enumerate(chosen) if c]
 
 
@@ -279,12 +289,31 @@ def test_another_text_has_no_selection(page):
 
 
 @pytest.mark.browser
+def test_a_place_is_outlined_beside_the_selection_until_it_is_called_for_no_more(page):
+    characters(page).nth(12).click()
+    wait_for_report(page, "Selection(start=12, end=13)")
+    tick(page, "place")
+    page.locator(".text [data-place=first]").wait_for()
+    assert outlined(page, "place") == [6, 7, 8]
+    assert outlined(page) == [12]
+    status = page.locator(".status").text_content()
+    assert status.startswith("Shown: Characters 7 to 9. Character 13 selected")
+    tick(page, "white space")
+    page.get_by_text("·", exact=False).first.wait_for()
+    assert outlined(page, "place") == [6, 7, 8]
+    tick(page, "place")
+    page.locator(".text [data-place]").first.wait_for(state="detached")
+    assert outlined(page) == [12]
+    assert page.locator(".status").text_content().startswith("Character 13 selected")
+
+
+@pytest.mark.browser
 def test_hovering_tells_value_loss_and_likeliest_next_characters(page):
     place = TEXT.index("\n")
     characters(page).nth(place).hover()
     tooltip = page.locator(".tooltip")
     assert "U+000A newline" in tooltip.text_content()
-    assert f"position {place}" in tooltip.text_content()
+    assert f"character {place + 1}" in tooltip.text_content()
     value = f"{values(1, len(TEXT))[1, place]:.3f}".replace("-", "−")
     assert tooltip.locator(".value").text_content() == value
     assert tooltip.locator(".loss").text_content() == f"{place / 8:.2f} bits"

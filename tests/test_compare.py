@@ -65,6 +65,10 @@ def test_the_objects_by_hand(folder, capsys):
     assert [row["common_loss"] for row in rows] == [2.0, 2.4, 1.9]
     assert [row["common_bits"] for row in rows] == pytest.approx([2 * BITS, 2.4 * BITS, 1.9 * BITS])
     assert [row["common_difference_percent"] for row in rows] == pytest.approx([0, 20, -5])
+    assert [row["reached_update"] for row in rows] == [200, None, 200]
+    assert [row["reached_bytes"] for row in rows] == [500_000, None, 500_000]
+    assert [row["reached_seconds"] for row in rows] == [10, None, 10]
+    assert {row["parameters"] for row in rows} == {row["operations"] for row in rows} == {None}
 
 
 def test_the_table_holds_what_the_objects_do(folder, capsys):
@@ -83,6 +87,9 @@ def test_the_table_holds_what_the_objects_do(folder, capsys):
         assert float(cell["best, nats per byte"]) == row["best_loss"]
         assert float(cell["best, bits per byte"]) == pytest.approx(row["best_bits"], abs=1e-4)
         assert cell["last common update"] == "200"
+        reached = row["reached_update"]
+        expected = "not reached" if reached is None else str(reached)
+        assert cell["best stacked loss reached at update"] == expected
         assert float(cell["nats there"]) == row["common_loss"]
         assert cell["measured on"] == "–"
     assert [cell["against the best stacked"] for cell in cells] == [
@@ -104,6 +111,9 @@ def test_a_checkpoint_says_more_than_a_name(folder, capsys):
     assert {row["data"] for row in rows} == {"some|text.txt"}
     assert [row["difference_percent"] for row in rows] == pytest.approx([100 / 9, 0, 0])
     assert [row["common_update"] for row in rows] == [300, 200, 300]
+    config = ModelConfig("stacked", 2, 2)
+    assert rows[2]["parameters"] == config.parameters
+    assert rows[2]["operations"] == 1_000_000 * config.operations_per_byte * 6
     commands.run(["compare", "grid-3.csv"])
     assert r"some\|text.txt" in capsys.readouterr().out
 
@@ -121,6 +131,9 @@ def test_a_checkpoint_in_shards_is_found(folder, capsys):
         ("wiki-stacked-6", "stacked"),
         ("Grid_6_depth", "grid"),
         ("gridiron", "unknown"),
+        ("grid-1d-3", "grid-1d"),
+        ("small_depth_gated_6", "depth-gated"),
+        ("gru6-seed-2", "gru"),
         ("stacked-against-grid", "unknown"),
     ],
 )
@@ -136,7 +149,7 @@ def test_what_cannot_be_compared_is_left_open(folder, capsys):
     assert stacked["difference_percent"] == 0
     assert grid["difference_percent"] is grid["common_difference_percent"] is None
     assert commands.run(["compare", "grid-3.csv"]) == 0
-    assert capsys.readouterr().out.count("–") == 3
+    assert capsys.readouterr().out.count("–") == 9
 
 
 def test_curves_of_one_name_are_told_apart(folder, capsys):

@@ -9,13 +9,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from streamlit.testing.v1 import AppTest
 
-from dashboard import words
+from dashboard.charts.costs import CostPoint, cost_figure
 from dashboard.charts.curves import Look, Run, curves_figure
-from gridlstm import curves
-from gridlstm.checkpoint import Data, Metadata, write_checkpoint
-from gridlstm.config import ModelConfig
 from gridlstm.curve_log import CurvePoint, write_curve
 from gridlstm.curves import (
     AXES,
@@ -23,10 +19,13 @@ from gridlstm.curves import (
     CurveError,
     convert,
     curve_series,
+    mean_over_seeds,
     read_curve,
     read_published,
+    reading,
     smooth,
     summary,
+    with_operations,
 )
 from gridlstm.errors import UserError
 
@@ -88,6 +87,19 @@ def test_harmless_differences_are_no_fault(data):
     pd.testing.assert_frame_equal(read_curve(data), read_curve(GOOD.encode()))
 
 
+def test_shares_of_right_answers_are_read_where_a_task_has_them(tmp_path):
+    points = [
+        CurvePoint(10, 1.0, 500, 2.0, 1.5, 0.001, 3.0, accuracy=0.25, digit_accuracy=0.5),
+        CurvePoint(20, 2.0, 1000, 2.0, 1.5, 0.001, 6.0),
+    ]
+    write_curve(tmp_path / "sums.csv", points)
+    frame = read_curve(tmp_path / "sums.csv")
+    np.testing.assert_array_equal(frame["accuracy"], [0.25, math.nan])
+    np.testing.assert_array_equal(frame["digit_accuracy"], [0.5, math.nan])
+    with pytest.raises(CurveError, match=r"accuracy holds '1.5' in line 2.*not from 0 to 1"):
+        read_curve(csv_bytes(ROWS[0] + ",1.5", header=HEADER + ",accuracy"))
+
+
 def test_columns_may_stand_in_any_order():
     data = read_curve(GOOD.encode())[list(COLUMNS[::-1])].to_csv(index=False).encode()
     pd.testing.assert_frame_equal(read_curve(data), read_curve(GOOD.encode()))
@@ -147,7 +159,7 @@ def test_a_bad_curve_gets_one_sentence_that_says_where(data, expected):
 
 
 def test_a_huge_file_is_refused_without_being_read_whole(monkeypatch):
-    monkeypatch.setattr(curves, "MOST_BYTES", 1000)
+    monkeypatch.setattr(reading, "MOST_BYTES", 1000)
     endless = io.BytesIO(GOOD.encode() * 100)
     with pytest.raises(CurveError, match="larger than"):
         read_curve(endless)
@@ -337,6 +349,24 @@ def test_only_curves_on_the_same_data_are_compared():
     )
 
 
+def test_where_the_baselines_best_loss_is_first_reached_by_hand():
+    curves_by_name = {
+        "stacked": curve([2.5, 2.0, 2.1]),
+        "worse": curve([2.6, 2.4]),
+        "equal": curve([2.5, 2.2, 2.3, 2.0, 1.9]),
+        "at once": with_operations(curve([1.8, 1.9]), 7),
+        "other": curve([1.0]),
+    }
+    data = {name: name == "other" for name in curves_by_name}
+    table = summary(curves_by_name, {"stacked"}, data).set_index("model")
+    np.testing.assert_array_equal(table["reached_update"], [200, math.nan, 400, 100, math.nan])
+    assert table["reached_bytes"]["equal"] == 400 * 4096
+    assert table["reached_seconds"]["equal"] == 200
+    assert math.isnan(table["reached_operations"]["equal"])
+    assert table["reached_operations"]["at once"] == 100 * 4096 * 7 * 6
+    assert table["operations"]["at once"] == 200 * 4096 * 7 * 6
+
+
 def test_without_a_stacked_model_there_is_no_difference():
     table = summary({"grid-3": curve([2.0])}, {"stacked-3"})
     assert table["difference_percent"].isna().all()
@@ -344,7 +374,7 @@ def test_without_a_stacked_model_there_is_no_difference():
 
 
 def test_a_series_is_the_logged_column():
-    frame = curve([2.0, 1.5, 1.75])
+    frame = with_operations(curve([2.0, 1.5, 1.75]), 100)
     for axis in AXES:
         series = curve_series(frame, axis, "training", "nats", 0.5)
         np.testing.assert_array_equal(series.x, frame[axis])
@@ -364,40 +394,40 @@ def traces(fig) -> dict:
 
 def test_the_picture_shows_every_logged_point_of_every_run():
     losses = 2 + np.random.default_rng(2).normal(size=20_000) ** 2
-    runs = [Run("long", curve(list(losses), step=1), 0), Run("short", curve([2.0, 1.9]), 1)]
+    runs = [Run("long", curve(list(losses), step=1), 0, 0), Run("short", curve([2.0, 1.9]), 1, 1)]
     fig = curves_figure(runs, Look(unit="nats"))
     assert list(traces(fig)) == ["long", "short"]
     for run, line in zip(runs, fig.data, strict=True):
         assert line.type == "scatter" and line.line.simplify is False
         np.testing.assert_array_equal(line.x, run.frame["update"])
         np.testing.assert_array_equal(line.y, run.frame["val_loss"])
-        np.testing.assert_array_equal(line.customdata, run.frame[["update", "val_loss"]])
+        np.testing.assert_array_equal(line.customdata[:, :2], run.frame[["update", "val_loss"]])
     assert fig.data[1].mode == "lines+markers"
 
 
 def test_the_pointer_gets_every_runs_own_update_and_both_losses():
     frame = curve([2.0, 1.5, 1.75])
-    fig = curves_figure([Run("a", frame, 0)], Look(axis="bytes", unit="nats", smoothing=0.6))
+    fig = curves_figure([Run("a", frame, 0, 0)], Look(axis="bytes", unit="nats", smoothing=0.6))
     line = traces(fig)["a"]
     assert (fig.layout.hovermode, fig.layout.hoverdistance) == ("x unified", -1)
     np.testing.assert_array_equal(line.x, frame["bytes"])
     np.testing.assert_array_equal(line.y, smooth(frame["val_loss"], 0.6))
-    np.testing.assert_array_equal(line.customdata, frame[["update", "val_loss"]])
+    np.testing.assert_array_equal(line.customdata[:, :2], frame[["update", "val_loss"]])
     for shown in ("%{customdata[0]", "%{customdata[1]", "%{y", "%{fullData.name}"):
         assert shown in line.hovertemplate
 
 
 def test_the_unsmoothed_line_stays_faint_below_the_smoothed_one():
     frame = curve([2.0, 1.5, 1.75])
-    faint, line = curves_figure([Run("a", frame, 0)], Look(unit="nats", smoothing=0.9)).data
+    faint, line = curves_figure([Run("a", frame, 0, 0)], Look(unit="nats", smoothing=0.9)).data
     np.testing.assert_array_equal(faint.y, frame["val_loss"])
     assert faint.opacity < 0.5 and line.opacity is None
     assert faint.hoverinfo == "skip" and faint.showlegend is False
-    assert len(curves_figure([Run("a", frame, 0)], Look()).data) == 1
+    assert len(curves_figure([Run("a", frame, 0, 0)], Look()).data) == 1
 
 
 def test_training_has_its_models_colour_and_models_differ_in_colour_and_dash():
-    runs = [Run(name, curve([2.0, 1.9]), place) for place, name in enumerate("abcd")]
+    runs = [Run(name, curve([2.0, 1.9]), place, place) for place, name in enumerate("abcd")]
     lines = traces(curves_figure(runs, Look(training=True, unit="nats")))
     for name in "abcd":
         validation, training = lines[name].line, lines[f"{name}, training"].line
@@ -409,15 +439,15 @@ def test_training_has_its_models_colour_and_models_differ_in_colour_and_dash():
 
 def test_a_model_keeps_its_colour_when_others_are_hidden():
     frame = curve([2.0])
-    together = curves_figure([Run("a", frame, 0), Run("b", frame, 1)], Look()).data[1]
-    alone = curves_figure([Run("b", frame, 1)], Look()).data[0]
+    together = curves_figure([Run("a", frame, 0, 0), Run("b", frame, 1, 1)], Look()).data[1]
+    alone = curves_figure([Run("b", frame, 1, 1)], Look()).data[0]
     assert together.line == alone.line
 
 
 @pytest.mark.parametrize("log_y", [False, True])
 def test_the_reference_line_lies_at_the_entropy_in_the_chosen_unit(log_y):
     look = Look(unit="bits", log_y=log_y)
-    fig = curves_figure([Run("a", curve([2.0]), 0)], look, {"Single-byte entropy": math.log(32)})
+    fig = curves_figure([Run("a", curve([2.0]), 0, 0)], look, {"Single-byte entropy": math.log(32)})
     line, note = fig.layout.shapes[0], fig.layout.annotations[0]
     assert line.y0 == line.y1 == pytest.approx(5)
     assert note.y == pytest.approx(math.log10(5) if log_y else 5)
@@ -427,7 +457,7 @@ def test_the_reference_line_lies_at_the_entropy_in_the_chosen_unit(log_y):
 
 def test_published_curves_are_dotted_and_shown_against_updates_only():
     published = {"Published grid-6": curve([1.3, 1.2], step=1000)[["update", "val_loss"]]}
-    runs = [Run("a", curve([2.0]), 0)]
+    runs = [Run("a", curve([2.0]), 0, 0)]
     line = traces(curves_figure(runs, Look(unit="nats"), None, published))["Published grid-6"]
     assert line.line.dash == "dot"
     np.testing.assert_array_equal(line.x, [1000, 2000])
@@ -436,12 +466,62 @@ def test_published_curves_are_dotted_and_shown_against_updates_only():
         assert len(curves_figure(runs, Look(axis=axis), None, published).data) == 1
 
 
+def test_a_mean_of_seeds_lies_in_a_band_of_its_colour():
+    frame = mean_over_seeds([curve([2.0, 1.5]), curve([2.2, 1.7]), curve([2.4])])
+    band, line = curves_figure([Run("a", frame, 3, 0)], Look(unit="nats")).data
+    np.testing.assert_allclose(line.y, [2.2, 1.6])
+    np.testing.assert_array_equal(line.customdata[:, 2], [3, 2])
+    np.testing.assert_allclose(band.x, [100, 200, 200, 100])
+    np.testing.assert_allclose(band.y, [2.0, 1.5, 1.7, 2.4])
+    red, green, blue = (int(line.line.color[i : i + 2], 16) for i in (1, 3, 5))
+    assert band.fillcolor.startswith(f"rgba({red}, {green}, {blue},") and not band.showlegend
+    assert len(curves_figure([Run("a", mean_over_seeds([curve([2.0])]), 0, 0)], Look()).data) == 1
+
+
+def test_a_share_of_right_answers_is_drawn_without_what_belongs_to_losses():
+    frame = curve([2.0, 1.5, 1.0]).assign(accuracy=[0.0, math.nan, 0.75])
+    published = {"Published": curve([1.3])[["update", "val_loss"]]}
+    runs = [Run("a", frame, 0, 0), Run("no answers", curve([2.0]), 1, 1)]
+    fig = curves_figure(runs, Look(quantity="accuracy", training=True), {"Entropy": 3}, published)
+    (line,) = fig.data
+    np.testing.assert_array_equal(line.x, [100, 300])
+    np.testing.assert_array_equal(line.y, [0, 0.75])
+    assert not fig.layout.shapes and "higher is better" in fig.layout.yaxis.title.text
+
+
+def test_a_run_of_which_the_axis_is_not_known_is_left_out():
+    runs = [Run(n, with_operations(curve([2.0]), per), 0, 0) for n, per in (("a", 9), ("b", None))]
+    (line,) = curves_figure(runs, Look(axis="operations")).data
+    np.testing.assert_array_equal(line.x, [100 * 4096 * 9 * 6])
+    imported = curve([2.0]).assign(seconds=math.nan)
+    assert not curves_figure([Run("a", imported, 0, 0)], Look(axis="seconds")).data
+
+
+def test_best_losses_against_their_cost():
+    points = [
+        CostPoint("a", 1e6, math.log(4), math.log(2), math.log(8), 0, 0, "Grid LSTM"),
+        CostPoint("b", 2e6, math.log(4), math.log(4), math.log(4), 0, 1, "Grid LSTM"),
+        CostPoint("<b>c", 3e6, math.log(16), math.log(16), math.log(16), 1, 0, "RNN"),
+    ]
+    fig = cost_figure(points, "parameters", "bits")
+    assert [t.x[0] for t in fig.data] == [1e6, 2e6, 3e6]
+    assert [t.y[0] for t in fig.data] == pytest.approx([2, 2, 4])
+    bars = [t.error_y for t in fig.data]
+    assert (bars[0].array[0], bars[0].arrayminus[0]) == pytest.approx((1, 1))
+    assert [bar.visible for bar in bars] == [True, False, False]
+    assert [t.showlegend for t in fig.data] == [True, False, True]
+    assert fig.data[0].marker.color == fig.data[1].marker.color != fig.data[2].marker.color
+    assert fig.data[0].marker.symbol != fig.data[1].marker.symbol
+    assert "<b>c" not in str(fig.data[2].customdata)
+    np.testing.assert_allclose(cost_figure(points, "seconds", "bits").data[0].x, 1e6 / 60)
+
+
 def test_wall_time_is_given_in_minutes_or_hours():
     short, long = curve([2.0, 1.9], step=600), curve([2.0, 1.9], step=36_000)
-    fig = curves_figure([Run("a", short, 0)], Look(axis="seconds"))
+    fig = curves_figure([Run("a", short, 0, 0)], Look(axis="seconds"))
     np.testing.assert_allclose(fig.data[0].x, [5, 10])
     assert "minutes" in fig.layout.xaxis.title.text
-    fig = curves_figure([Run("a", short, 0), Run("b", long, 1)], Look(axis="seconds"))
+    fig = curves_figure([Run("a", short, 0, 0), Run("b", long, 1, 1)], Look(axis="seconds"))
     np.testing.assert_allclose(fig.data[1].x, [5, 10])
     assert "hours" in fig.layout.xaxis.title.text
 
@@ -449,138 +529,6 @@ def test_wall_time_is_given_in_minutes_or_hours():
 def test_names_become_no_markup():
     attack = '<script>alert("x")</script>'
     look = Look(training=True, smoothing=0.5)
-    text = curves_figure([Run(attack, curve([2.0]), 0)], look, {attack: 3.5}).to_json()
+    text = curves_figure([Run(attack, curve([2.0]), 0, 0)], look, {attack: 3.5}).to_json()
     assert "alert" in text
     assert "<script" not in json.dumps(json.loads(text))
-
-
-# -- The page --------------------------------------------------------------------------------------
-
-
-def add_run(folder: Path, name: str, losses: list[float], sha256: str = "a" * 64) -> None:
-    """A tiny checkpoint with a curve; the weights play no part here."""
-    architecture, layers = name.split("-")[:2]
-    grid = architecture == "grid"
-    config = ModelConfig(architecture, int(layers), 2, "all" if grid else None)
-    tensors = {key: np.zeros(shape, np.float16) for key, shape in config.tensor_shapes().items()}
-    data = Data("some-text.txt", sha256, 1000, 0.95, math.log(32))
-    write_checkpoint(folder / f"{name}.safetensors", tensors, Metadata(config, data))
-    curve(losses).to_csv(folder / f"{name}.csv", index=False)
-
-
-@pytest.fixture
-def folder(tmp_path, monkeypatch) -> Path:
-    """A folder of checkpoints of the test's own, which the page reads."""
-    from dashboard import loading
-
-    monkeypatch.setattr(loading, "FOLDER", tmp_path)
-    published = ROOT / "checkpoints" / "published_curves.csv"
-    (tmp_path / published.name).write_bytes(published.read_bytes())
-    return tmp_path
-
-
-def open_page(**query: str) -> AppTest:
-    page = AppTest.from_file(str(ROOT / "dashboard" / "views" / "curves.py"), default_timeout=30)
-    for key, value in query.items():
-        page.query_params[key] = value
-    page.run()
-    assert not page.exception
-    return page
-
-
-def drawn(page: AppTest) -> dict[str, dict]:
-    """The picture's lines by name."""
-    return {
-        line["name"]: line for line in json.loads(page.get("plotly_chart")[0].proto.spec)["data"]
-    }
-
-
-def test_the_page_compares_all_models_with_the_best_stacked_one(folder):
-    add_run(folder, "stacked-3", [2.5, 2.0])
-    add_run(folder, "grid-3", [2.4, 1.9])
-    page = open_page()
-    table = page.dataframe[0].value.set_index("Model")
-    grid, stacked = "Grid LSTM, 3 layers, 2 units", "Stacked LSTM, 3 layers, 2 units"
-    assert table["Against the best stacked"].to_dict() == pytest.approx({grid: -5, stacked: 0})
-    assert table["Best, bits"][grid] == pytest.approx(1.9 / math.log(2))
-    assert set(table["Measured on"]) == {"some-text.txt"}
-    assert set(drawn(page)) == {grid, stacked}
-
-
-def test_models_measured_on_other_data_are_not_compared(folder):
-    add_run(folder, "stacked-3", [2.5, 2.0])
-    add_run(folder, "grid-3", [2.4, 1.9], sha256="b" * 64)
-    page = open_page()
-    table = page.dataframe[0].value.set_index("Model")["Against the best stacked"]
-    assert math.isnan(table["Grid LSTM, 3 layers, 2 units"])
-    assert any("not all measured on the same data" in note.value for note in page.info)
-
-
-def test_a_link_opens_the_same_view(folder):
-    add_run(folder, "stacked-3", [2.5, 2.0])
-    add_run(folder, "grid-3", [2.4, 1.9])
-    label = "Grid LSTM, 3 layers, 2 units"
-    page = open_page(
-        runs=label, against="Bytes read", loss_in="nats", training="true", log_x="true"
-    )
-    lines = drawn(page)
-    assert set(lines) == {label, f"{label}, training"}
-    assert list(page.dataframe[0].value["Model"]) == [label]
-    layout = json.loads(page.get("plotly_chart")[0].proto.spec)["layout"]
-    assert layout["xaxis"]["title"]["text"] == "Bytes read in training"
-    assert layout["xaxis"]["type"] == "log"
-    # The best stacked model counts although it is hidden.
-    assert page.dataframe[0].value["Against the best stacked"][0] == pytest.approx(-5)
-
-
-def test_published_curves_come_with_a_warning(folder):
-    add_run(folder, "grid-3", [2.4, 1.9])
-    page = open_page()
-    assert not page.warning
-    page.toggle(key="published").set_value(True).run()
-    assert "other data" in page.warning[0].value
-    assert sum(line["line"]["dash"] == "dot" for line in drawn(page).values()) == 4
-
-
-def test_a_run_in_training_appears_and_moves(folder):
-    add_run(folder, "stacked-3", [2.5, 2.0])
-    page = open_page()
-    curve([2.6]).to_csv(folder / "grid-3.csv", index=False)
-    page.run()
-    assert len(page.dataframe[0].value) == 2
-    curve([2.6, 2.3, 2.1]).to_csv(folder / "grid-3.csv", index=False)
-    page.run()
-    table = page.dataframe[0].value.set_index("Model")
-    assert table["At update"]["grid-3 (no weights yet)"] == 300
-
-
-def test_a_broken_curve_is_named_beside_good_ones(folder):
-    add_run(folder, "grid-3", [2.4, 1.9])
-    (folder / "bad.csv").write_bytes(row(val_loss="good"))
-    page = open_page()
-    said = page.warning[0].value
-    assert words.verbatim("bad.csv") in said and words.verbatim("val_loss") in said
-    assert len(page.dataframe[0].value) == 1
-
-
-def test_broken_published_curves_leave_the_page_standing(folder):
-    add_run(folder, "grid-3", [2.4, 1.9])
-    (folder / "published_curves.csv").write_bytes(b"\x00\x01")
-    page = open_page(published="true")
-    assert any("published_curves.csv" in note.value for note in page.warning)
-    assert len(drawn(page)) == 1
-
-
-def test_an_empty_folder_gets_a_friendly_sentence(folder):
-    page = open_page()
-    assert "no curves yet" in page.info[0].value
-    assert not page.get("plotly_chart")
-
-
-def test_a_log_axis_says_which_points_it_cannot_show(folder):
-    add_run(folder, "grid-3", [2.4, 1.9])
-    frame = curve([2.4, 1.9])
-    frame["update"] -= 100
-    frame.to_csv(folder / "grid-3.csv", index=False)
-    assert any("points not shown: 1" in note.value for note in open_page(log_x="true").info)
-    assert not open_page().info

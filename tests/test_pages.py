@@ -29,7 +29,7 @@ from app_pages import (
 )
 from streamlit.testing.v1 import AppTest
 
-from dashboard import choices, words
+from dashboard import choices, first_look, loading, words
 from dashboard.charts import cells
 from gridlstm.analysis.held_out import find_cells
 from gridlstm.analysis.orders import ORDERS
@@ -298,6 +298,62 @@ def test_models_with_the_same_title_can_be_told_apart(visit, folder):
     assert checked(app.run()).session_state["described"] == other.stem
 
 
+# -- The first visit -------------------------------------------------------------------------------
+
+FIRST = {"sample": "wiki-urls.txt", "model": "grid-3", "quantity": "time.cell"}
+
+
+@pytest.fixture
+def first_visit(shipped, monkeypatch):
+    """A function that begins a visit by a link, with this cell as the one to open on."""
+
+    def begin(least_auc: float, model="grid-3", layer=2, unit=3, **link) -> AppTest:
+        chosen = FIRST | {"model": model, "layer": layer, "unit": unit}
+        monkeypatch.setattr(loading, "FOLDER", shipped)
+        monkeypatch.setattr(first_look, "CHOSEN", chosen)
+        monkeypatch.setattr(first_look, "LEAST_AUC", least_auc)
+        app = AppTest.from_file(APP, default_timeout=60)
+        app.query_params.update(link)
+        return checked(app.run())
+
+    return begin
+
+
+def introduced(app: AppTest) -> bool:
+    return any("This cell knows" in markdown.value for markdown in app.markdown)
+
+
+def test_a_first_visit_opens_on_the_address_cell(first_visit):
+    app = first_visit(least_auc=0.0)
+    assert app.title[0].value == "Cells" and introduced(app) and said(app) == []
+    assert drawn(app)["title"].endswith("layer 2, unit 3")
+    assert "http://" in drawn(app)["characters"]
+    assert FIRST.items() | {("layer", "2"), ("unit", "3")} <= app.query_params.items()
+    assert app.title[0].value == go(app, "cells").title[0].value and introduced(app)
+    app.number_input(key="unit").set_value(4).run()
+    assert not introduced(checked(app))
+    assert go(app, "text").title[0].value.startswith("A microscope")
+
+
+def test_where_the_cell_does_not_follow_addresses_the_visit_opens_on_one_that_does(first_visit):
+    app = first_visit(least_auc=1.1)
+    assert app.title[0].value == "Cells" and not introduced(app)
+    chosen = [app.session_state[key] for key in ("quantity", "layer", "unit")]
+    press(app, "Telling cell")
+    assert chosen == [app.session_state[key] for key in ("quantity", "layer", "unit")]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"model": "grid-6"}, {"layer": 4}, {"unit": 8}, {"sample": "code.txt"}, {"nonsense": "1"}],
+    ids=str,
+)
+def test_without_that_cell_or_with_a_link_a_visit_opens_on_the_text(first_visit, other):
+    app = first_visit(least_auc=0.0, **other)
+    assert app.title[0].value.startswith("A microscope") and said(app) == []
+    assert app.session_state["sample"] == other.get("sample", "wiki-urls.txt")
+
+
 # -- Forget gates, finding cells -------------------------------------------------------------------
 
 
@@ -330,7 +386,7 @@ def test_cells_are_found_on_one_part_and_judged_on_the_other(visit, shipped):
     assert len(shown) == 50 and shown["Found"].is_monotonic_decreasing
     np.testing.assert_allclose(shown["Found"], expected.cells["found"], atol=5e-3)
     assert ((shown["From"] <= shown["Judged"]) & (shown["Judged"] <= shown["To"])).mean() > 0.9
-    chance = float(re.search(r"reaches a AUC of \*\*([0-9.]+)", captions(app))[1])
+    chance = float(re.search(r"reaches an AUC of \*\*([0-9.]+)", captions(app))[1])
     assert chance == pytest.approx(expected.baseline.quantile_95, abs=0.02)
     assert list(drawn(app, "marks")["values"][0]) == list(marks.astype(float))
     lines = figures(app)["by_layer"]["data"]
@@ -431,6 +487,19 @@ def test_a_selection_leads_to_its_cells_and_to_its_like(visit, shipped):
         return
     shown = app.dataframe[0].value
     assert list(shown["Unit"]) == list(expected["unit"])[: len(shown)]
+
+
+def test_a_selection_on_the_cells_page_is_searched_for(visit):
+    app = go(paste(visit(), SHORT), "cells")
+    checked(app.selectbox(key="beside").set_value("stacked-2").run())
+    app.number_input(key="unit2").set_value(6).run()
+    select(app, "coloured2", 4, 9)
+    press(app, "Find the cells of this selection")
+    assert app.title[0].value == "Find a cell"
+    shown = drawn(app, "select")
+    assert shown["selection"] == {"start": 4, "end": 9} and shown["place"] is None
+    assert shown["title"].startswith("Stacked LSTM") and shown["title"].endswith("unit 6")
+    assert app.query_params["model"] == "stacked-2" and app.query_params["find"] == "selection"
 
 
 # -- What is computed -----------------------------------------------------------------------------

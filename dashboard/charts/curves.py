@@ -7,49 +7,75 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard.charts.theme import CATEGORICAL, GREY, apply, model_style
-from gridlstm.curves import Series, convert, curve_series
+from dashboard.charts.theme import CATEGORICAL, DASHES, GREY, apply
+from gridlstm.curves import Series, convert, curve_series, is_loss
 
-HEIGHT = 480
+HEIGHT = 520
+# A row of the legend below the picture, and how many stand side by side in a narrow page.
+LEGEND_ROW, LEGEND_COLUMNS = 21, 2
+# Below, out of the buttons' way; each item wide enough to show its pattern.
+LEGEND = {
+    **{"xref": "container", "x": 0, "yref": "container", "y": 0, "yanchor": "bottom"},
+    "itemwidth": 44,
+    "tracegroupgap": 0,
+}
 # Up to here every point gets a mark of its own; with more, the marks would hide the line.
 MOST_MARKS = 200
-FAINT = 0.3
+FAINT, BAND = 0.3, 0.16
 
 TITLES = {
     "update": "Updates of the weights",
     "epoch": "Epochs (passes over the training data)",
     "bytes": "Bytes read in training",
     "seconds": "Wall time",
+    "operations": "Floating-point operations of training",
 }
 # How each axis' values are written, and what the pointer calls the place that it is at.
-TICKS = {"update": ",", "epoch": ",", "bytes": "~s", "seconds": ","}
+TICKS = {"update": ",", "epoch": ",", "bytes": "~s", "seconds": ",", "operations": "~s"}
 PLACES = {
     "update": "near update %{x:,.0f}",
     "epoch": "near epoch %{x:.3f}",
     "bytes": "near %{x:,.0f} bytes",
     "seconds": "near %{x:.2f}",
+    "operations": "near %{x:.3s} operations",
 }
+# What is drawn besides a quantity, thin, if it is asked for.
+SHARES = {"accuracy": "Answers all right", "digits": "Digits right"}
 
 
 @dataclass(frozen=True)
 class Run:
-    """A curve to draw. `place` is the model's number among all models: it fixes the colour."""
+    """A curve to draw, or the mean of several with its band (`mean_over_seeds`).
+
+    `colour` and `dash` are numbers that choose from the theme's lists.
+    """
 
     label: str
     frame: pd.DataFrame
-    place: int
+    colour: int
+    dash: int
 
 
 @dataclass(frozen=True)
 class Look:
-    """How the curves are drawn; `axis` and `unit` as in `gridlstm.curves`."""
+    """How the curves are drawn; `axis`, `quantity` and `unit` as in `gridlstm.curves`."""
 
     axis: str = "update"
+    quantity: str = "validation"
     unit: str = "bits"
     smoothing: float = 0.0
     log_x: bool = False
     log_y: bool = False
     training: bool = False
+
+    @property
+    def quantities(self) -> tuple[str, ...]:
+        """All that is drawn of a run, the main one last."""
+        return ("training", "validation") if self._with_training else (self.quantity,)
+
+    @property
+    def _with_training(self) -> bool:
+        return self.training and self.quantity == "validation"
 
 
 def curves_figure(
@@ -62,21 +88,29 @@ def curves_figure(
 
     `references` maps a label to a loss in nats per byte, drawn as a level line. `published` maps a
     label to a frame with `update` and `val_loss`; it has no other axis, so it is drawn against
-    updates only. A point's customdata is (update as logged, unsmoothed loss).
+    updates only. Both are losses, and left out where a share is drawn. A point's customdata is
+    (update as logged, unsmoothed value, how many seeds).
     """
     fig = go.Figure()
     divisor, time_unit = _time_unit(runs) if look.axis == "seconds" else (1, "")
     for run in runs:
-        for split in ("training", "validation") if look.training else ("validation",):
-            series = curve_series(run.frame, look.axis, split, look.unit, look.smoothing)
-            _add_run(fig, run, split, replace(series, x=series.x / divisor), look)
-    if look.axis == "update":
+        for quantity in look.quantities:
+            series = curve_series(run.frame, look.axis, quantity, look.unit, look.smoothing)
+            _add_run(fig, run, quantity, replace(series, x=series.x / divisor), look)
+    if look.axis == "update" and is_loss(look.quantity):
         _add_published(fig, published or {}, look)
-    apply(fig, height=HEIGHT + (80 if published else 0), **_layout())
+    apply(fig, height=HEIGHT + _legend_height(fig), **_layout())
     _set_axes(fig, look, time_unit)
-    for place, (label, nats) in enumerate((references or {}).items()):
-        _add_reference(fig, label, float(convert(nats, look.unit)), place, look)
+    if is_loss(look.quantity):
+        for place, (label, nats) in enumerate((references or {}).items()):
+            _add_reference(fig, label, float(convert(nats, look.unit)), place, look)
     return fig
+
+
+def _legend_height(fig: go.Figure) -> int:
+    """Room for the legend, in pixels."""
+    shown = sum(trace.showlegend is not False for trace in fig.data)
+    return LEGEND_ROW * -(-shown // LEGEND_COLUMNS)
 
 
 def _layout() -> dict:
@@ -86,11 +120,7 @@ def _layout() -> dict:
         "hoverdistance": -1,
         # Names and numbers side by side must fit beside the pointer on a narrow page.
         "hoverlabel": {"font": {"family": "sans-serif", "size": 12}},
-        # Below, out of the buttons' way; each item wide enough to show its pattern.
-        "legend": {
-            **{"xref": "container", "x": 0, "yref": "container", "y": 0, "yanchor": "bottom"},
-            "itemwidth": 44,
-        },
+        "legend": LEGEND,
         # The page's own: plotly puts this colour behind the line at the pointer.
         "paper_bgcolor": None,
         "plot_bgcolor": None,
@@ -104,14 +134,17 @@ def _set_axes(fig: go.Figure, look: Look, time_unit: str) -> None:
         title_text=title,
         type="log" if look.log_x else "linear",
         tickformat=TICKS[look.axis],
-        nticks=_log_ticks(fig) if look.log_x else 0,
+        nticks=log_ticks(fig) if look.log_x else 0,
         showgrid=True,
         spikecolor=GREY,
         spikethickness=1,
         unifiedhovertitle_text=f"{PLACES[look.axis]} {time_unit}".strip(),
     )
     fig.update_yaxes(
-        title_text=f"Loss, {look.unit} per byte (lower is better)",
+        title_text=f"Loss, {look.unit} per byte (lower is better)"
+        if is_loss(look.quantity)
+        else f"{SHARES[look.quantity]} (higher is better)",
+        tickformat="" if is_loss(look.quantity) else ".0%",
         type="log" if look.log_y else "linear",
         showgrid=True,
     )
@@ -119,40 +152,50 @@ def _set_axes(fig: go.Figure, look: Look, time_unit: str) -> None:
 
 def _time_unit(runs: list[Run]) -> tuple[int, str]:
     """How many seconds the wall time is counted in, and what that is called."""
-    longest = max((run.frame["seconds"].iloc[-1] for run in runs), default=0)
+    longest = np.nanmax([0.0, *(run.frame["seconds"].iloc[-1] for run in runs)])
     return (3600, "hours") if longest >= 2 * 3600 else (60, "minutes")
 
 
-def _log_ticks(fig: go.Figure) -> int:
+def log_ticks(fig: go.Figure) -> int:
     """As many ticks as make plotly put them at 1, 2 and 5 of every decade in sight."""
-    drawn = np.concatenate([np.asarray(trace.x) for trace in fig.data])
+    drawn = np.concatenate([[], *(np.asarray(trace.x) for trace in fig.data)])
     drawn = drawn[drawn > 0]
     decades = np.log10(drawn.max() / drawn.min()) if drawn.size else 0
     return max(4, int(np.ceil(decades / 0.6)))
 
 
-def _add_run(fig: go.Figure, run: Run, split: str, series: Series, look: Look) -> None:
-    """One line; if it is smoothed, the unsmoothed one faint below it."""
-    validation = split == "validation"
-    line = model_style(run.place) | {
-        "width": 2.5 if validation else 1.2,
+def _add_run(fig: go.Figure, run: Run, quantity: str, series: Series, look: Look) -> None:
+    """One line, if there is anything to draw. If it is smoothed, the unsmoothed one lies faint
+    below it; if it is a mean of several seeds, the band from the smallest to the largest."""
+    if not len(series.x):
+        return
+    main = quantity == look.quantity
+    line = {
+        "color": CATEGORICAL[run.colour % len(CATEGORICAL)],
+        "dash": DASHES[run.dash % len(DASHES)],
+        "width": 2.5 if main else 1.2,
         # Plotly would otherwise leave out points that it takes for invisible.
         "simplify": False,
     }
     marker = {
         "color": line["color"],
-        "size": 6 if validation else 5,
-        "symbol": "circle" if validation else "circle-open",
+        "size": 6 if main else 5,
+        "symbol": "circle" if main else "circle-open",
     }
     mode = "lines+markers" if len(series.x) <= MOST_MARKS else "lines"
-    common = {"x": series.x, "legendgroup": f"{run.place}", "line": line, "marker": marker}
     label = escape(run.label, quote=False)
+    common = {"x": series.x, "legendgroup": label}
+    seeds = _seeds(run, series)
+    if main and seeds.max() > 1:
+        _add_band(fig, series, line["color"], common, label)
     if look.smoothing:
         fig.add_scatter(
             **common,
             y=series.raw,
             mode=mode,
-            name=f"{label}, {split}, unsmoothed",
+            line=line,
+            marker=marker,
+            name=f"{label}, {quantity}, unsmoothed",
             opacity=FAINT,
             hoverinfo="skip",
             showlegend=False,
@@ -161,17 +204,46 @@ def _add_run(fig: go.Figure, run: Run, split: str, series: Series, look: Look) -
         **common,
         y=series.smoothed,
         mode=mode,
-        name=label if validation else f"{label}, training",
-        showlegend=validation,
-        customdata=np.stack([series.update, series.raw], axis=1),
-        hovertemplate=_hover(look.smoothing > 0),
+        line=line,
+        marker=marker,
+        name=label if main else f"{label}, {quantity}",
+        showlegend=main,
+        customdata=np.stack([series.update, series.raw, seeds], axis=1),
+        hovertemplate=_hover(look.smoothing > 0, several=bool(seeds.max() > 1)),
     )
 
 
-def _hover(smoothed: bool) -> str:
+def _seeds(run: Run, series: Series) -> np.ndarray:
+    """How many runs a point is the mean of, float64 [point]."""
+    if "seeds" not in run.frame:
+        return np.ones(len(series.x))
+    places = np.searchsorted(run.frame["update"], series.update)
+    return run.frame["seeds"].to_numpy(np.float64)[places]
+
+
+def _add_band(fig: go.Figure, series: Series, colour: str, common: dict, label: str) -> None:
+    """From the smallest to the largest of the seeds, as one filled shape."""
+    red, green, blue = (int(colour[place : place + 2], 16) for place in (1, 3, 5))
+    fig.add_scatter(
+        x=np.concatenate([series.x, series.x[::-1]]),
+        y=np.concatenate([series.low, series.high[::-1]]),
+        legendgroup=common["legendgroup"],
+        mode="lines",
+        line={"width": 0},
+        fill="toself",
+        fillcolor=f"rgba({red}, {green}, {blue}, {BAND})",
+        name=f"{label}, lowest to highest",
+        hoverinfo="skip",
+        showlegend=False,
+    )
+
+
+def _hover(smoothed: bool, several: bool = False) -> str:
     more = " (smoothed %{y:.4f})" if smoothed else ""
+    seeds = ", mean of %{customdata[2]}" if several else ""
     return (
         "%{fullData.name}: <b>%{customdata[1]:.4f}</b> at update %{customdata[0]:,}"
+        + seeds
         + more
         + "<extra></extra>"
     )
@@ -200,7 +272,8 @@ def _add_published(fig: go.Figure, published: dict[str, pd.DataFrame], look: Loo
 
 
 def _add_reference(fig: go.Figure, label: str, loss: float, place: int, look: Look) -> None:
-    """A level line across the picture, labelled at its right end, every second one at its left."""
+    """A level line across the picture, labelled above its right end, every second one below its
+    left: under the best loss of all there are no curves so early."""
     fig.add_shape(
         type="line",
         xref="paper",
@@ -218,6 +291,6 @@ def _add_reference(fig: go.Figure, label: str, loss: float, place: int, look: Lo
         xanchor="left" if left else "right",
         # Plotly places shapes on a log axis by value, but annotations by exponent.
         y=np.log10(loss) if look.log_y else loss,
-        yanchor="bottom",
+        yanchor="top" if left else "bottom",
         showarrow=False,
     )

@@ -7,7 +7,7 @@ into the page as text nodes only, so nothing a user types is ever read as HTML.
 import hashlib
 import json
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -71,6 +71,15 @@ class Selection:
     end: int
 
 
+@dataclass(frozen=True)
+class Place:
+    """Characters to show, `start` to `end`, `end` not included; a new `call` shows them anew."""
+
+    start: int
+    end: int
+    call: int
+
+
 def cell_scale(quantity: str, limit: float = 1.0) -> Scale:
     """The scale of a cell or hidden value: -limit to limit, the neutral colour at zero."""
     signed = theme.signed(limit)
@@ -105,6 +114,7 @@ def coloured_text(
     show_whitespace: bool = False,
     height: int = 360,
     strips: str = "The same unit in every layer",
+    place: Place | None = None,
 ) -> Selection | None:
     """Draw the text coloured by one row of values, and below it a strip for every row.
 
@@ -112,15 +122,16 @@ def coloured_text(
     drawn with the last row on top); `chosen_row` the row that colours the text. `losses`
     float [character] in bits; NaN in `values` or `losses` means that there is no value.
     `height` is the greatest height of the text in pixels: a longer one scrolls. `strips` says what
-    the strips show.
+    the strips show. At a `place` the text is scrolled there, once for each call, and outlined.
 
     Returns what the user has selected in this text, or None. Raises ValueError where the arrays
     do not fit the text.
     """
     values = np.atleast_2d(np.asarray(values, dtype=np.float32))
     _check_shapes(len(characters), values, rows, chosen_row, losses, likeliest)
-    code_points = np.frombuffer(characters.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
-    text = hashlib.blake2b(code_points.tobytes(), digest_size=12).hexdigest()
+    if place is not None and not 0 <= place.start < place.end <= len(characters):
+        raise ValueError(f"{place} in {len(characters)} characters")
+    code_points, text = _encoded(characters)
     arrays = {"codePoints": code_points, "values": values}
     if losses is not None:
         arrays["losses"] = np.asarray(losses, dtype=np.float32)
@@ -139,6 +150,7 @@ def coloured_text(
         "showWhitespace": bool(show_whitespace),
         "height": int(height),
         "selection": selected and {"start": selected.start, "end": selected.end},
+        "place": place and asdict(place),
     }
     result = _component(
         data=_pack(header, arrays),
@@ -147,6 +159,25 @@ def coloured_text(
         key=key,
     )
     return _selected(result, text, len(characters))
+
+
+def selected_in(key: str, characters: str) -> Selection | None:
+    """What is selected in the text drawn under `key`, for before it is drawn again."""
+    _, text = _encoded(characters)
+    return _selected(st.session_state.get(key), text, len(characters))
+
+
+def as_selected(characters: str, start: int, end: int) -> dict:
+    """What to keep in the session under the key of a text that is not drawn yet, so that it will
+    be drawn with the characters from `start` to `end` selected."""
+    _, text = _encoded(characters)
+    return {"selection": {"text": text, "start": int(start), "end": int(end)}}
+
+
+def _encoded(characters: str) -> tuple[np.ndarray, str]:
+    """The code points uint32 [character], and a digest of them that names the text."""
+    code_points = np.frombuffer(characters.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
+    return code_points, hashlib.blake2b(code_points.tobytes(), digest_size=12).hexdigest()
 
 
 def _check_shapes(

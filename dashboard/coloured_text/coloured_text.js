@@ -1,6 +1,7 @@
 // A text whose every character stands on the colour of its value, and under it one strip of
 // characters for every row (layer). Text of the user reaches the page as text nodes and canvas
-// text only. Positions count characters (code points) from 0, as in the arrays.
+// text only. Positions count characters (code points) from 0, as in the arrays; where they are
+// shown, they count from 1, as everywhere on the pages.
 
 const CELL_WIDTH = 18; // of a character in the strips, in pixels
 const ROW_HEIGHT = 24;
@@ -8,6 +9,7 @@ const AXIS_HEIGHT = 18;
 const KEYBOARD_PAUSE = 250; // milliseconds without a key before a selection is reported
 const BLOCK = 1500; // characters that are laid out together, at least
 const PICTURE_SIDE = 16000; // browsers refuse canvases with longer sides
+const FLASH = { duration: 450, iterations: 3 }; // of a place that is shown, in milliseconds
 
 const views = new WeakMap();
 
@@ -175,16 +177,22 @@ class Pane {
     }
   }
 
-  /** Outline the characters of a selection, and those of the one before it no more. */
-  outline(selection, before) {
+  /** Outline the characters of a range, as "chosen" or "place", and those of `before` no more. */
+  outline(mark, range, before) {
     if (before) {
-      for (const span of this.spans.slice(before.start, before.end)) delete span.dataset.chosen;
+      for (const span of this.spans.slice(before.start, before.end)) delete span.dataset[mark];
     }
-    if (!selection) return;
-    for (let i = selection.start; i < selection.end; i++) {
-      const edges = [i === selection.start ? "first" : "", i === selection.end - 1 ? "last" : ""];
-      this.spans[i].dataset.chosen = edges.join(" ").trim();
+    if (!range) return;
+    for (let i = range.start; i < range.end; i++) {
+      const edges = [i === range.start ? "first" : "", i === range.end - 1 ? "last" : ""];
+      this.spans[i].dataset[mark] = edges.join(" ").trim();
     }
+  }
+
+  flash({ start, end }) {
+    if (matchMedia("(prefers-reduced-motion: reduce)").matches) return;
+    const lit = { background: "#ffdd33", color: "#000000" };
+    for (const span of this.spans.slice(start, end)) span.animate([lit, lit, {}], FLASH);
   }
 
   point(position) {
@@ -203,6 +211,14 @@ class Pane {
     const frame = this.node.getBoundingClientRect();
     if (box.top < frame.top) this.node.scrollTop -= frame.top - box.top + 8;
     else if (box.bottom > frame.bottom) this.node.scrollTop += box.bottom - frame.bottom + 8;
+  }
+
+  /** Scroll the pane until a range begins in its middle, or above where it would not fit. */
+  centre({ start, end }) {
+    const top = this.box(start).top;
+    const height = this.box(end - 1).bottom - top;
+    const room = Math.max(24, (this.node.clientHeight - height) / 2);
+    this.node.scrollTop += top - this.node.getBoundingClientRect().top - room;
   }
 
   /** The character one line up (-1) or down (1), as straight above or below as there is. */
@@ -265,8 +281,8 @@ class Strips {
     this.draw();
   }
 
-  mark(pointed, selection) {
-    Object.assign(this, { pointed, selection });
+  mark(pointed, selection, place) {
+    Object.assign(this, { pointed, selection, place });
     this.draw();
   }
 
@@ -314,11 +330,9 @@ class Strips {
     context.font = `11px ${this.style.font}`;
     context.fillStyle = this.style.ink;
     context.globalAlpha = 0.65;
-    for (let i = Math.ceil(first / 10) * 10; i < end; i += 10) {
-      context.textAlign = i === 0 ? "left" : "center";
-      context.fillText(count(i), i === 0 ? 2 : (i + 0.5) * CELL_WIDTH, AXIS_HEIGHT / 2);
+    for (let number = Math.ceil((first + 1) / 10) * 10; number <= end; number += 10) {
+      context.fillText(count(number), (number - 0.5) * CELL_WIDTH, AXIS_HEIGHT / 2);
     }
-    context.textAlign = "center";
     context.globalAlpha = 1;
   }
 
@@ -349,6 +363,7 @@ class Strips {
     const column = (start, stop, colour) => mark(start, stop, AXIS_HEIGHT, rows, colour);
     mark(first - 1, end + 1, chosenTop, 1, "#000000"); // its ends lie out of sight
     if (this.selection) column(this.selection.start, this.selection.end, this.style.chosen);
+    if (this.place) column(this.place.start, this.place.end, this.style.place);
     if (Number.isInteger(this.pointed)) column(this.pointed, this.pointed + 1, "#000000");
   }
 }
@@ -381,7 +396,7 @@ class Tooltip {
     const head = add(this.node, "div", "head");
     add(head, "span", "glyph", visible(code));
     const name = add(head, "span", "name", `${codePointLabel(code)} ${picture.names[code]}`);
-    add(name, "span", "where", `position ${count(position)}`);
+    add(name, "span", "where", `character ${count(position + 1)}`);
     const facts = add(this.node, "dl");
     add(facts, "dt", "", `${picture.scale.quantity}, ${picture.rows[row]}`);
     add(facts, "dd", "value", decimals(picture.values[row * picture.codePoints.length + position], 3));
@@ -421,6 +436,13 @@ class Tooltip {
 }
 
 // ---------------------------------------------------------------- the whole
+
+/** The colours of a legend; where they are few, each as a block of its own. */
+function legendStops(palette) {
+  if (palette.length > 8) return palette.map((c) => c.background).join(",");
+  const share = 100 / palette.length;
+  return palette.map((c, i) => `${c.background} ${i * share}% ${(i + 1) * share}%`).join(",");
+}
 
 class View {
   constructor(parent) {
@@ -470,6 +492,21 @@ class View {
       this.pane.node.scrollTop = 0;
       this.select(picture.selection, { fresh: true });
     } else this.select(this.selection, { fresh: before.showWhitespace !== picture.showWhitespace });
+    this.show(picture.place, before?.text === picture.text ? before.place : null);
+  }
+
+  /** Outline a place, and where it is called for, scroll there. */
+  show(place, before) {
+    this.pane.outline("place", place, before);
+    this.strips.mark(this.pointed, this.selection, place);
+    this.describe();
+    if (!place || place.call === before?.call) return;
+    this.pane.node.scrollIntoView({ block: "nearest" });
+    this.pane.centre(place);
+    // What was out of sight has its true height only after it has been laid out.
+    requestAnimationFrame(() => this.pane.centre(place));
+    this.strips.centre(place.start);
+    this.pane.flash(place);
   }
 
   readStyle() {
@@ -480,6 +517,7 @@ class View {
       paper: read("--paper"),
       paperInk: read("--paper-ink"),
       chosen: read("--chosen"),
+      place: read("--place"),
       font: read("--st-font", "sans-serif"),
       monospace: read("--st-code-font", "monospace"),
     };
@@ -495,7 +533,7 @@ class View {
     add(this.legend, "span", "quantity", quantity);
     const scale = add(this.legend, "span", "scale");
     const bar = add(scale, "span", "bar");
-    bar.style.background = `linear-gradient(to right, ${this.palette.map((c) => c.background).join(",")})`;
+    bar.style.background = `linear-gradient(to right, ${legendStops(this.palette)})`;
     const line = add(scale, "span", "ends");
     for (const label of labels) add(line, "span", "", label);
   }
@@ -506,7 +544,7 @@ class View {
     this.pane.point(position);
     this.tooltip.show(this.picture, position, row, box);
     this.pointed = position;
-    this.strips.mark(position, this.selection);
+    this.strips.mark(position, this.selection, this.picture.place);
     if (follow) this.strips.centre(position);
   }
 
@@ -514,7 +552,7 @@ class View {
     this.pointed = null;
     this.pane.point(-1);
     this.tooltip.hide();
-    this.strips.mark(null, this.selection);
+    this.strips.mark(null, this.selection, this.picture.place);
   }
 
   listenToPointer() {
@@ -585,15 +623,15 @@ class View {
 
   /** Show a selection; `fresh` where the spans are new and carry no outline yet. */
   select(selection, { fresh }) {
-    this.pane.outline(selection, fresh ? null : this.selection);
+    this.pane.outline("chosen", selection, fresh ? null : this.selection);
     this.selection = selection;
     if (selection && fresh) {
       this.anchor = selection.start;
       this.cursor = selection.end - 1;
       this.strips.centre(selection.start);
-      this.pane.reveal(selection.start);
+      this.pane.centre(selection);
     }
-    this.strips.mark(this.pointed, selection);
+    this.strips.mark(this.pointed, selection, this.picture.place);
     this.describe();
   }
 
@@ -606,9 +644,12 @@ class View {
   }
 
   describe() {
-    this.status.textContent = this.selection
+    const selection = this.selection
       ? describeSelection(this.picture, this.selection)
       : "Click a character or drag over several to select them. Arrow keys move, Shift extends, Escape clears.";
+    const { place } = this.picture;
+    const shown = place ? `Shown: ${rangeName(place)}. ` : "";
+    this.status.textContent = shown + selection;
   }
 
   listenToKeys() {
@@ -655,6 +696,10 @@ class View {
   }
 }
 
+function rangeName({ start, end }) {
+  return end - start === 1 ? `Character ${count(end)}` : `Characters ${count(start + 1)} to ${count(end)}`;
+}
+
 function describeSelection(picture, { start, end }) {
   const offset = picture.chosenRow * picture.codePoints.length;
   const values = picture.values.slice(offset + start, offset + end).filter((v) => !Number.isNaN(v));
@@ -663,9 +708,9 @@ function describeSelection(picture, { start, end }) {
   if (end - start === 1) {
     const code = picture.codePoints[start];
     const value = decimals(values.length ? values[0] : NaN, 3);
-    return `Character ${count(start)} selected: ${visible(code)} ${picture.names[code]}, ${value}${bits}`;
+    return `Character ${count(start + 1)} selected: ${visible(code)} ${picture.names[code]}, ${value}${bits}`;
   }
-  const range = `Characters ${count(start)} to ${count(end - 1)} selected (${count(end - start)})`;
+  const range = `${rangeName({ start, end })} selected (${count(end - start)})`;
   if (!values.length) return `${range}: no value${bits}`;
   const mean = values.reduce((a, b) => a + b) / values.length;
   const [least, most] = [Math.min, Math.max].map((pick) => values.reduce((a, b) => pick(a, b)));

@@ -2,11 +2,11 @@
 
 import streamlit as st
 
-from dashboard import choices, words
+from dashboard import choices, first_look, words
 from dashboard.charts import cells as charts
 from dashboard.charts.theme import plot_config
 from dashboard.choices import Cell
-from dashboard.coloured_text import coloured_text
+from dashboard.coloured_text import Selection, as_selected, coloured_text
 from dashboard.reading import Reading, models_or_stop, read, scales, text_line
 from gridlstm.analysis.orders import MOST_CLUSTERED, ORDERS, order
 
@@ -37,12 +37,17 @@ def draw_text(reading: Reading, cell: Cell, suffix: str) -> None:
         height=420,
     )
     if selection is None:
-        st.caption("Point at a character for its values; click one to see every gate of this unit.")
+        st.caption(
+            "Point at a character for its values; click one to see every gate of this unit. Drag "
+            "over several to find the cells that are on just there."
+        )
         return
+    lead_on(reading, cell, selection, suffix)
     at = reading.text.last_byte[selection.end - 1]
     table = {
         q: reading.of_unit(q, cell.unit, "tanh")[:, selection.end - 1]
         for q in reading.trace.quantities
+        if reading.trace.values[q].shape == reading.trace.values[cell.quantity].shape
     }
     st.caption(f"Unit {cell.unit} in every layer at character {selection.end:,} (byte {at + 1:,})")
     st.plotly_chart(
@@ -50,6 +55,27 @@ def draw_text(reading: Reading, cell: Cell, suffix: str) -> None:
         config=plot_config(f"gates-unit-{cell.unit}"),
         key=f"gates{suffix}",
     )
+
+
+def lead_on(reading: Reading, cell: Cell, selection: Selection, suffix: str) -> None:
+    """From a selection to the page that searches for its cells."""
+    if st.button(
+        "Find the cells of this selection",
+        icon=":material/search:",
+        help="The cells that are on throughout what you have selected and off just outside it, and "
+        "the other places in the text where they are on.",
+        key=f"find_selection{suffix}",
+    ):
+        span = as_selected(reading.text.characters, selection.start, selection.end)
+        choices.open_page(
+            choices.FIND_PAGE,
+            model=reading.entry.name,
+            quantity=cell.quantity,
+            layer=cell.layer,
+            unit=cell.unit,
+            find="selection",
+            select=span,
+        )
 
 
 def draw_below(reading: Reading, cell: Cell, view: str, suffix: str) -> None:
@@ -100,8 +126,13 @@ def surprise_figure(path, stamp, data, _reading: Reading):
 
 
 st.title("Cells")
+introduction = st.empty()
 text_line()
 models = models_or_stop()
+is_first_look = first_look.is_chosen(models)
+if is_first_look:
+    with introduction:
+        first_look.introduce()
 choices.keep_valid("beside", [NOTHING, *models])
 choices.keep_valid("memory", list(words.MEMORY_SHOWN_AS))
 choices.keep_valid("whitespace", [False, True])
@@ -139,6 +170,8 @@ readings = []
 for place, (model, suffix) in zip(places, shown, strict=True):
     with place:
         reading = read(model, choices.current_text())
+        if is_first_look and suffix == "" and not first_look.holds(reading):
+            introduction.empty()
         cell = choices.choose_cell(model, reading.trace, reading.text, suffix)
         draw_text(reading, cell, suffix)
         readings.append((reading, cell, suffix))

@@ -1,104 +1,70 @@
 """How well each model predicts, while it learns: all validation curves in one picture."""
 
 import math
+from dataclasses import replace
 
-import pandas as pd
 import streamlit as st
 
-from dashboard import choices, loading
+from dashboard import foreign_runs, loading
+from dashboard.charts.costs import COSTS, cost_figure
 from dashboard.charts.curves import TITLES, Look, Run, curves_figure
 from dashboard.charts.theme import plot_config
-from dashboard.loading import ModelEntry
-from gridlstm.curves import UNITS, CurveError, convert, curve_series, read_published, summary
+from dashboard.curve_choices import (
+    BEST_STACKED,
+    BITS_HELP,
+    Style,
+    choose_baseline,
+    choose_data,
+    choose_look,
+    choose_runs,
+    cost_points,
+    lines,
+    styles,
+)
+from dashboard.curve_tables import (
+    group_comparison,
+    offer_downloads,
+    run_summary,
+    show_groups,
+    show_reached,
+    show_runs,
+)
+from dashboard.foreign_runs import Import
+from dashboard.runs import CurveRun, Group, all_runs, alone, grouped
+from dashboard.words import verbatim
+from gridlstm.curves import UNITS, CurveError, curve_series, is_loss, read_published
+from gridlstm.curves.reading import MOST_BYTES
 
 # A run in training writes its curve after every validation, which is minutes apart.
 SECONDS_BETWEEN_LOOKS = 5
-AXES = {"update": "Updates", "epoch": "Epochs", "bytes": "Bytes read", "seconds": "Wall time"}
 PUBLISHED = loading.FOLDER / loading.PUBLISHED_CURVES
-BITS_HELP = (
-    "How many yes-or-no questions the model needs, on average, to find out the next byte of a "
-    "text it has not been trained on. A byte has 8 bits, so 8 is knowing nothing, and 0 would be "
-    "knowing every byte beforehand. **Nats** are the same in natural logarithms: 1 bit is 0.693 "
-    "nats."
-)
-# By key: label, whether it is on at first, and what it does.
-SWITCHES = {
-    "log_x": ("Log x axis", False, "Equal distances are equal ratios: early updates get room."),
-    "log_y": ("Log y axis", False, "Equal distances are equal ratios of the loss."),
-    "training": (
-        "Training loss",
-        False,
-        "The mean loss since the point before, on the text being learned, with dropout switched "
-        "on: because of that it can lie above the validation loss.",
-    ),
-    "entropy": (
-        "Single-byte entropy",
-        True,
-        "A level line: the loss of a model that knows only how frequent each byte is, computed on "
-        "the validation part of the same data.",
-    ),
-    "published": (
-        "Published curves",
-        False,
-        "The four curves of the original experiment (coreylynch, grid-lstm), read off its picture. "
-        "They were measured on other data.",
-    ),
-}
 
 
-def data_key(entry: ModelEntry) -> tuple | None:
-    """What two runs must share for their losses to be comparable; None if it is not known yet."""
-    if entry.metadata is None:
-        return None
-    data = entry.metadata.data
-    return data.sha256, data.bytes, data.train_fraction
+# -- The picture -----------------------------------------------------------------------------------
 
 
-def data_name(entry: ModelEntry) -> str:
-    return entry.metadata.data.name if entry.metadata else "not known before the first weights"
-
-
-def summaries(runs: dict[str, ModelEntry]) -> pd.DataFrame:
-    """`summary` of the runs, each compared with the best stacked model on the same data."""
-    curves = {label: entry.curve for label, entry in runs.items()}
-    stacked = {
-        label
-        for label, entry in runs.items()
-        if entry.metadata and entry.metadata.model.architecture == "stacked"
+def references(
+    runs: list[CurveRun], baselines: list[CurveRun], on: dict[str, bool]
+) -> dict[str, float]:
+    """Level lines, nats per byte by a label: the single-byte entropy of each data set in sight, and
+    the baseline's best loss, where there is one baseline for all."""
+    found = {}
+    # A visitor's file may claim anything; what is no loss cannot be drawn as one.
+    entropies = {
+        run.data: (run.data_name, run.byte_entropy)
+        for run in runs
+        if run.byte_entropy is not None and 0 < run.byte_entropy < math.inf
     }
-    # A run whose data are not known yet is compared with none.
-    table = summary(
-        curves, stacked, {label: data_key(entry) or label for label, entry in runs.items()}
-    )
-    table["data"] = [data_name(runs[label]) for label in table["model"]]
-    return table
+    if on["entropy"]:
+        for name, entropy in entropies.values():
+            several = len(entropies) > 1
+            found["Single-byte entropy" + (f" of {name}" if several else "")] = entropy
+    if on["goal"] and len({run.data for run in baselines}) == 1:
+        found["Baseline's best"] = min(run.curve["val_loss"].min() for run in baselines)
+    return found
 
 
-def all_points(runs: dict[str, ModelEntry]) -> pd.DataFrame:
-    """Every logged row of the runs, losses in nats per byte as in their files."""
-    frames = []
-    for label, entry in runs.items():
-        frame = entry.curve.copy()
-        frame.insert(0, "model", label)
-        frame["data"] = data_name(entry)
-        frames.append(frame)
-    return pd.concat(frames, ignore_index=True)
-
-
-def references(runs: dict[str, ModelEntry]) -> dict[str, float]:
-    """The single-byte entropy of each data set in sight, nats per byte, by a label."""
-    datas = {
-        data_key(entry): entry.metadata.data
-        for entry in runs.values()
-        # A visitor's file may claim anything; what is no loss cannot be drawn as one.
-        if entry.metadata and 0 < entry.metadata.data.byte_entropy < math.inf
-    }
-    if len(datas) == 1:
-        return {"Single-byte entropy": next(iter(datas.values())).byte_entropy}
-    return {f"Single-byte entropy of {data.name}": data.byte_entropy for data in datas.values()}
-
-
-def published_curves() -> dict[str, pd.DataFrame]:
+def published_curves() -> dict:
     """The shipped file's curves by label; none, with the reason shown, if it cannot be read."""
     try:
         curves = read_published(PUBLISHED)
@@ -108,67 +74,7 @@ def published_curves() -> dict[str, pd.DataFrame]:
     return {f"Published {name} (enwik8)": frame for name, frame in curves.items()}
 
 
-def choose_runs(runs: dict[str, ModelEntry]) -> dict[str, ModelEntry]:
-    """A selector of runs. None chosen means all: so a run that begins now appears by itself."""
-    chosen = st.multiselect(
-        "Models",
-        list(runs),
-        placeholder="All models; choose some to see only those",
-        key="runs",
-        bind="query-params",
-    )
-    return {label: runs[label] for label in chosen or runs}
-
-
-def choose_measures() -> tuple[str, str, float]:
-    """Selectors of the x axis, the loss' unit and the smoothing."""
-    with st.container(horizontal=True, gap="medium"):
-        axis = st.segmented_control(
-            "Against",
-            list(AXES),
-            default="update",
-            required=True,
-            format_func=AXES.get,
-            help="An **update** changes the weights once, after one batch. An **epoch** is one "
-            "pass over the training data. **Wall time** is what the clock on the wall showed.",
-            key="against",
-            bind="query-params",
-        )
-        unit = st.segmented_control(
-            "Loss in",
-            UNITS,
-            default="bits",
-            required=True,
-            help=BITS_HELP,
-            key="loss_in",
-            bind="query-params",
-        )
-        smoothing = st.slider(
-            "Smoothing",
-            0.0,
-            0.99,
-            0.0,
-            0.01,
-            help="Draws a moving average: the higher, the more the points before count (an "
-            "exponential moving average, debiased). The line as logged stays, faint, and the "
-            "pointer shows both values.",
-            key="smoothing",
-            bind="query-params",
-            width=280,
-        )
-    return axis, unit, smoothing
-
-
-def choose_switches() -> dict[str, bool]:
-    """All that can only be on or off, by its key in `SWITCHES`."""
-    with st.container(horizontal=True, gap="medium"):
-        return {
-            key: st.toggle(label, value, help=meaning, key=key, bind="query-params")
-            for key, (label, value, meaning) in SWITCHES.items()
-        }
-
-
-def explain(look: Look, published: bool, runs: dict[str, ModelEntry]) -> None:
+def explain(look: Look, published: bool, runs: list[CurveRun], drawn: list[Run]) -> None:
     """What has to be said about this picture, and no more."""
     if published:
         st.warning(
@@ -177,26 +83,43 @@ def explain(look: Look, published: bool, runs: dict[str, ModelEntry]) -> None:
             "compared with those of the other lines."
             + ("" if look.axis == "update" else " They are shown only against updates.")
         )
-    if len({data_key(entry) for entry in runs.values() if entry.metadata}) > 1:
+    if len({run.data for run in runs if run.data_name is not None}) > 1:
         st.info(
             "These models were not all measured on the same data, so their lines cannot all be "
-            "compared: see the last column of the table."
+            "compared: see the last column of the last table."
         )
-    hidden = 0
-    for entry in runs.values():
-        series = curve_series(entry.curve, look.axis, "validation", look.unit)
+    if any(run.foreign for run in runs):
+        st.info(
+            "It is not known what the **imported or watched** runs were measured on: their losses "
+            "may not be comparable with those of the models here, and no percentages between the "
+            "two are given."
+        )
+    absent, hidden = 0, 0
+    for run in drawn:
+        series = curve_series(run.frame, look.axis, look.quantity, look.unit)
+        absent += not len(series.x)
         hidden += int(((look.log_x & (series.x <= 0)) | (look.log_y & (series.raw <= 0))).sum())
+    if absent:
+        st.info(
+            f"Not drawn, since what is shown or the axis is not known of them: {absent} of "
+            f"{len(drawn)} lines."
+        )
     if hidden:
         st.info(f"A log axis has no place for zero: points not shown: {hidden}.")
 
 
-def line_key(look: Look, runs: dict[str, ModelEntry]) -> str:
+def line_key(look: Look, groups: list[Group]) -> str:
     """What the lines of the picture are, in one sentence of Markdown."""
-    names = {data_name(entry) for entry in runs.values() if entry.metadata}
+    names = {run.data_name for group in groups for run in group.runs if run.data_name is not None}
     parts = ["Each point is one measurement on text that the model was not trained on"]
     if len(names) == 1:
         # As code, a name that comes with an upload is shown as it is.
         parts[0] += f", of the data `{names.pop().replace('`', '')}`"
+    if any(len(group.runs) > 1 for group in groups):
+        parts.append(
+            "a line in a band is the mean of several seeds, the band goes from the lowest to the "
+            "highest of them"
+        )
     if look.training:
         parts.append("the thin lines with open points are the losses in training")
     if look.smoothing:
@@ -204,106 +127,219 @@ def line_key(look: Look, runs: dict[str, ModelEntry]) -> str:
     return "; ".join(parts) + "."
 
 
-def show_table(table: pd.DataFrame, unit: str) -> None:
-    shown = pd.DataFrame(
-        {
-            "Model": table["model"],
-            f"Best, {unit}": convert(table["best_loss"], unit),
-            "Against the best stacked": table["difference_percent"],
-            "At update": table["best_update"],
-            f"Last, {unit}": convert(table["last_loss"], unit),
-            "Million bytes read": table["bytes"] / 1e6,
-            "Wall time, minutes": table["seconds"] / 60,
-            "Measured on": table["data"],
-        }
+# -- What it cost ----------------------------------------------------------------------------------
+
+
+def show_costs(groups: list[Group], style: dict[str, Style], unit: str) -> None:
+    st.subheader("What each got for its cost", anchor=False)
+    cost = st.segmented_control(
+        "Best loss against",
+        list(COSTS),
+        default="parameters",
+        required=True,
+        format_func={
+            "parameters": "Parameters",
+            "operations": "Operations",
+            "bytes": "Bytes read",
+            "seconds": "Wall time",
+        }.get,
+        help="One point a model, at its best loss; a bar from the lowest to the highest of its "
+        "seeds. Operations are counted as in the picture above.",
+        key="cost",
+        bind="query-params",
     )
-    number = st.column_config.NumberColumn
-    st.dataframe(
-        shown,
-        hide_index=True,
-        column_config={
-            "Model": st.column_config.TextColumn(width="medium"),
-            f"Best, {unit}": number(
-                format="%.4f", help=f"The lowest validation loss so far, {unit} per byte."
-            ),
-            "Against the best stacked": number(
-                format="%+.2f %%",
-                help="Best loss against that of the best stacked LSTM on the same data: below zero "
-                "is better. A fair comparison needs the same bytes read, too.",
-            ),
-            "At update": number(format="localized"),
-            f"Last, {unit}": number(format="%.4f"),
-            "Million bytes read": number(format="%.1f"),
-            "Wall time, minutes": number(format="%.1f"),
-            "Measured on": st.column_config.TextColumn(
-                help="The data whose validation part the losses were measured on."
-            ),
-        },
+    points = cost_points(groups, style, cost)
+    if not points:
+        st.info("What these runs cost is not known.")
+        return
+    st.plotly_chart(
+        cost_figure(points, cost, unit),
+        config=plot_config("curves-cost"),
+        key="curves_cost",
+        alt=f"Best loss against {COSTS[cost].lower()}: {', '.join(p.label for p in points)}",
     )
 
 
-def offer_downloads(table: pd.DataFrame, points: pd.DataFrame) -> None:
-    with st.container(horizontal=True):
-        st.download_button(
-            "Table as CSV",
-            table.to_csv(index=False),
-            "curves-summary.csv",
-            "text/csv",
-            on_click="ignore",
-            icon=":material/download:",
-            help="With the losses in nats per byte and the time in seconds.",
-        )
-        st.download_button(
-            "All points as CSV",
-            points.to_csv(index=False),
-            "curves.csv",
-            "text/csv",
-            on_click="ignore",
-            icon=":material/download:",
-            help="Every logged point of these models, losses in nats per byte, not smoothed.",
-        )
+# -- All that changes while a model is in training -------------------------------------------------
 
 
 @st.fragment(run_every=SECONDS_BETWEEN_LOOKS)
 def live_curves() -> None:
-    """All that changes while a model is in training."""
-    found = loading.catalogue()
+    everything, problems = all_runs()
     # In a place of their own: were the widgets below to move, their binding to the address is lost.
     with st.container():
-        for problem in found.problems:
+        for problem in problems:
             st.warning(problem)
-    drawn = {entry.name: entry for entry in found.models if entry.curve is not None}
-    everything = {label: drawn[name] for name, label in choices.labels(drawn).items()}
     if not everything:
         st.info(
-            "There are no curves yet. Train a model with `python -m gridlstm train`, or bring the "
-            "`.csv` of one on the page **Models**: its curve appears here by itself."
+            "There are no curves yet. Train a model with `python -m gridlstm train`, bring the "
+            "`.csv` of one on the page **Models**, or other people's runs below: their curves "
+            "appear here by themselves."
         )
         return
-    runs = choose_runs(everything)
-    axis, unit, smoothing = choose_measures()
-    on = choose_switches()
-    look = Look(axis, unit, smoothing, on["log_x"], on["log_y"], on["training"])
-    explain(look, on["published"], runs)
-    places = {label: place for place, label in enumerate(everything)}
+    measured = choose_data(everything)
+    runs = choose_runs(measured)
+    look, colour_by, on = choose_look(runs)
+    picture = st.container()
+    st.subheader("Against the baseline", anchor=False)
+    all_groups = grouped(everything)
+    baselines, equal_bytes = choose_baseline(all_groups)
+    groups = groups_of(runs, all_groups)
+    held_against = [
+        run for group in all_groups if group.label in baselines.values() for run in group.runs
+    ]
+    # Styles are those of all runs on the data, so that hiding some changes none.
+    styled = groups_of(measured, all_groups)
+    with picture:
+        draw(runs, groups, styled, look, colour_by, on, held_against)
+    comparison = group_comparison(all_groups, baselines, equal_bytes)
+    comparison = comparison[comparison["group"].isin([group.label for group in groups])]
+    show_groups(comparison, groups, look.unit)
+    show_costs(groups, styles(styled, colour_by), look.unit)
+    table = run_summary(everything, held_against)
+    table = table[table["model"].isin([run.label for run in runs])]
+    chosen = st.session_state.get("baseline", BEST_STACKED)
+    st.subheader("Who reaches the baseline's best loss, and when", anchor=False)
+    show_reached(table, "the best stacked LSTM" if chosen == BEST_STACKED else "the baseline")
+    st.subheader("Every run", anchor=False)
+    show_runs(table, look.unit)
+    offer_downloads(table, comparison, runs)
+
+
+def groups_of(runs: list[CurveRun], groups: list[Group]) -> list[Group]:
+    """The groups with those of their runs that are chosen, under the same labels."""
+    chosen = {run.label for run in runs}
+    kept = [
+        Group(group.label, tuple(run for run in group.runs if run.label in chosen))
+        for group in groups
+    ]
+    return [group for group in kept if group.runs]
+
+
+def draw(
+    runs: list[CurveRun],
+    groups: list[Group],
+    styled: list[Group],
+    look: Look,
+    colour_by: str,
+    on: dict[str, bool],
+    held_against: list[CurveRun],
+) -> None:
+    """The picture and what has to be said of it."""
+    if on["mean"]:
+        shown, style = groups, styles(styled, colour_by)
+    else:
+        shown = alone(runs)
+        style = styles(alone([run for group in styled for run in group.runs]), colour_by)
+    drawn = lines(shown, style)
+    published = on["published"] and is_loss(look.quantity)
+    explain(look, published, runs, drawn)
+    seen = {run.data for run in runs}
     figure = curves_figure(
-        [Run(label, entry.curve, places[label]) for label, entry in runs.items()],
+        drawn,
         look,
-        references(runs) if on["entropy"] else {},
-        published_curves() if on["published"] else {},
+        references(runs, [run for run in held_against if run.data in seen], on),
+        published_curves() if published else {},
     )
     st.plotly_chart(
         figure,
         config=plot_config("curves"),
         key="curves",
-        alt=f"Validation loss against {TITLES[axis].lower()}: {', '.join(runs)}",
+        alt=f"{look.quantity} against {TITLES[look.axis].lower()}: "
+        f"{', '.join(run.label for run in drawn)}",
     )
-    st.caption(line_key(look, runs))
-    st.subheader("How far each model came", anchor=False)
-    table = summaries(everything)
-    table = table[table["model"].isin(list(runs))]
-    show_table(table, unit)
-    offer_downloads(table, all_points(runs))
+    st.caption(line_key(look, shown))
+
+
+# -- Other people's runs ---------------------------------------------------------------------------
+
+
+def take_runs() -> None:
+    """Keep the files just brought, and offer an empty place for the next ones."""
+    turn = st.session_state.get("run_files_turn", 0)
+    faults = []
+    for file in st.session_state[f"run_files_{turn}"]:
+        try:
+            foreign_runs.bring(file.name, file.getvalue())
+        except CurveError as error:
+            faults.append(f"{file.name}: {error}")
+    st.session_state["run_faults"] = faults
+    st.session_state["run_files_turn"] = turn + 1
+
+
+def bring_runs() -> None:
+    st.subheader("Other people's runs", anchor=False)
+    st.markdown(
+        "A CSV log with a column that counts updates and one of validation losses, a CSV export of "
+        "a chart of **Weights & Biases**, or an event file of **TensorBoard**. Only you will see "
+        "the runs, above, until you close this visit.",
+        help="Which column is what is guessed from its name, and can be changed here. Losses are "
+        "taken to be per byte. Runs whose names differ only in “seed 1”, “seed 2” and so on "
+        "count as seeds of one model. Who runs this program can also have folders watched: with "
+        "the environment variable `GRIDLSTM_RUNS=folder:folder` (losses in nats) the curves, "
+        "exports and event files in them appear above and move by themselves.",
+    )
+    st.file_uploader(
+        "Files of runs",
+        accept_multiple_files=True,
+        max_upload_size=MOST_BYTES // 1_000_000,
+        key=f"run_files_{st.session_state.get('run_files_turn', 0)}",
+        on_change=take_runs,
+    )
+    for fault in st.session_state.get("run_faults", []):
+        st.error(verbatim(fault))
+    for key, brought in list(foreign_runs.imports().items()):
+        with st.container(border=True):
+            changed = choose_columns(key, brought)
+        if changed is None:
+            del foreign_runs.imports()[key]
+        else:
+            foreign_runs.imports()[key] = changed
+        if changed != brought:
+            st.rerun()
+
+
+def choose_columns(key: str, brought: Import) -> Import | None:
+    """What a file's columns are, and their unit, as it is chosen now; None to take it away."""
+    foreign, columns, unit = brought.foreign, brought.columns, brought.unit
+    count = len(foreign.runs)
+    st.markdown(
+        f"**{verbatim(brought.name)}**: {foreign.kind.replace('&', '&amp;')}, {count} "
+        f"run{'s' if count > 1 else ''}"
+    )
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        if not foreign.own:
+            update = _choose_column("Updates", columns.update, foreign, f"update {key}")
+            loss = _choose_column("Validation loss", columns.val_loss, foreign, f"loss {key}")
+            columns = replace(columns, update=update, val_loss=loss)
+            unit = st.segmented_control(
+                "Losses in",
+                UNITS[::-1],
+                default=unit,
+                required=True,
+                help="Most programs log the natural logarithm: nats.",
+                key=f"unit {key}",
+            )
+        if st.button("Take away", icon=":material/delete:", key=f"take away {key}"):
+            return None
+    chosen = replace(brought, columns=columns, unit=unit)
+    try:
+        chosen.curves()
+    except CurveError as error:
+        st.error(verbatim(str(error)))
+    return chosen
+
+
+def _choose_column(label: str, value: str | None, foreign, key: str) -> str | None:
+    names = foreign.columns
+    return st.selectbox(
+        label,
+        names,
+        index=names.index(value) if value in names else None,
+        placeholder="Choose a column",
+        key=key,
+        width=260,
+    )
 
 
 st.title("Curves")
@@ -314,3 +350,4 @@ st.markdown(
     help=BITS_HELP,
 )
 live_curves()
+bring_runs()

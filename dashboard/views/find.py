@@ -10,7 +10,7 @@ from dashboard import choices, words
 from dashboard.charts.find import probe_curve, score_by_layer
 from dashboard.charts.theme import SEQUENTIAL, plot_config
 from dashboard.choices import Cell
-from dashboard.coloured_text import Scale, coloured_text
+from dashboard.coloured_text import Place, Scale, as_selected, coloured_text, selected_in
 from dashboard.loading import ModelEntry
 from dashboard.reading import Reading, models_or_stop, read, scales, text_line
 from dashboard.shelf import progress_bar, shelf
@@ -27,6 +27,15 @@ OWN = "pattern"
 SHOWN = 50
 MOST_RESULTS = 16
 SURROUNDINGS = 30
+# What the columns are that every table of cells has.
+CELL_COLUMNS = {
+    "Quantity": st.column_config.TextColumn(
+        help="Which of the cell's quantities: a memory, a gate or a hidden state, along time (from "
+        "character to character) or along depth (from layer to layer)."
+    ),
+    "Layer": st.column_config.NumberColumn(help="1 reads the bytes; the last is the top."),
+    "Unit": st.column_config.NumberColumn(help="Which cell of the layer, counted from 0."),
+}
 
 
 @dataclass(frozen=True)
@@ -138,6 +147,7 @@ def show_findings(findings: Findings) -> pd.DataFrame:
     split, cells = findings.split, findings.cells
     chance = 0.5 if findings.measure == "auc" else 0.0
     what = "AUC" if findings.measure == "auc" else "correlation"
+    reached = "an AUC" if findings.measure == "auc" else "a correlation"
     marked = ""
     if split.held_out.marked is not None:
         marked = (
@@ -148,7 +158,10 @@ def show_findings(findings: Findings) -> pd.DataFrame:
         f"Found among {findings.units:,} units and quantities on characters "
         f"{split.found.start + 1:,} to {split.found.end:,}, judged on {split.held_out.start + 1:,} "
         f"to {split.held_out.end:,}, which the search never saw{marked}. **Click a row to open "
-        "that cell.**"
+        "that cell.**",
+        help="Cells are searched for on one part of the text and judged on another, with a gap "
+        "between, so that a cell that fits the first part by luck is found out. A place is a run "
+        "of marked characters.",
     )
     table = pd.DataFrame(
         {
@@ -156,19 +169,21 @@ def show_findings(findings: Findings) -> pd.DataFrame:
             "Judged": cells["held_out"],
             "From": cells["low"],
             "To": cells["high"],
-            "Found": cells["found"],
-            "There it is": np.where(cells["sign"] > 0, "higher", "lower"),
         }
     )
     if findings.measure == "auc":
         table["F1"] = cells["f1_held_out"]
+    table["Found"] = cells["found"]
+    table["There it is"] = np.where(cells["sign"] > 0, "higher", "lower")
     choose(cells, table, what, chance)
     baseline = findings.baseline
     st.caption(
-        f"By chance alone the best of all {findings.units:,} reaches a {what} of "
+        f"By chance alone the best of all {findings.units:,} reaches {reached} of "
         f"**{baseline.quantile_95:.3f}** on the first part (95 % of {len(baseline.best)} trials in "
         "which the property was moved round the text by a random amount): what was found below "
-        "that means nothing."
+        "that means nothing.",
+        help="The marks are moved along the text, so that they fit nothing in it any more, and all "
+        "are searched again: what the best of so many reaches then, it reaches by luck.",
     )
     return cells
 
@@ -220,8 +235,7 @@ def choose(cells: pd.DataFrame, table: pd.DataFrame, what: str, chance: float) -
             help="How well one threshold, chosen on the first part, marks the characters of the "
             "other: 1 is without error (harmonic mean of precision and recall).",
         ),
-        "Layer": st.column_config.NumberColumn(help="1 reads the bytes; the last is the top."),
-        "Unit": st.column_config.NumberColumn(help="Counted from 0."),
+        **CELL_COLUMNS,
     }
     chosen = st.dataframe(
         table,
@@ -241,7 +255,7 @@ def by_layer(readings: list[Reading], target: Target) -> None:
     """The best memory cell of each layer, model beside model."""
     frames = {}
     for reading in readings:
-        memories = {q: v for q, v in reading.trace.values.items() if q.endswith(".cell")}
+        memories = reading.memories
         frames[reading.entry.title] = kept(
             "by layer",
             reading,
@@ -301,7 +315,7 @@ def spread(reading: Reading, target: Target) -> None:
         "from the best unit of a layer, the best two, four, …, all. If one does as well as all, it "
         "is a cell; if it takes many, the property is spread out.",
     )
-    memories = [q for q in words.QUANTITIES if q in reading.trace.values and q.endswith(".cell")]
+    memories = [q for q in words.QUANTITIES if q in reading.memories]
     with st.container(horizontal=True, vertical_alignment="bottom"):
         quantity = st.selectbox(
             "Memory",
@@ -341,7 +355,11 @@ def spread(reading: Reading, target: Target) -> None:
         key="probe_curve",
     )
     weights = found.weights[found.weights["weight"] != 0]
-    st.caption(f"Which units the probe of all reads: {len(weights):,} of {len(found.weights):,}.")
+    st.caption(
+        f"Which units the probe of all reads: {len(weights):,} of {len(found.weights):,}.",
+        help="The penalty sets the weight of a unit that adds little to zero; such units are not "
+        "listed.",
+    )
     st.dataframe(
         pd.DataFrame(
             {"Unit": weights["unit"], "Weight": weights["weight"], "Share": weights["share"]}
@@ -349,6 +367,7 @@ def spread(reading: Reading, target: Target) -> None:
         hide_index=True,
         height=220,
         column_config={
+            "Unit": CELL_COLUMNS["Unit"],
             "Weight": st.column_config.NumberColumn(
                 format="%+.3f",
                 help="What one standard deviation of the unit adds to the log-odds.",
@@ -404,10 +423,11 @@ def by_selection(entry: ModelEntry, text: Text) -> None:
         title=f"{entry.title} · layer {cell.layer}, unit {cell.unit}",
         key="select",
         height=260,
+        place=place_to_show(text),
     )
     with st.container(horizontal=True):
         quantile = st.slider(
-            "On means above",
+            "On means above the quantile",
             0.5,
             0.99,
             0.9,
@@ -415,14 +435,23 @@ def by_selection(entry: ModelEntry, text: Text) -> None:
             format="percent",
             help="Each unit has its own threshold: it is on where it is above (or below) this "
             "share of its own values over the text.",
+            key="quantile",
+            persist_state="session",
             width=300,
         )
         margin = st.slider(
-            "Off for so many characters outside", 0, 10, 1, help="On either side.", width=300
+            "Off for so many characters outside",
+            0,
+            10,
+            1,
+            help="On either side of the selection; 0 asks for nothing.",
+            key="margin",
+            persist_state="session",
+            width=300,
         )
     if selected is None:
         return
-    memories = {q: v for q, v in reading.trace.values.items() if q.endswith(".cell")}
+    memories = reading.memories
     span = selected.start, selected.end
     try:
         units = units_on(
@@ -431,7 +460,11 @@ def by_selection(entry: ModelEntry, text: Text) -> None:
     except UserError as error:
         st.info(words.verbatim(str(error)))
         return
-    st.caption(f"{len(units):,} cells. **Click a row to open that cell.**")
+    listed = "" if len(units) <= SHOWN else f", the {SHOWN} clearest listed"
+    st.caption(
+        f"{len(units):,} cells are on in it{listed}. **Click a row to open that cell.**",
+        help="Memory cells of all layers, along time and along depth.",
+    )
     table = pd.DataFrame(
         {
             **named(units),
@@ -439,18 +472,25 @@ def by_selection(entry: ModelEntry, text: Text) -> None:
             "Clear by": units["score"],
         }
     ).head(SHOWN)
-    column = st.column_config.NumberColumn(
-        format="%.2f",
-        help="The least distance from the threshold, inside and just outside, in standard "
-        "deviations of the unit.",
-    )
+    columns = {
+        **CELL_COLUMNS,
+        "On is": st.column_config.TextColumn(
+            help="Whether the cell is on by being high, or by being low."
+        ),
+        "Clear by": st.column_config.NumberColumn(
+            format="%.2f",
+            help="How far the cell stays from its threshold, inside and just outside, at the "
+            "character where it comes nearest; in standard deviations of the cell over the text.",
+        ),
+    }
     chosen = st.dataframe(
         table,
         hide_index=True,
         on_select="rerun",
         selection_mode="single-row",
         key="units_on",
-        column_config={"Clear by": column},
+        height="auto" if len(table) < 6 else 247,
+        column_config=columns,
     )
     if chosen.selection.rows:
         row = units.iloc[chosen.selection.rows[0]]
@@ -459,7 +499,7 @@ def by_selection(entry: ModelEntry, text: Text) -> None:
 
 
 def show_places(memories: dict, text: Text, units: pd.DataFrame, span: tuple[int, int]) -> None:
-    """Where else the same cells are on."""
+    """Where else the same cells are on; a click shows the place in the text above."""
     st.subheader(
         "The same cells elsewhere",
         anchor=False,
@@ -469,6 +509,11 @@ def show_places(memories: dict, text: Text, units: pd.DataFrame, span: tuple[int
     if places.empty:
         st.caption("Nowhere else in this text are half of them on together.")
         return
+    st.caption(
+        f"{len(places):,} places, the likest first. **Click one to see it in the text above.**",
+        help="At most 20 are listed.",
+    )
+    key = f"places {span} {len(units)} {len(places)}"
     st.dataframe(
         pd.DataFrame(
             {
@@ -480,15 +525,55 @@ def show_places(memories: dict, text: Text, units: pd.DataFrame, span: tuple[int
             }
         ),
         hide_index=True,
-        column_config={
-            "Cells on": st.column_config.ProgressColumn(
-                format="percent",
-                min_value=0,
-                max_value=1,
-                help="The share of the cells that are on, in the mean over the place.",
-            )
-        },
+        on_select=lambda: note_place(st.session_state[key].selection, places, text, span),
+        selection_mode=["single-row", "single-cell"],
+        key=key,
+        column_config=PLACE_COLUMNS,
     )
+    place = place_to_show(text)
+    if place and st.button(
+        f"Open characters {place.start + 1:,} to {place.end:,} on the page Cells",
+        icon=":material/grid_view:",
+        help="With this place selected there, and every gate of the unit at its end.",
+    ):
+        selected = as_selected(text.characters, place.start, place.end)
+        choices.open_page(choices.CELLS_PAGE, coloured=selected)
+
+
+PLACE_COLUMNS = {
+    "Characters": st.column_config.TextColumn(help="Where it is in the text, counted from 1."),
+    "Before": st.column_config.TextColumn(help="What stands just before it."),
+    "Place": st.column_config.TextColumn(help="The characters at which these cells are on."),
+    "After": st.column_config.TextColumn(help="What follows it."),
+    "Cells on": st.column_config.ProgressColumn(
+        format="percent",
+        min_value=0,
+        max_value=1,
+        help="The share of the cells that are on, in the mean over the place.",
+    ),
+}
+
+
+def note_place(clicked, places: pd.DataFrame, text: Text, span: tuple[int, int]) -> None:
+    """Keep the place of the clicked row or cell of the table, or that none is clicked any more."""
+    rows = clicked.rows or [row for row, _ in clicked.cells]
+    if not rows:
+        st.session_state.pop("place", None)
+        return
+    call = st.session_state.get("place_calls", 0) + 1
+    st.session_state["place_calls"] = call
+    row = places.iloc[rows[0]]
+    place = Place(int(row["start"]), int(row["end"]), call)
+    st.session_state["place"] = text.data, span, place
+
+
+def place_to_show(text: Text) -> Place | None:
+    """The place that has been clicked, unless the text or the selection has changed since."""
+    data, span, place = st.session_state.get("place", (None, None, None))
+    selected = selected_in("select", text.characters)
+    if data != text.data or selected is None or (selected.start, selected.end) != span:
+        return None
+    return place
 
 
 st.title("Find a cell")

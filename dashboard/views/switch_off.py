@@ -31,7 +31,7 @@ from dashboard.loading import ModelEntry
 from dashboard.reading import Reading, models_or_stop, read, text_line
 from gridlstm.analysis.properties import PROPERTIES, measure_named
 from gridlstm.errors import UserError
-from gridlstm.holds import HELD, Hold
+from gridlstm.holds import Hold
 from gridlstm.text import Text, printable_byte, truncate
 
 # The model reads the text again for every choice, and some fifty times for the table.
@@ -98,9 +98,10 @@ def choose_property(text: Text) -> Target:
 
 def keep_holdable(entry: ModelEntry) -> None:
     """Where the cell chosen so far cannot be held, choose the memory that it belongs to."""
-    dimension, _, kind = st.session_state.get("quantity", "").partition(".")
-    if dimension in entry.metadata.model.dimensions and kind not in HELD:
-        st.session_state["quantity"] = f"{dimension}.cell"
+    config, quantity = entry.metadata.model, st.session_state.get("quantity", "")
+    if quantity in config.quantities and quantity not in config.holdable:
+        memory = config.memory(quantity.split(".")[0])
+        st.session_state["quantity"] = memory.cell if memory else config.cells[0]
 
 
 def choose_value(reading: Reading, cell: Cell, marks: np.ndarray | None) -> HeldUnit:
@@ -164,7 +165,11 @@ def choose_holds(reading: Reading, chosen: HeldUnit, marks: np.ndarray | None) -
     with st.container(border=True, gap="xsmall"):
         st.markdown("**Held while the model reads:**")
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.markdown(described(chosen, holds[0]) + " *(chosen above)*")
+            st.markdown(
+                described(chosen, holds[0]) + " *(chosen above)*",
+                help="The value that the unit has at every character while the model reads, in "
+                "the units of its quantity.",
+            )
             st.button(
                 "Add to the list",
                 icon=":material/add:",
@@ -237,7 +242,10 @@ def show_losses(comparison: Comparison, target: Target) -> None:
     for place, (title, where, chosen) in zip(st.columns(3), parts, strict=False):
         known = chosen & ~np.isnan(comparison.after)
         with place.container(border=True):
-            st.markdown(f"**{title}** · {known.sum():,} characters")
+            st.markdown(
+                f"**{title}** · {known.sum():,} characters",
+                help=f"How many characters there are {where}, of those that something predicts.",
+            )
             show_loss(comparison.before[known], comparison.after[known], where)
     if not np.isfinite(comparison.after).any():
         st.caption("Nothing predicts the first character of a text, so this one has no surprise.")
@@ -314,7 +322,11 @@ def show_chances(comparison: Comparison, character: int) -> None:
         following = printable_byte(reading.text.data[at + 1])
         facts.append(f"The text goes on with **{words.verbatim(following)}**.")
     if facts:
-        st.caption(" ".join(facts))
+        st.caption(
+            " ".join(facts),
+            help="Surprise is how unlikely the model thought the character that came: each bit "
+            "halves the chance.",
+        )
     st.plotly_chart(
         charts.next_byte_chances(reading.trace.next_byte[at], comparison.held.next_byte[at]),
         config=theme.plot_config(f"{reading.entry.name}-next-byte-{at + 1}"),
@@ -359,7 +371,10 @@ def show_samples(comparison: Comparison, character: int | None) -> None:
             st.code(data.decode("utf-8", "replace"), language=None, wrap_lines=True)
     differing = np.flatnonzero(np.frombuffer(texts[0], np.uint8) != np.frombuffer(texts[1], "u1"))
     if len(differing):
-        st.caption(f"They part at byte {differing[0] + 1:,} of {WRITTEN_BYTES}.")
+        st.caption(
+            f"They part at byte {differing[0] + 1:,} of {WRITTEN_BYTES}.",
+            help="The first byte that differs; from there on each reads what it wrote itself.",
+        )
     else:
         st.caption("The two texts are the same.")
 
@@ -476,6 +491,10 @@ ABLATION_COLUMNS = {
     "Which": st.column_config.TextColumn(
         help="Its place among the cells that follow the property best, or a unit taken at random."
     ),
+    "Quantity": st.column_config.TextColumn(
+        help="Which of the cell's memories: along time (from character to character) or along "
+        "depth (from layer to layer)."
+    ),
     "Layer": st.column_config.NumberColumn(help="1 reads the bytes; the last is the top."),
     "Unit": st.column_config.NumberColumn(help="Counted from 0."),
     "Held at": st.column_config.NumberColumn(
@@ -501,7 +520,7 @@ with right:
     target = choose_property(text)
 reading = read(entry, text)
 keep_holdable(entry)
-cell = choices.choose_cell(entry, reading.trace, text, kinds=HELD)
+cell = choices.choose_cell(entry, reading.trace, text, offered=entry.metadata.model.holdable)
 chosen = choose_value(reading, cell, target.marks)
 comparison = compare(reading, choose_holds(reading, chosen, target.marks))
 show_losses(comparison, target)

@@ -27,6 +27,8 @@ class Origin:
     told_by: str
     data: str | None
     data_key: Hashable
+    parameters: int | None = None
+    operations_per_byte: int | None = None
 
 
 def add(commands) -> None:
@@ -36,9 +38,11 @@ def add(commands) -> None:
         description="Print a Markdown table with a row a curve: how far it came, its best "
         "validation loss, and the loss at the last update that all curves on the same data have a "
         "point at; both also against the lowest of the stacked LSTMs on these data (below zero is "
-        "better).",
+        "better); and when it first was at or under the best stacked loss. Operations are those of "
+        "training in floating point: bytes read times the multiply-adds with weights for one byte, "
+        "times 2 (a multiplication and an addition), times 3 (forward, and backward twice that).",
         epilog="What a curve is of, and its data, say the checkpoint beside it; without one, the "
-        "words stacked or grid in its name, and its data are taken for those of all other curves "
+        "architecture in its name, and its data are taken for those of all other curves "
         "without one. The table says which.",
     )
     command.set_defaults(run=_compare)
@@ -58,16 +62,18 @@ def _compare(options: argparse.Namespace) -> int:
 def _rows(paths: list[Path]) -> list[dict]:
     """A row a curve: whose it is, the columns of `summary`, and the two losses in bits per byte.
     What is not known is None."""
-    from gridlstm.curves import convert, summary
+    from gridlstm.curves import convert, summary, with_operations
 
     named = _named(paths)
     curves = {name: _curve(path) for name, path in named.items()}
     origins = {name: _origin(path) for name, path in named.items()}
+    for name, origin in origins.items():
+        curves[name] = with_operations(curves[name], origin.operations_per_byte)
     stacked = {name for name, origin in origins.items() if origin.architecture == "stacked"}
     compared = summary(curves, stacked, {name: origin.data_key for name, origin in origins.items()})
     compared["best_bits"] = convert(compared["best_loss"], "bits")
     compared["common_bits"] = convert(compared["common_loss"], "bits")
-    for name in ("common_update", "common_bytes"):
+    for name in ("bytes", "common_update", "common_bytes", "reached_update", "reached_bytes"):
         compared[name] = compared[name].astype("Int64")
     return [
         {
@@ -75,6 +81,7 @@ def _rows(paths: list[Path]) -> list[dict]:
             "architecture": origins[name].architecture,
             "told_by": origins[name].told_by,
             "data": origins[name].data,
+            "parameters": origins[name].parameters,
             **row,
         }
         for name, row in zip(named, _plain(compared), strict=True)
@@ -109,16 +116,30 @@ def _origin(path: Path) -> Origin:
 
     checkpoint = checkpoint_path(path.parent, path.stem)
     if not checkpoint.exists():
-        words = re.split(r"[^a-z]+", path.stem.lower())
-        known = [architecture for architecture in ARCHITECTURES if architecture in words]
-        return Origin(known[0] if len(known) == 1 else "unknown", "name", None, None)
+        return Origin(_architecture_in(path.stem), "name", None, None)
     try:
         metadata = read_metadata(checkpoint)
     except CheckpointError as error:
         raise CheckpointError(f"{checkpoint.name}: {error}") from error
     data = metadata.data
     key = data.sha256, data.bytes, data.train_fraction
-    return Origin(metadata.model.architecture, "checkpoint", data.name, key)
+    model = metadata.model
+    return Origin(
+        model.architecture,
+        "checkpoint",
+        data.name,
+        key,
+        model.parameters,
+        model.operations_per_byte,
+    )
+
+
+def _architecture_in(name: str) -> str:
+    """The one architecture that the words of a name say, such as grid-1d (which is not grid)."""
+    words = re.sub(r"[^a-z0-9]+", "-", name.lower())
+    said = [a for a in ARCHITECTURES if re.search(f"(?<![a-z]){a}(?![a-z])", words)]
+    said = [a for a in said if not any(a != other and a in other for other in said)]
+    return said[0] if len(said) == 1 else "unknown"
 
 
 # -- As Markdown ----------------------------------------------------------------------------------
@@ -131,12 +152,18 @@ def _cells(row: dict) -> dict[str, str]:
     return {
         "curve": escaped(row["curve"]),
         "architecture": f"{row['architecture']} (by its {row['told_by']})",
+        "parameters": _count(row["parameters"]),
         "updates": _count(row["updates"]),
         "bytes": _count(row["bytes"]),
+        "operations": _power(row["operations"]),
         "best, nats per byte": _loss(row["best_loss"]),
         "best, bits per byte": _loss(row["best_bits"]),
         "at update": _count(row["best_update"]),
         "against the best stacked": _percent(row["difference_percent"]),
+        "best stacked loss reached at update": _reached(row),
+        "bytes then": _count(row["reached_bytes"]),
+        "seconds then": _count(row["reached_seconds"]),
+        "operations then": _power(row["reached_operations"]),
         "last common update": _count(row["common_update"]),
         "bytes there": _count(row["common_bytes"]),
         "nats there": _loss(row["common_loss"]),
@@ -148,6 +175,17 @@ def _cells(row: dict) -> dict[str, str]:
 
 def _count(value: float | None) -> str:
     return NOTHING if value is None else f"{value:,.0f}"
+
+
+def _power(value: float | None) -> str:
+    return NOTHING if value is None else f"{value:.3g}"
+
+
+def _reached(row: dict) -> str:
+    """Where it was reached, if there is a loss to reach."""
+    if row["difference_percent"] is None:
+        return NOTHING
+    return "not reached" if row["reached_update"] is None else _count(row["reached_update"])
 
 
 def _loss(value: float | None) -> str:

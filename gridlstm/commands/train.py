@@ -1,20 +1,25 @@
-"""Train a model on a file."""
+"""Train a model on a file, or on sums that are drawn from a seed."""
 
 import argparse
 import typing
 from dataclasses import fields, replace
 from pathlib import Path
 
+from gridlstm.addition import shortest_length
+from gridlstm.architectures import ARCHITECTURES
 from gridlstm.commands.options import check_writable
-from gridlstm.config import ARCHITECTURES, TIES, ModelConfig
+from gridlstm.config import ModelConfig
 from gridlstm.corpus import read_corpus
 from gridlstm.errors import UserError
 from gridlstm.presets import PRESETS
-from gridlstm.settings import OPTIMISERS, PRECISIONS, TrainingSettings
+from gridlstm.settings import OPTIMISERS, PRECISIONS, TASKS, TrainingSettings
+
+# As in coreylynch/grid-lstm.
+DIGITS = 4
 
 SETTING_HELP = {
     "sequences": "streams read side by side, the batch",
-    "length": "bytes of each stream an update: how far back gradients go",
+    "length": "bytes of each stream an update: how far back gradients go (for sums, as they need)",
     "optimiser": "how gradients become steps",
     "learning_rate": "step size at the start",
     "smoothing": "RMSprop's smoothing of squared gradients",
@@ -23,29 +28,35 @@ SETTING_HELP = {
     "decay_from_epoch": "the epoch at which the decay begins",
     "scale": "parameters start uniform in ± this",
     "forget_bias": "bias of the forget gates at the start",
-    "train_fraction": "the share of the file, from its beginning, that is trained on",
+    "train_fraction": "the share that is trained on of the file, from its beginning, or of all "
+    "pairs of numbers",
     "validate_every": "updates between two points of the curve",
     "validation_bytes": "bytes, evenly spread, that a point of the curve is measured on (all)",
     "save_every": "updates between two saves of the state to resume from",
     "precision": "type of matrix products; auto is bfloat16 where the processor gains by it",
-    "seed": "seed of initialisation and dropout",
+    "seed": "seed of initialisation, dropout and the sums that are drawn",
     "updates": "stop after so many updates in all",
     "bytes": "stop after so many bytes in all",
     "minutes": "stop after so many minutes in all",
     "patience": "stop when so many updates have brought no better validation loss (never)",
+    "task": "text, to predict the file's next byte, or addition, of numbers digit by digit (text)",
+    "digits": f"digits of each number to be added ({DIGITS})",
 }
 MODEL_HELP = {
-    "architecture": "grid or stacked",
+    "architecture": "what connects the units",
     "layers": "number of layers",
     "units": "number of units in a layer",
     "tie": "which weights a grid's layers share: none, depth (the depth LSTM's) or all",
+    "priority": "depth (usual): a grid's depth LSTM sees the new time state; none: the one before",
+    "depth": "what a grid computes along depth: an lstm (usual), or tanh or relu, without a memory",
     "dropout": "share of the non-recurrent connections dropped while training",
 }
 CHOICES = {
     "optimiser": OPTIMISERS,
     "precision": PRECISIONS,
+    "task": TASKS,
     "architecture": ARCHITECTURES,
-    "tie": TIES,
+    **ARCHITECTURES["grid"].options,
 }
 STOPS = {"updates", "bytes", "minutes"}
 
@@ -53,12 +64,18 @@ STOPS = {"updates", "bytes", "minutes"}
 def add(commands) -> None:
     command = commands.add_parser(
         "train",
-        help="train a model on a file",
-        description="Train a model on a file's bytes; write weights, curve and resumable state.",
+        help="train a model on a file, or on sums",
+        description="Train a model on a file's bytes or, with --task addition, on sums that are "
+        "drawn from the seed; write weights, curve and resumable state.",
         epilog="Without a preset, options not given have the published experiment's values.",
     )
     command.set_defaults(run=_train)
-    command.add_argument("data", type=Path, help="any file; .xz, .gz and .bz2 are decompressed")
+    command.add_argument(
+        "data",
+        type=Path,
+        nargs="?",
+        help="any file; .xz, .gz and .bz2 are decompressed (not for --task addition)",
+    )
     command.add_argument("--out", type=Path, required=True, help="the .safetensors file to write")
     command.add_argument("--preset", choices=PRESETS, help="a model and how to train it, by name")
     command.add_argument("--resume", action="store_true", help="go on from the state beside --out")
@@ -90,8 +107,13 @@ def _train(options: argparse.Namespace) -> int:
         raise UserError("--out must end in .safetensors.")
     settings = _settings(options, preset.training if preset else None)
     config = _config(options, preset.model if preset else None)
+    if settings.task == "text" and options.data is None:
+        raise UserError("Say what to train on: a file of data, or --task addition.")
+    if settings.task == "addition" and options.data is not None:
+        raise UserError(f"--task addition draws its own sums and reads no file {options.data}.")
     check_writable(options.out)
-    corpus = read_corpus(options.data, settings.train_fraction)
+    reads = options.data is not None
+    corpus = read_corpus(options.data, settings.train_fraction) if reads else None
     from gridlstm.training import train
 
     train(config, settings, corpus, options.out, resume=options.resume, device=options.device)
@@ -106,6 +128,9 @@ def _given(options: argparse.Namespace, kind: type) -> dict:
 
 def _settings(options: argparse.Namespace, preset: TrainingSettings | None) -> TrainingSettings:
     given = _given(options, TrainingSettings)
+    if given.get("task") == "addition":
+        given.setdefault("digits", DIGITS)
+        given.setdefault("length", shortest_length(given["digits"]))
     if preset is None:
         return TrainingSettings(**given)
     if given.keys() & STOPS:

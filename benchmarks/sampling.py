@@ -1,0 +1,76 @@
+"""How fast does a model write? Ratios against rivals and a floor, all measured in this run.
+
+    python benchmarks/sampling.py [--bytes 1000]
+
+Seconds a byte of a text of so many bytes, written after a prime of 24. `traced again` is what a
+program without a carried state does: a trace of the text so far, of nothing but the chances, for
+each byte; measured at some lengths spread evenly over the text, and averaged. The floor is the time
+to read the weights that one byte needs, at the speed at which this machine sums them: each layer's
+own, and a shared one once for each layer, as a layer waits for the one below. Random weights: they
+cost what trained ones do.
+"""
+
+import argparse
+import time
+
+import numpy as np
+import torch
+
+from gridlstm.config import ModelConfig
+from gridlstm.model import LanguageModel
+from gridlstm.sampling import write
+from gridlstm.trace import trace
+
+PRIME = b"The website is [http://w"
+MODELS = [("grid", "all"), ("grid", "none"), ("stacked", None)]
+LENGTHS = 5
+# Bytes that are timed: of a large model few, as each costs the same.
+TIMED = {128: 300, 1000: 20}
+
+
+def fresh_model(architecture: str, tie: str | None, layers: int, units: int) -> LanguageModel:
+    torch.manual_seed(1)
+    model = LanguageModel(ModelConfig(architecture, layers, units, tie))
+    model.initialise(0.08, 1.0)
+    return model.eval().requires_grad_(False)
+
+
+def seconds(work) -> float:
+    begun = time.perf_counter()
+    work()
+    return time.perf_counter() - begun
+
+
+def seconds_to_read(numbers: int) -> float:
+    """Seconds to read so many float32 numbers once, as a sum does."""
+    block = torch.ones(numbers)
+    return min(seconds(block.sum) for _ in range(5))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--bytes", type=int, default=1000)
+    options = parser.parse_args()
+    lengths = np.linspace(0, options.bytes, 2 * LENGTHS + 1)[1::2].astype(int)
+    print(f"a text of {options.bytes} bytes, {torch.get_num_threads()} threads")
+    print(f"{'model':<26}{'ms a byte':>11}{'traced again / carried':>24}{'carried / floor':>17}")
+    for units, timed in TIMED.items():
+        for architecture, tie in MODELS:
+            model = fresh_model(architecture, tie, 6, units)
+            text = bytes(step.byte for step in write(model, PRIME, 3)) * options.bytes
+            carried = seconds(lambda: list(write(model, PRIME, timed))) / timed  # noqa: B023
+            again = np.mean(
+                [seconds(lambda: trace(model, PRIME + text[:n], [])) for n in lengths]  # noqa: B023
+            )
+            title = f"{architecture} 6 x {units}" + (f", tie {tie}" if tie else "")
+            dimensions = 2 if architecture == "grid" else 1
+            floor = seconds_to_read(6 * dimensions * 8 * units**2)
+            print(
+                f"{title:<26}{1000 * carried:>11.2f}"
+                f"{again / carried:>24.1f}{carried / floor:>17.1f}",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()

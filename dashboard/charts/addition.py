@@ -1,0 +1,137 @@
+"""Pictures of a sum: written one number below the other, and the memory that carries.
+
+Places are counted from 1 in what the user reads, from the first digit on.
+"""
+
+import numpy as np
+import plotly.graph_objects as go
+
+from dashboard.charts.cells import layers_by_character, units_by_character
+from dashboard.charts.theme import CATEGORICAL, GREY, Scale, apply
+from gridlstm.text import printable_byte
+
+RIGHT, WRONG = CATEGORICAL[3], CATEGORICAL[1]
+ROWS = ("carried here", "first number", "second number", "right sum", "the model's", "its chance")
+
+
+def written_sum(
+    operands: np.ndarray,
+    carries: np.ndarray,
+    right: bytes,
+    answer: bytes,
+    chances: np.ndarray,
+) -> go.Figure:
+    """The sum as one writes it, and what the model answers in each place.
+
+    `operands` int [2, digit]; `carries` bool [digit + 1], whether 1 is carried into each digit of
+    the sum; `right` and `answer` the bytes of the sum and its end [digit + 2]; `chances` float
+    [digit + 2], what the model gives to each byte that it answers.
+    """
+    places = len(right)
+    end = [""]
+    lines = [
+        ["1" if carry else "" for carry in carries] + end,
+        *(["", *map(str, number), *end] for number in operands),
+        [_shown(byte) for byte in right],
+        [_shown(byte) for byte in answer],
+        [f"{chance:.0%}" for chance in chances],
+    ]
+    fig = go.Figure()
+    fig.add_scatter(x=[None], y=[None], showlegend=False)
+    for row, line in enumerate(lines):
+        for place, text in enumerate(line):
+            _write(fig, place, row, text, size=12 if row == len(lines) - 1 else 18)
+    for place, (wanted, given) in enumerate(zip(right, answer, strict=True)):
+        _mark(fig, place, ROWS.index("the model's"), RIGHT if wanted == given else WRONG)
+        if wanted != given:
+            _write(fig, place, len(lines), "wrong", 12)
+    line = ROWS.index("right sum") - 0.5
+    fig.add_shape(
+        type="line", x0=-0.5, x1=places - 1.5, y0=line, y1=line, line={"color": GREY, "width": 1}
+    )
+    apply(fig, height=270, margin={"l": 110, "r": 16, "t": 8, "b": 8})
+    fig.update_xaxes(visible=False, range=[-0.6, max(places, 12) - 0.4], fixedrange=True)
+    return fig.update_yaxes(
+        tickvals=list(range(len(ROWS))),
+        ticktext=list(ROWS),
+        range=[len(ROWS) + 0.4, -0.6],
+        showgrid=False,
+        fixedrange=True,
+    )
+
+
+def units_along_sum(
+    values: np.ndarray,
+    order: np.ndarray,
+    characters: str,
+    answer: bytes,
+    carries: np.ndarray,
+    quantity: str,
+    scale: Scale,
+) -> go.Figure:
+    """`units_by_character` of a sum that is read and answered; the other arguments as above."""
+    fig = units_by_character(values, order, characters, quantity, scale)
+    return _name_places(fig, characters, answer, carries)
+
+
+def layers_along_sum(
+    values: np.ndarray,
+    characters: str,
+    answer: bytes,
+    carries: np.ndarray,
+    quantity: str,
+    scale: Scale,
+) -> go.Figure:
+    """`layers_by_character` of a sum that is read and answered; the other arguments as above."""
+    fig = layers_by_character(values, characters, quantity, scale)
+    return _name_places(fig, characters, answer, carries)
+
+
+def _name_places(fig: go.Figure, characters: str, answer: bytes, carries: np.ndarray) -> go.Figure:
+    """Under each position what is read there, what is answered, and where 1 is carried; the
+    positions with a carry are framed."""
+    first = len(characters) - len(answer)
+    ticks = []
+    for position, character in enumerate(characters):
+        place = position - first
+        lines = [character, _shown(answer[place]) if place >= 0 else " "]
+        carried = 0 <= place < len(carries) and carries[place]
+        ticks.append("<br>".join([*lines, "carry" if carried else " "]))
+        if carried:
+            fig.add_vrect(
+                position + 0.5, position + 1.5, line={"color": WRONG, "width": 2}, layer="above"
+            )
+    fig.update_layout(margin_b=96, height=fig.layout.height + 40)
+    # Only the axis that is seen: there may be a second one, whose ticks are the hover's text.
+    fig.layout.xaxis.update(
+        title_text="read, below it what is answered there, and where 1 is carried into that digit",
+        tickvals=list(range(1, len(characters) + 1)),
+        ticktext=ticks,
+        tickangle=0,
+    )
+    return fig
+
+
+def _write(fig: go.Figure, place: int, row: int, text: str, size: int) -> None:
+    fig.add_annotation(
+        x=place, y=row, text=text, showarrow=False, font={"size": size, "family": "monospace"}
+    )
+
+
+def _mark(fig: go.Figure, place: int, row: int, colour: str) -> None:
+    fig.add_shape(
+        type="rect",
+        x0=place - 0.42,
+        x1=place + 0.42,
+        y0=row - 0.45,
+        y1=row + 0.45,
+        fillcolor=colour,
+        opacity=0.45,
+        line={"width": 0},
+        layer="below",
+    )
+
+
+def _shown(byte: int) -> str:
+    """A byte of an answer as a short sign, safe in plotly: it may be any of 256."""
+    return {10: "⏎", 38: "&amp;", 60: "&lt;"}.get(byte, printable_byte(byte))

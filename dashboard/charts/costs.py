@@ -1,0 +1,81 @@
+"""What each model got for its cost: best loss against parameters, or against what training took."""
+
+from dataclasses import dataclass
+from html import escape
+
+import plotly.graph_objects as go
+
+from dashboard.charts.curves import LEGEND, LEGEND_COLUMNS, LEGEND_ROW, log_ticks
+from dashboard.charts.theme import CATEGORICAL, SYMBOLS, apply
+from gridlstm.curves import convert
+
+HEIGHT = 400
+COSTS = {
+    "parameters": "Parameters",
+    "operations": "Floating-point operations of training up to the best loss",
+    "bytes": "Bytes read in training up to the best loss",
+    "seconds": "Wall time up to the best loss, minutes",
+}
+
+
+@dataclass(frozen=True)
+class CostPoint:
+    """A group of runs with its cost, its mean best loss and the lowest and highest of its seeds, in
+    nats per byte. `colour` and `symbol` are numbers that choose from the theme's lists; `heading`
+    is what all of that colour have in common, empty if nothing."""
+
+    label: str
+    cost: float
+    loss: float
+    low: float
+    high: float
+    colour: int
+    symbol: int
+    heading: str
+
+
+def cost_figure(points: list[CostPoint], cost: str, unit: str, log_x: bool = True) -> go.Figure:
+    """Best loss against what it took, `cost` of `COSTS`: one point a group, its seeds as a bar from
+    the lowest to the highest. A point whose cost is not known must not be among them."""
+    fig = go.Figure()
+    scale = 60 if cost == "seconds" else 1
+    headed: set[str] = set()
+    for point in points:
+        loss, low, high = (float(convert(x, unit)) for x in (point.loss, point.low, point.high))
+        colour = CATEGORICAL[point.colour % len(CATEGORICAL)]
+        name = escape(point.heading or point.label, quote=False)
+        fig.add_scatter(
+            x=[point.cost / scale],
+            y=[loss],
+            error_y={
+                "type": "data",
+                "symmetric": False,
+                "array": [high - loss],
+                "arrayminus": [loss - low],
+                "color": colour,
+                "visible": point.high > point.low,
+            },
+            mode="markers",
+            marker={
+                "color": colour,
+                "size": 12,
+                "symbol": SYMBOLS[point.symbol % len(SYMBOLS)],
+            },
+            name=name,
+            legendgroup=name,
+            showlegend=name not in headed,
+            customdata=[[escape(point.label, quote=False)]],
+            hovertemplate="%{customdata[0]}: <b>%{y:.4f}</b> at %{x:.4s}<extra></extra>",
+        )
+        headed.add(name)
+    height = HEIGHT + LEGEND_ROW * -(-len(headed) // LEGEND_COLUMNS)
+    apply(fig, height=height, legend=LEGEND, hovermode="closest")
+    fig.update_xaxes(
+        title_text=COSTS[cost],
+        type="log" if log_x else "linear",
+        tickformat="~s",
+        showgrid=True,
+        nticks=log_ticks(fig) if log_x else 0,
+    )
+    fig.update_yaxes(title_text=f"Best loss, {unit} per byte", showgrid=True)
+    return fig

@@ -1,0 +1,171 @@
+"""What the page of curves shows: every run that this visitor has, what each is, and which belong
+together because they differ in nothing but their seed."""
+
+import re
+from collections import Counter
+from collections.abc import Hashable
+from dataclasses import dataclass, fields, replace
+
+import pandas as pd
+
+from dashboard import choices, foreign_runs, loading
+from dashboard.loading import ModelEntry
+from gridlstm.config import ModelConfig
+from gridlstm.curves import with_operations
+from gridlstm.settings import TrainingSettings
+
+UNKNOWN_DATA = "not known"
+MOST_LABEL = 80
+# Settings that make no difference to what is learned; None for all seeds alike.
+_IGNORED = ("seed", "save_every")
+_USUAL = {field.name: field.default for field in fields(TrainingSettings)}
+_SEED_IN_NAME = re.compile(r"[\s_.,/-]*\bseed[\s_=.:-]*(\d{1,18})\b|[_-]seed[_=-]?(\d{1,18})", re.I)
+
+
+@dataclass(frozen=True)
+class CurveRun:
+    """A curve and what it is of, None where that is not known.
+
+    `data` is equal for runs whose losses can be compared; of an imported or a beginning run nothing
+    is known, so that it equals nothing else's (`data_name` is then None). `alike` is equal for runs
+    that differ in their seed alone. `curve` has a column `operations`. `foreign` says how a run
+    without a model came, "imported" or "watched"; it is empty for others.
+    """
+
+    label: str
+    title: str
+    curve: pd.DataFrame
+    config: ModelConfig | None
+    seed: int | None
+    data: Hashable
+    data_name: str | None
+    byte_entropy: float | None
+    alike: Hashable
+    foreign: str = ""
+
+    @property
+    def architecture(self) -> str:
+        """What it is called, with its options, or what is known instead."""
+        if self.config is None:
+            return self.foreign or "not known yet"
+        return self.config.form.title
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs that differ in nothing but their seed."""
+
+    label: str
+    runs: tuple[CurveRun, ...]
+
+    @property
+    def first(self) -> CurveRun:
+        return self.runs[0]
+
+
+def all_runs() -> tuple[list[CurveRun], list[str]]:
+    """The runs by their curves, and one sentence (Markdown) for each file that is unusable."""
+    found = loading.catalogue()
+    watched, more = foreign_runs.watched()
+    drawn = {entry.name: entry for entry in found.models if entry.curve is not None}
+    labels = choices.labels(drawn)
+    runs = [_of_entry(entry, labels[name]) for name, entry in drawn.items()]
+    runs += [_of_foreign(run) for run in (*watched, *foreign_runs.imported())]
+    return _told_apart(runs), found.problems + more
+
+
+def _of_entry(entry: ModelEntry, label: str) -> CurveRun:
+    if entry.metadata is None:
+        curve = with_operations(entry.curve, None)
+        return CurveRun(label, label, curve, None, None, label, None, None, label)
+    about = entry.metadata
+    data = about.data.sha256, about.data.bytes, about.data.train_fraction
+    return CurveRun(
+        label=label,
+        title=about.model.title + (" (mine)" if entry.uploaded else ""),
+        curve=with_operations(entry.curve, about.model.operations_per_byte),
+        config=about.model,
+        seed=_whole(about.training.get("seed")),
+        data=data,
+        data_name=about.data.name,
+        byte_entropy=about.data.byte_entropy,
+        alike=(about.model, data, settings_but_seed(about.training), entry.uploaded),
+    )
+
+
+def _whole(value: object) -> int | None:
+    """A visitor's file may name anything as its seed."""
+    return value if type(value) is int else None
+
+
+def settings_but_seed(training: dict) -> frozenset:
+    """All settings that could make a difference; those that older files lack are the usual ones."""
+    whole = _USUAL | training
+    return frozenset((k, v) for k, v in whole.items() if v is not None and k not in _IGNORED)
+
+
+def _of_foreign(run: foreign_runs.ForeignRun) -> CurveRun:
+    if run.metadata is not None:
+        entry = ModelEntry(run.name, run.name, run.path, (0, 0), run.metadata, run.curve)
+        return _of_entry(entry, f"{run.metadata.model.title} · {run.name}")
+    name, seed = without_seed(run.name)
+    foreign = "imported" if run.imported else "watched"
+    return CurveRun(
+        label=f"{run.name} ({foreign})",
+        title=f"{name} ({foreign})",
+        curve=with_operations(run.curve, None),
+        config=None,
+        seed=seed,
+        data=("foreign", run.source),
+        data_name=None,
+        byte_entropy=None,
+        alike=(run.source, name if seed is not None else run.name, seed is None),
+        foreign=foreign,
+    )
+
+
+def without_seed(name: str) -> tuple[str, int | None]:
+    """The name of an imported run without the words "seed 7" or the like, and the seed."""
+    found = _SEED_IN_NAME.search(name)
+    if not found:
+        return name, None
+    rest = (name[: found.start()] + name[found.end() :]).strip(" _-.,/") or name
+    return rest, int(found[1] or found[2])
+
+
+def _told_apart(runs: list[CurveRun]) -> list[CurveRun]:
+    """With short labels, and a number after those not unique: selectors tell options by them."""
+    taken: set[str] = set()
+    apart = []
+    for run in runs:
+        short = " ".join(run.label.split()) or "unnamed"
+        short = short if len(short) <= MOST_LABEL else f"{short[:MOST_LABEL]}…"
+        label, number = short, 1
+        while label in taken:
+            number += 1
+            label = f"{short} ({number})"
+        taken.add(label)
+        apart.append(replace(run, label=label))
+    return apart
+
+
+def grouped(runs: list[CurveRun]) -> list[Group]:
+    """The runs in groups, in the order of the first of each. A group of one run is called as it."""
+    alike: dict[Hashable, list[CurveRun]] = {}
+    for run in runs:
+        alike.setdefault(run.alike, []).append(run)
+    titles = Counter(members[0].title for members in alike.values())
+    groups = []
+    for members in alike.values():
+        label = members[0].label
+        if len(members) > 1:
+            seeds = f"{len(members)} seeds"
+            unique = titles[members[0].title] == 1
+            label = f"{members[0].title if unique else without_seed(label)[0]}, {seeds}"
+        groups.append(Group(label, tuple(members)))
+    return groups
+
+
+def alone(runs: list[CurveRun]) -> list[Group]:
+    """Every run a group of its own."""
+    return [Group(run.label, (run,)) for run in runs]

@@ -1,0 +1,210 @@
+"""Addition: a model that was trained to add answers digit by digit, its memory watched."""
+
+import re
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from dashboard import choices, loading, words
+from dashboard.charts import addition as charts
+from dashboard.charts.theme import plot_config
+from dashboard.choices import Cell
+from dashboard.loading import ModelEntry
+from dashboard.reading import Reading, models_or_stop, read, scales
+from gridlstm.addition import END, Layout, carries_of, layout_of
+from gridlstm.analysis.orders import MOST_CLUSTERED, order
+from gridlstm.errors import UserError
+from gridlstm.text import from_bytes, printable_byte
+
+PAGE = "views/addition.py"
+LISTED = 8
+
+
+def adders_or_stop() -> dict[str, ModelEntry]:
+    """The models that were trained to add; without any the page ends with a sentence."""
+    found = {
+        name: entry
+        for name, entry in models_or_stop().items()
+        if layout_of(entry.metadata.training) is not None
+    }
+    if not found:
+        st.info(
+            "No model here was trained to add. Train one with `python -m gridlstm train --task "
+            "addition`, or upload one on the Models page."
+        )
+        st.stop()
+    return found
+
+
+def choose_numbers(layout: Layout) -> tuple[int, int]:
+    """Two numbers that the visitor types; ends the page with a sentence if they are none."""
+    places = st.columns(2)
+    typed = [
+        place.text_input(label, key=key, max_chars=200, persist_state="session").strip()
+        for place, label, key in zip(
+            places,
+            ("First number", "Second number"),
+            ("first_number", "second_number"),
+            strict=True,
+        )
+    ]
+    for number in typed:
+        plural = "s" if layout.digits > 1 else ""
+        if not re.fullmatch("[0-9]+", number):
+            st.error("Type two numbers, each in the digits 0 to 9 alone.")
+            st.stop()
+        if len(number) > layout.digits:
+            st.error(
+                f"This model was trained on numbers of at most {layout.digits} digit{plural}; "
+                f"{number[:40]} has {len(number)}."
+            )
+            st.stop()
+    return int(typed[0]), int(typed[1])
+
+
+def in_words(layout: Layout, right: bytes, answer: bytes) -> str:
+    """The answer in a sentence, Markdown."""
+    wrong = [n for n, pair in enumerate(zip(right, answer, strict=True), 1) if pair[0] != pair[1]]
+    wanted = right.removesuffix(END).decode()
+    if not wrong:
+        return f"The model answers **{wanted}**: right."
+    given = words.verbatim("".join(map(printable_byte, answer.removesuffix(END))))
+    names = ["the end" if n == layout.answered else f"digit {n}" for n in wrong]
+    return f"The model answers **{given}**, but it is **{wanted}**: wrong at {', '.join(names)}."
+
+
+def draw_answer(first: int, second: int, layout: Layout, reading: Reading) -> bytes:
+    """The sum as one writes it, and the model's; returns the bytes that it answers."""
+    chances = reading.trace.next_byte[-layout.answered :].astype(np.float32)
+    answer = chances.argmax(axis=1).astype(np.uint8).tobytes()
+    right = f"{first + second:0{layout.digits + 1}}".encode() + END
+    st.markdown(in_words(layout, right, answer))
+    operands = np.array([[int(d) for d in f"{n:0{layout.digits}}"] for n in (first, second)])
+    st.plotly_chart(
+        charts.written_sum(
+            operands, carries_of(first, second, layout.digits), right, answer, chances.max(axis=1)
+        ),
+        config=plot_config(f"{reading.entry.name}-sum"),
+        key="sum",
+    )
+    return answer
+
+
+def draw_memory(reading: Reading, cell: Cell, answer: bytes, carries: np.ndarray) -> None:
+    """All units of a layer along the sum, and the chosen one in every layer."""
+    name = words.shown_name(cell.quantity, "tanh")
+    values = reading.of_layer(cell.quantity, cell.layer, "tanh")
+    _, scale = scales(cell.quantity, "tanh", values)
+    by = "similarity" if reading.trace.units <= MOST_CLUSTERED else "index"
+    file = f"{reading.entry.name}-{cell.quantity}"
+    about = reading.text.characters, answer, carries, name, scale
+    st.caption(f"All units of layer {cell.layer}, those that go together side by side")
+    st.plotly_chart(
+        charts.units_along_sum(values.T, order(values, by), *about),
+        config=plot_config(f"{file}-layer-{cell.layer}"),
+        key="units",
+    )
+    st.caption(f"Unit {cell.unit} in every layer")
+    st.plotly_chart(
+        charts.layers_along_sum(reading.of_unit(cell.quantity, cell.unit, "tanh"), *about),
+        config=plot_config(f"{file}-unit-{cell.unit}"),
+        key="layers",
+    )
+
+
+@st.cache_resource(max_entries=8, show_spinner="Looking for the carry …")
+def followers(path, stamp, layout: Layout, _entry: ModelEntry) -> pd.DataFrame:
+    """The memories that follow the carry best."""
+    from gridlstm.analysis.carry import rank_by_carry
+
+    model, fraction = loading.model_of(_entry), _entry.metadata.data.train_fraction
+    return rank_by_carry(model, layout, fraction).head(LISTED)
+
+
+@st.cache_resource(max_entries=8, show_spinner="The model adds …")
+def accuracy(path, stamp, layout: Layout, _entry: ModelEntry) -> tuple[float, float, int]:
+    """Shares of sums and of digits that are right, and of how many sums, not trained on."""
+    from gridlstm.addition import Sums
+    from gridlstm.tasks import validate_addition
+
+    operands = Sums(layout, _entry.metadata.data.train_fraction).validation()
+    found = validate_addition(loading.model_of(_entry), *layout.lay_out(operands), layout)
+    return found.accuracy, found.digit_accuracy, len(operands)
+
+
+def begin_with_a_follower(entry: ModelEntry, layout: Layout) -> None:
+    """Choose the cell that follows the carry best, until the visitor has chosen one."""
+    best = followers(entry.path, entry.stamp, layout, entry).iloc[0]
+    for key, value in (
+        ("quantity", best["quantity"]),
+        ("layer", int(best["layer"])),
+        ("unit", int(best["unit"])),
+    ):
+        st.session_state.setdefault(key, value)
+
+
+def draw_followers(entry: ModelEntry, layout: Layout) -> None:
+    """The cells that follow the carry best; a click chooses one."""
+    st.subheader("Cells that follow the carry", anchor=False)
+    st.caption(
+        "How well a memory's value alone tells, where a digit of the sum is answered, whether 1 is "
+        "carried into it (ROC AUC on sums that the model was not trained on: 1 always, 0.5 not at "
+        "all). **Click a row to look at that cell above.**"
+    )
+    best = followers(entry.path, entry.stamp, layout, entry)
+    table = pd.DataFrame(
+        {
+            "Quantity": [words.QUANTITIES[quantity].label for quantity in best["quantity"]],
+            "Layer": best["layer"],
+            "Unit": best["unit"],
+            "Follows the carry": best["score"],
+            "With a carry it is": ["higher" if sign > 0 else "lower" for sign in best["sign"]],
+        }
+    )
+    chosen = st.dataframe(
+        table,
+        hide_index=True,
+        on_select="rerun",
+        selection_mode="single-row",
+        column_config={"Follows the carry": st.column_config.NumberColumn(format="%.3f")},
+        key="followers",
+    )
+    if chosen.selection.rows:
+        row = best.iloc[chosen.selection.rows[0]]
+        cell = Cell(row["quantity"], int(row["layer"]), int(row["unit"]))
+        now = tuple(st.session_state[name] for name in ("quantity", "layer", "unit"))
+        if now != (cell.quantity, cell.layer, cell.unit):
+            choices.open_page(PAGE, quantity=cell.quantity, layer=cell.layer, unit=cell.unit)
+
+
+st.title("Addition")
+st.markdown(
+    "A model that was trained to add reads two numbers digit by digit and then answers their sum, "
+    "from its first digit on. Its answers are not put back into it: **a carry must be kept in its "
+    "memory** (Grid LSTM paper, section 4.2)."
+)
+adders = adders_or_stop()
+entry = choices.choose_model("adder", "Model that adds", adders)
+layout = layout_of(entry.metadata.training)
+for key, start in (("first_number", "5"), ("second_number", "6")):
+    if not isinstance(st.session_state.get(key), str):
+        st.session_state[key] = start * layout.digits
+first, second = choose_numbers(layout)
+reading = read(entry, from_bytes(layout.question(first, second)))
+answer = draw_answer(first, second, layout, reading)
+try:
+    right, digits, sums = accuracy(entry.path, entry.stamp, layout, entry)
+    followers(entry.path, entry.stamp, layout, entry)
+except UserError as error:
+    st.error(words.verbatim(str(error)))
+    st.stop()
+st.caption(
+    f"Of {sums:,} sums of other numbers than it was trained on it has {right:.1%} right in every "
+    f"digit, and {digits:.1%} of the single digits."
+)
+st.subheader("Its memory", anchor=False)
+begin_with_a_follower(entry, layout)
+cell = choices.choose_cell(entry, reading.trace, reading.text)
+draw_memory(reading, cell, answer, carries_of(first, second, layout.digits))
+draw_followers(entry, layout)

@@ -1,0 +1,281 @@
+"""The model writes, and each character is coloured by one cell while it appears."""
+
+import numpy as np
+import streamlit as st
+
+from dashboard import choices, words
+from dashboard.choices import Cell
+from dashboard.coloured_text import coloured_text
+from dashboard.loading import ModelEntry
+from dashboard.reading import Reading, models_or_stop, read, scales
+from dashboard.writing import Writing
+from gridlstm.config import ALPHABET
+from gridlstm.errors import UserError
+from gridlstm.sampling import Choice
+from gridlstm.text import Text, from_string, truncate
+
+MOST_PRIME_BYTES, MOST_WRITTEN_BYTES = 1000, 5000
+FIRST_PRIME = "The website is [http://"
+# What is written in a slice is drawn at once; between two there is time for other visitors.
+SLICE_SECONDS, SECONDS_BETWEEN_SLICES = 0.15, 0.25
+# So high that the longest text hardly scrolls in it: the text grows down the page.
+TEXT_HEIGHT = 1600
+# In pixels: two sliders or three numbers fill a line; a narrow window breaks it.
+SETTINGS_WIDTH, SLIDER_WIDTH, NUMBER_WIDTH = 468, 226, 145
+
+
+# -- What is asked for ----------------------------------------------------------------------------
+
+
+def choose_prime() -> Text:
+    """The text that the model goes on from."""
+    st.text_area(
+        "Text to begin with (the prime)",
+        value=FIRST_PRIME,
+        max_chars=MOST_PRIME_BYTES,
+        height=142,
+        key="prime",
+        persist_state="session",
+        help="The model reads this, then writes on. It decides what kind of text comes: prose, a "
+        "link, a table. What the model does inside is carried over from the last character.",
+    )
+    return truncate(from_string(st.session_state["prime"]), MOST_PRIME_BYTES)
+
+
+def choose_how() -> tuple[Choice, int, int]:
+    """How each byte is chosen, how many are written, and the seed."""
+    with st.container(horizontal=True, gap="small"):
+        temperature = st.slider(
+            "Boldness (temperature)",
+            0.0,
+            2.0,
+            0.8,
+            0.05,
+            key="temperature",
+            persist_state="session",
+            help="1: each byte comes as often as the model thinks likely. Below 1, likely bytes "
+            "come more often, and at 0 only the likeliest one. Above 1, unlikely ones come more "
+            "often: the text goes wild. The model's logarithms are divided by it.",
+            width=SLIDER_WIDTH,
+        )
+        top_p = st.slider(
+            "Share of chances (top-p)",
+            0.05,
+            1.0,
+            1.0,
+            0.05,
+            key="top_p",
+            persist_state="session",
+            help="Only the fewest likeliest bytes that together have this chance may come (nucleus "
+            "sampling, Holtzman et al. 2020). 1: all of them. It is applied last, to what top-k "
+            "left.",
+            width=SLIDER_WIDTH,
+        )
+    with st.container(horizontal=True, gap="small"):
+        top_k = st.number_input(
+            "Likeliest (top-k)",
+            1,
+            ALPHABET,
+            ALPHABET,
+            key="top_k",
+            persist_state="session",
+            help=f"Only so many of the likeliest bytes may come, at each step. {ALPHABET}: all of "
+            "them. It is applied after the temperature.",
+            width=NUMBER_WIDTH,
+        )
+        length = st.number_input(
+            "Length in bytes",
+            1,
+            MOST_WRITTEN_BYTES,
+            1000,
+            100,
+            key="written_length",
+            persist_state="session",
+            help=f"How much is written, at most {MOST_WRITTEN_BYTES:,} bytes. It can be stopped at "
+            "any time.",
+            width=NUMBER_WIDTH,
+        )
+        seed = st.number_input(
+            "Seed",
+            0,
+            2**31,
+            1,
+            key="sample_seed",
+            persist_state="session",
+            help="Which random numbers: the same seed and settings write the same text again, "
+            "another seed writes another.",
+            width=NUMBER_WIDTH,
+        )
+    return Choice(temperature, int(top_k), top_p), int(length), int(seed)
+
+
+def choose_action(entry: ModelEntry, cell: Cell) -> None:
+    """The buttons that begin a text, stop it and let it go on; a sentence if it cannot begin."""
+    with st.container(horizontal=True, gap="medium"):
+        prime = choose_prime()
+        with st.container(width=SETTINGS_WIDTH):
+            choice, length, seed = choose_how()
+    if prime.note:
+        st.caption(words.verbatim(prime.note))
+    with st.container(horizontal=True):
+        begins = st.button(
+            "Write",
+            icon=":material/edit:",
+            type="primary",
+            help="Begin a new text; the one below goes.",
+        )
+        if begins:
+            try:
+                st.session_state["writing"] = Writing(
+                    entry, prime.data, length, choice, seed, cell.unit
+                )
+            except UserError as error:
+                st.error(words.verbatim(str(error)))
+        writing = st.session_state.get("writing")
+        st.button(
+            "Stop",
+            icon=":material/stop:",
+            help="Stop writing. What has been written stays.",
+            disabled=writing is None or not writing.going,
+            on_click=set_going,
+            args=[False],
+        )
+        if writing and not writing.going and not writing.is_done and writing.is_of(entry):
+            st.button(
+                "Go on",
+                icon=":material/play_arrow:",
+                help="Write on from where it was stopped.",
+                on_click=set_going,
+                args=[True],
+            )
+
+
+def set_going(going: bool) -> None:
+    st.session_state["writing"].going = going
+
+
+# -- What is written ------------------------------------------------------------------------------
+
+
+def draw(reading: Reading, prime: int, cell: Cell, unit: int) -> None:
+    """The text, coloured but for the `prime` bytes it began with; `unit` is the cell's place."""
+    memory_as = st.session_state["memory"]
+    values = reading.of_unit(cell.quantity, unit, memory_as)
+    values[:, reading.text.last_byte < prime] = np.nan
+    known = values[np.isfinite(values)]
+    scale, _ = scales(cell.quantity, memory_as, known if known.size else np.zeros(1))
+    coloured_text(
+        reading.text.characters,
+        values,
+        rows=reading.layer_labels,
+        chosen_row=cell.layer - 1,
+        scale=scale,
+        title=f"{reading.entry.title} · layer {cell.layer}, unit {cell.unit}",
+        key="written",
+        losses=reading.loss_bits,
+        likeliest=reading.likeliest,
+        show_whitespace=st.session_state["whitespace"],
+        height=TEXT_HEIGHT,
+    )
+
+
+def describe(writing: Writing, reader: ModelEntry) -> None:
+    """One line on how the text came to be."""
+    choice, done = writing.choice, f"{writing.written:,} of {writing.length:,} bytes"
+    facts = [f"**{done}**" + (" so far" if writing.going else "")]
+    facts += [f"written by {words.verbatim(writing.entry.title)}"]
+    facts += [f"temperature {choice.temperature:g}"]
+    if choice.top_k < ALPHABET:
+        facts.append(f"top-k {choice.top_k}")
+    if choice.top_p < 1:
+        facts.append(f"top-p {choice.top_p:g}")
+    facts.append(f"seed {writing.seed}")
+    st.caption(" · ".join(facts) + ". Without colour: the text it began with.")
+    if not writing.is_of(reader):
+        st.caption(
+            f"The colours are of {words.verbatim(reader.title)} while it reads this text: it is "
+            "the model chosen above."
+        )
+
+
+def show_growing(writing: Writing, cell: Cell) -> None:
+    """The text so far, then a slice more of it, drawn the next time; at its end, the page anew."""
+    describe(writing, writing.entry)
+    draw(writing.reading(), len(writing.prime), cell, unit=0)
+    # After drawing: what has not been drawn again yet is shown dimmed while the script runs.
+    try:
+        writing.advance(SLICE_SECONDS)
+    except UserError as error:
+        writing.going = False
+        st.session_state["writing_problem"] = str(error)
+    if not writing.going:
+        st.rerun()
+
+
+def show_whole(writing: Writing, reading: Reading, cell: Cell) -> None:
+    """The text as the chosen model reads it, and the way to the other pages."""
+    describe(writing, reading.entry)
+    draw(reading, len(writing.prime), cell, cell.unit)
+    characters = reading.text.characters
+    in_use = choices.current_text().characters == from_string(characters).characters
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.button(
+            "Read this text on the other pages",
+            icon=":material/visibility:",
+            help="Make it your text, on every page of this visit: look for cells in it, switch "
+            "units off, see who wrote a memory.",
+            disabled=in_use,
+            on_click=choices.use_text,
+            args=[from_string(characters), f"Written by {writing.entry.title}"],
+        )
+        if in_use:
+            st.caption("This text is in use on every page.", width="content")
+            st.page_link(
+                choices.CELLS_PAGE, label="Cells", icon=":material/grid_view:", width="content"
+            )
+
+
+st.title("Let it write")
+st.markdown(
+    "A model that guesses the next character can also write: it draws a character from its "
+    "guesses, reads it, and guesses again. Watch one **memory cell** or **gate** while it does. "
+    "What is the cell for web addresses doing while the model writes one?"
+)
+models = models_or_stop()
+choices.keep_valid("memory", list(words.MEMORY_SHOWN_AS))
+choices.keep_valid("whitespace", [False, True])
+with st.container(horizontal=True, vertical_alignment="bottom"):
+    entry = choices.choose_model("model", "Model", models)
+    st.segmented_control(
+        "Memory shown as",
+        list(words.MEMORY_SHOWN_AS),
+        required=True,
+        format_func=lambda name: words.MEMORY_SHOWN_AS[name].label,
+        help="\n\n".join(f"**{w.label}**: {w.meaning}" for w in words.MEMORY_SHOWN_AS.values()),
+        key="memory",
+        persist_state="session",
+        width="content",
+    )
+# A place of its own, so that what stands below does not move while a model reads.
+progress = st.container()
+with progress:
+    text_in_use = read(entry, choices.current_text())
+cell = choices.choose_cell(entry, text_in_use.trace, text_in_use.text)
+choose_action(entry, cell)
+if problem := st.session_state.pop("writing_problem", None):
+    st.error(words.verbatim(problem))
+writing = st.session_state.get("writing")
+if writing is None:
+    st.caption("Press **Write**: the text appears here, coloured by the cell chosen above.")
+    st.stop()
+if not writing.is_of(entry):
+    writing.going = False
+if writing.going:
+    if writing.unit != cell.unit:
+        with progress:
+            writing.watch(cell.unit)
+    st.fragment(show_growing, run_every=SECONDS_BETWEEN_SLICES)(writing, cell)
+else:
+    with progress:
+        whole = read(entry, writing.text())
+    show_whole(writing, whole, cell)

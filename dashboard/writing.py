@@ -1,0 +1,141 @@
+"""A text that a model is writing, as far as it has come: kept in the visit, written on in slices.
+
+The page that shows it is `views/write.py`. It imports this when it is opened, and torch with it.
+"""
+
+import codecs
+import time
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from dashboard import loading
+from dashboard.loading import MOST_TRACE_IN_MEMORY, ModelEntry
+from dashboard.reading import Reading
+from dashboard.shelf import progress_bar
+from gridlstm.curves import convert
+from gridlstm.sampling import Choice, Step, write
+from gridlstm.text import REPLACEMENT, Text, character_losses
+from gridlstm.trace import trace
+
+
+@dataclass(frozen=True)
+class UnitTrace:
+    """As much of a trace as is kept of a text in the making: one unit, [layer, position, 1] by
+    quantity, NaN where the text was given."""
+
+    values: dict[str, np.ndarray]
+    layers: int
+
+
+@dataclass
+class Writing:
+    """What a model writes after `prime`, `length` bytes of it.
+
+    `data` is the prime and what is written so far. Of each byte written, one `unit` of every layer
+    is kept, in every quantity that has so many, and the loss. `going` until it is stopped or done.
+    """
+
+    entry: ModelEntry
+    prime: bytes
+    length: int
+    choice: Choice
+    seed: int
+    unit: int
+    going: bool = True
+    data: bytearray = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Raises UserError where the model cannot write."""
+        self._model = loading.model_of(self.entry)
+        self.data = bytearray(self.prime)
+        quantities = self._model.config.quantities
+        self._steps = write(
+            self._model,
+            self.prime,
+            self.length,
+            choice=self.choice,
+            seed=self.seed,
+            quantities=quantities,
+        )
+        self._losses = np.full(len(self.prime) + self.length, np.nan, np.float32)
+        self._values = {name: self._unwritten() for name in quantities}
+
+    def _unwritten(self) -> np.ndarray:
+        return np.full((self._model.config.layers, len(self._losses), 1), np.nan, np.float32)
+
+    @property
+    def written(self) -> int:
+        """How many bytes it has written."""
+        return len(self.data) - len(self.prime)
+
+    @property
+    def is_done(self) -> bool:
+        return self.written == self.length
+
+    def is_of(self, entry: ModelEntry) -> bool:
+        return (self.entry.path, self.entry.stamp) == (entry.path, entry.stamp)
+
+    def advance(self, seconds: float) -> None:
+        """Write on for so long, at least a byte. Raises UserError."""
+        until = time.perf_counter() + seconds
+        for step in self._steps:
+            self._keep(step)
+            if time.perf_counter() > until:
+                break
+        if self.is_done:
+            self.going = False
+
+    def _keep(self, step: Step) -> None:
+        at = len(self.data)
+        self.data.append(step.byte)
+        self._losses[at] = step.loss
+        for name, values in step.values.items():
+            if self.unit < values.shape[1]:
+                self._values[name][:, at, 0] = values[:, self.unit]
+
+    def watch(self, unit: int) -> None:
+        """Keep another unit: what it did so far is read again, which gives the same values."""
+        with progress_bar("The model reads what it has written …") as progress:
+            traced = trace(
+                self._model,
+                bytes(self.data),
+                most_in_memory=MOST_TRACE_IN_MEMORY,
+                progress=progress,
+            )
+        self._values = {name: self._unwritten() for name in self._values}
+        here = slice(len(self.prime), len(self.data))
+        for name, values in traced.values.items():
+            if unit < values.shape[2]:
+                self._values[name][:, here, 0] = values[:, here, unit]
+        self.unit = unit
+
+    def text(self) -> Text:
+        """The text so far; while it goes on, without a last character that is not whole yet."""
+        return text_of(bytes(self.data), whole=not self.going)
+
+    def reading(self) -> Reading:
+        """What the model did while it wrote, of the unit that is kept, which stands at 0."""
+        text = self.text()
+        end = len(text.data)
+        values = {name: of[:, :end] for name, of in self._values.items()}
+        traced = UnitTrace(values, self._model.config.layers)
+        losses = convert(character_losses(text, self._losses[:end]), "bits")
+        return Reading(self.entry, text, traced, losses, None)
+
+
+def text_of(data: bytes, *, whole: bool = True) -> Text:
+    """The text of bytes as they are, each that belongs to no character shown as U+FFFD.
+
+    Unlike a file's, its `data` are the very bytes. Not `whole`, it ends before a character that
+    lacks some of its bytes.
+    """
+    # With this error handler each undecodable byte becomes one lone surrogate.
+    escaped = codecs.getincrementaldecoder("utf-8")("surrogateescape").decode(data, final=whole)
+    codes = np.frombuffer(escaped.encode("utf-32-le", "surrogatepass"), np.uint32)
+    is_lost = (codes >= 0xDC80) & (codes <= 0xDCFF)
+    sizes = 1 + (codes > 0x7F).astype(np.int64) + (codes > 0x7FF) + (codes > 0xFFFF)
+    last_byte = np.cumsum(np.where(is_lost, 1, sizes)) - 1
+    shown = np.where(is_lost, ord(REPLACEMENT), codes).astype(np.uint32)
+    characters = shown.tobytes().decode("utf-32-le")
+    return Text(data[: int(last_byte[-1]) + 1 if len(last_byte) else 0], characters, last_byte)

@@ -1,0 +1,66 @@
+"""Text that a model writes, as it is written."""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from gridlstm.corpus import read_bytes
+
+
+def add(commands) -> None:
+    command = commands.add_parser(
+        "sample",
+        help="text that a model writes",
+        description="Let a model read a text and write on: what it writes goes to standard output "
+        "byte by byte, without the text that it read.",
+        epilog="In this order: the logarithms of the model's chances are divided by the "
+        "temperature, the top-k likeliest bytes are kept, and of these the fewest likeliest that "
+        "together have the chance top-p.",
+    )
+    command.set_defaults(run=_sample)
+    command.add_argument("checkpoint", type=Path, help="a .safetensors file")
+    prime = command.add_mutually_exclusive_group(required=True)
+    prime.add_argument("--prime", metavar="TEXT", help="what the model reads before it writes")
+    prime.add_argument("--prime-file", type=Path, metavar="FILE", help="the same from a file")
+    command.add_argument("--length", type=int, default=1000, help="bytes to write (%(default)s)")
+    command.add_argument(
+        "--temperature",
+        type=float,
+        default=1.0,
+        help="below 1 likely bytes come more often, 0 is the likeliest always (%(default)s)",
+    )
+    command.add_argument(
+        "--top-k", type=int, default=256, help="only the likeliest so many bytes (all %(default)s)"
+    )
+    command.add_argument(
+        "--top-p",
+        type=float,
+        default=1.0,
+        help="only the likeliest bytes that together have this chance (%(default)s)",
+    )
+    command.add_argument(
+        "--seed", type=int, default=1, help="of the random numbers; the same, the same text (1)"
+    )
+
+
+def _sample(options: argparse.Namespace) -> int:
+    from gridlstm.checkpoint import load_model
+    from gridlstm.sampling import Choice, write
+
+    choice = Choice(options.temperature, options.top_k, options.top_p)
+    if options.prime_file is None:
+        # What the terminal handed over that is not UTF-8 is read as it came.
+        prime = options.prime.encode("utf-8", "surrogateescape")
+    else:
+        prime = read_bytes(options.prime_file).tobytes()
+    model, _ = load_model(options.checkpoint)
+    out = sys.stdout.buffer
+    try:
+        for step in write(model, prime, options.length, choice=choice, seed=options.seed):
+            out.write(bytes([step.byte]))
+            out.flush()
+    except BrokenPipeError:
+        # Who reads has had enough. Nothing more goes there, not even when Python ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0

@@ -1,0 +1,138 @@
+"""What a training run learns: what an update reads, which predictions count, how it is validated.
+
+Two tasks with one face: the bytes of a text, read on and on, and digit-by-digit addition.
+"""
+
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Protocol
+
+import numpy as np
+
+from gridlstm.addition import Layout, Sums
+from gridlstm.checkpoint import Data
+from gridlstm.corpus import Corpus, byte_entropy, cut_into_streams
+from gridlstm.evaluation import Evaluation, evaluate, evaluate_answers
+from gridlstm.model import LanguageModel
+from gridlstm.settings import SettingsError, TrainingSettings
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What an update reads and has to predict, int64 [position, sequence]; the predictions at the
+    last `counted` positions are what the loss is of."""
+
+    read: np.ndarray
+    target: np.ndarray
+    counted: int
+
+
+@dataclass(frozen=True)
+class Validation:
+    """A measured loss and, where answers are right or wrong, the share of `accuracy`: answers with
+    every byte right, `digit_accuracy`: single digits."""
+
+    loss: Evaluation
+    accuracy: float | None = None
+    digit_accuracy: float | None = None
+
+
+class Task(Protocol):
+    """`data` describes what is trained and validated on; `carries_state` says whether an update
+    begins in the state in which the one before it ended, else in zeros."""
+
+    data: Data
+    carries_state: bool
+
+    def batch(self, update: int) -> Batch:
+        """What the update of that number reads, whenever it is asked for."""
+
+    def epoch(self, update: int) -> float:
+        """How often all data have been read before that update."""
+
+    def validate(self, model: LanguageModel, most_bytes: int | None = None) -> Validation:
+        """Measure on all validation data, or on so many predicted bytes."""
+
+
+def task_of(settings: TrainingSettings, corpus: Corpus | None) -> Task:
+    """The task that the settings name; only a text has a corpus."""
+    if (corpus is None) != (settings.task == "addition"):
+        raise SettingsError("A text is read for the task text, and for no other.")
+    return TextTask(settings, corpus) if corpus is not None else AdditionTask(settings)
+
+
+class TextTask:
+    """A text in parallel streams, each read on where the update before it stopped."""
+
+    carries_state = True
+
+    def __init__(self, settings: TrainingSettings, corpus: Corpus):
+        self.corpus = corpus
+        self.streams = cut_into_streams(corpus.train, settings.sequences, settings.length)
+        self.data = Data(
+            name=corpus.name,
+            sha256=corpus.sha256,
+            bytes=len(corpus.data),
+            train_fraction=corpus.train_fraction,
+            byte_entropy=byte_entropy(corpus.validation),
+        )
+
+    def batch(self, update: int) -> Batch:
+        read, target = self.streams.piece(update)
+        return Batch(read, target, self.streams.length)
+
+    def epoch(self, update: int) -> float:
+        return update / self.streams.pieces
+
+    def validate(self, model: LanguageModel, most_bytes: int | None = None) -> Validation:
+        return Validation(evaluate(model, self.corpus.validation, most_bytes))
+
+
+class AdditionTask:
+    """Sums drawn anew for every update, of its number and the seed; validated on other pairs.
+
+    `data.bytes` is 0, as nothing is stored; `data.sha256` is of the validation samples.
+    """
+
+    carries_state = False
+
+    def __init__(self, settings: TrainingSettings):
+        self.settings = settings
+        self.layout = Layout(settings.digits, settings.length)
+        self.sums = Sums(self.layout, settings.train_fraction)
+        self.read, self.target = self.layout.lay_out(self.sums.validation())
+        self.batch(0)  # raises here, not later, where too few pairs are left to train on
+        answers = self.target[-self.layout.answered :]
+        self.data = Data(
+            name=f"addition of {settings.digits}-digit numbers",
+            sha256=sha256(np.concatenate((self.read, self.target)).tobytes()).hexdigest(),
+            bytes=0,
+            train_fraction=settings.train_fraction,
+            byte_entropy=byte_entropy(answers.flatten()),
+        )
+
+    def batch(self, update: int) -> Batch:
+        settings = self.settings
+        operands = self.sums.training(settings.seed, update, settings.sequences)
+        return Batch(*self.layout.lay_out(operands), self.layout.answered)
+
+    def epoch(self, update: int) -> float:
+        """Always 0: there is no round of samples that could come to its end."""
+        return 0.0
+
+    def validate(self, model: LanguageModel, most_bytes: int | None = None) -> Validation:
+        answered, samples = self.layout.answered, self.read.shape[1]
+        if most_bytes is not None:
+            samples = min(samples, -(-most_bytes // answered))
+        return validate_addition(
+            model, self.read[:, :samples], self.target[:, :samples], self.layout
+        )
+
+
+def validate_addition(
+    model: LanguageModel, read: np.ndarray, target: np.ndarray, layout: Layout
+) -> Validation:
+    """Let `model` answer sums laid out [position, sample]; an answer is right if at each of its
+    bytes, the end among them, the likeliest byte is the right one."""
+    loss, right = evaluate_answers(model, read, target, layout.answered)
+    return Validation(loss, float(right.all(axis=0).mean()), float(right[:-1].mean()))

@@ -1,0 +1,485 @@
+"""The page of curves: every run in one picture, held against a baseline, and other people's."""
+
+import base64
+import json
+import math
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from app_pages import plain, said
+from streamlit.testing.v1 import AppTest
+
+from dashboard import curve_choices, foreign_runs, words
+from dashboard.charts.theme import CATEGORICAL
+from dashboard.runs import CurveRun, Group, without_seed
+from gridlstm.checkpoint import Data, Metadata, write_checkpoint
+from gridlstm.config import ModelConfig
+from gridlstm.curves import COLUMNS
+
+ROOT = Path(__file__).parents[1]
+GRID, STACKED = "Grid LSTM, 3 layers, 2 units", "Stacked LSTM, 3 layers, 2 units"
+# The tables in their order on the page.
+GROUPS, REACHED, RUNS = range(3)
+
+
+def curve(losses: list[float], step: int = 100) -> pd.DataFrame:
+    """A frame as `read_curve` returns it."""
+    updates = np.arange(1, len(losses) + 1) * step
+    return pd.DataFrame(
+        {
+            "update": updates,
+            "epoch": updates / 1000,
+            "bytes": updates * 4096,
+            "train_loss": np.array(losses) + 0.5,
+            "val_loss": np.array(losses, dtype=float),
+            "learning_rate": 0.002,
+            "seconds": updates * 0.5,
+        }
+    )
+
+
+def add_run(
+    folder: Path,
+    name: str,
+    losses: list[float],
+    sha256: str = "a" * 64,
+    seed: int = 1,
+    **columns: list[float],
+) -> None:
+    """A tiny checkpoint with a curve; the weights play no part here."""
+    architecture, layers = name.split("-")[:2]
+    grid = architecture == "grid"
+    config = ModelConfig(architecture, int(layers), 2, "all" if grid else None)
+    tensors = {key: np.zeros(shape, np.float16) for key, shape in config.tensor_shapes().items()}
+    data = Data(f"text-{sha256[0]}.txt", sha256, 1000, 0.95, math.log(32))
+    about = Metadata(config, data, training={"seed": seed, "learning_rate": 0.002})
+    write_checkpoint(folder / f"{name}.safetensors", tensors, about)
+    curve(losses).assign(**columns).to_csv(folder / f"{name}.csv", index=False)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch) -> Path:
+    """A folder of checkpoints of the test's own, which the page reads."""
+    from dashboard import loading
+
+    monkeypatch.setattr(loading, "FOLDER", tmp_path)
+    published = ROOT / "checkpoints" / "published_curves.csv"
+    (tmp_path / published.name).write_bytes(published.read_bytes())
+    return tmp_path
+
+
+def open_page(**query: str) -> AppTest:
+    page = AppTest.from_file(str(ROOT / "dashboard" / "views" / "curves.py"), default_timeout=30)
+    for key, value in query.items():
+        page.query_params[key] = value
+    return ran(page)
+
+
+def ran(page: AppTest) -> AppTest:
+    page.run()
+    assert not page.exception, page.exception[0].message
+    return page
+
+
+def table(page: AppTest, number: int) -> pd.DataFrame:
+    return page.dataframe[number].value.set_index("Model")
+
+
+def drawn(page: AppTest) -> dict[str, dict]:
+    """The lines of the first picture by name."""
+    return {line["name"]: line for line in picture(page)["data"]}
+
+
+def numbers(packed: dict) -> list[float]:
+    """What plotly sends to the browser as bytes."""
+    return np.frombuffer(base64.b64decode(packed["bdata"]), packed["dtype"]).tolist()
+
+
+def picture(page: AppTest, number: int = 0) -> dict:
+    return json.loads(page.get("plotly_chart")[number].proto.spec)
+
+
+# -- The baseline ----------------------------------------------------------------------------------
+
+
+def test_the_page_compares_all_models_with_the_best_stacked_one(folder):
+    add_run(folder, "stacked-3", [2.5, 2.0])
+    add_run(folder, "grid-3", [2.4, 1.9])
+    page = open_page()
+    groups, runs = table(page, GROUPS), table(page, RUNS)
+    assert groups["Against the baseline"].to_dict() == pytest.approx({GRID: -5, STACKED: 0})
+    assert groups["Best, bits"][GRID] == pytest.approx(1.9 / math.log(2))
+    assert groups["Is it more than noise?"][GRID] == "noise unknown: one seed each"
+    assert groups["Is it more than noise?"][STACKED] == "baseline"
+    assert runs["Best against the baseline's"].to_dict() == pytest.approx({GRID: -5, STACKED: 0})
+    assert set(runs["Measured on"]) == {"text-a.txt"}
+    assert (runs["Architecture"][GRID], runs["Layers"][GRID], runs["Units"][GRID]) == (
+        *("Grid LSTM", 3, 2),
+    )
+    config = ModelConfig("grid", 3, 2, "all")
+    assert runs["Parameters"][GRID] == groups["Parameters"][GRID] == config.parameters
+    spent = 200 * 4096 * config.operations_per_byte * 6
+    assert runs["10¹² operations"][GRID] == pytest.approx(spent / 1e12)
+    assert set(drawn(page)) == {GRID, STACKED}
+
+
+def test_who_reaches_the_best_stacked_loss_and_when(folder):
+    add_run(folder, "stacked-3", [2.5, 2.0, 2.1])
+    add_run(folder, "grid-3", [2.4, 1.9, 1.8])
+    add_run(folder, "grid-6", [2.4, 2.3])
+    page = open_page()
+    reached = table(page, REACHED)
+    assert list(reached["There"]) == ["reached", "reached", "not reached"]
+    assert reached["At update"][GRID] == 200
+    assert reached["Million bytes"][GRID] == pytest.approx(200 * 4096 / 1e6)
+    assert pd.isna(reached["At update"]["Grid LSTM, 6 layers, 2 units"])
+    labels = [note["text"] for note in picture(page)["layout"]["annotations"]]
+    assert f"Baseline's best: {2 / math.log(2):.3f} bits" in labels
+
+
+def test_another_baseline_can_be_chosen(folder):
+    add_run(folder, "stacked-3", [2.5, 2.0])
+    add_run(folder, "grid-3", [2.4, 1.6])
+    page = open_page(baseline=GRID)
+    assert table(page, GROUPS)["Against the baseline"][STACKED] == pytest.approx(25)
+    assert table(page, REACHED)["There"][STACKED] == "not reached"
+    page.selectbox(key="baseline").set_value(curve_choices.BEST_STACKED)
+    assert table(ran(page), GROUPS)["Against the baseline"][GRID] == pytest.approx(-20)
+
+
+def test_the_longer_run_counts_only_so_far_unless_asked_otherwise(folder):
+    add_run(folder, "stacked-3", [2.5, 2.0, 1.0])
+    add_run(folder, "grid-3", [2.4, 1.9])
+    page = open_page()
+    assert table(page, GROUPS)["Against the baseline"][GRID] == pytest.approx(-5)
+    page.segmented_control(key="compared").set_value("at their best")
+    assert table(ran(page), GROUPS)["Against the baseline"][GRID] == pytest.approx(90)
+
+
+# -- Seeds -----------------------------------------------------------------------------------------
+
+
+def test_runs_that_differ_in_their_seed_are_one_line_and_one_row(folder):
+    for seed, last in ((1, 1.90), (2, 1.92), (3, 1.88)):
+        add_run(folder, f"grid-3-seed-{seed}", [2.4, last], seed=seed)
+    add_run(folder, "stacked-3", [2.5, 2.0])
+    page = open_page(loss_in="nats")
+    label = f"{GRID}, 3 seeds"
+    groups = table(page, GROUPS)
+    assert groups["Seeds"].to_dict() == {label: 3, STACKED: 1}
+    assert groups["Best, nats"][label] == pytest.approx(1.9)
+    assert groups["±"][label] == pytest.approx(0.02)
+    # 4.303 * 0.02 * sqrt(1 + 1/3) is 0.0994: just less than the difference of 0.1.
+    assert groups["Is it more than noise?"][label] == "beyond noise"
+    assert sorted(table(page, RUNS)["Seed"]) == [1, 1, 2, 3]
+    lines = drawn(page)
+    assert set(lines) == {label, f"{label}, lowest to highest", STACKED}
+    page.toggle(key="mean").set_value(False)
+    assert len(drawn(ran(page))) == 4
+
+
+def test_runs_that_differ_in_more_than_their_seed_stand_apart(folder):
+    add_run(folder, "grid-3-a", [2.4], seed=1)
+    add_run(folder, "grid-3-b", [2.4], seed=2, sha256="b" * 64)
+    add_run(folder, "grid-6-c", [2.4], seed=3)
+    assert len(table(open_page(measured_on="All data"), GROUPS)) == 3
+
+
+# -- Other data ------------------------------------------------------------------------------------
+
+
+def test_models_measured_on_other_data_are_not_compared_nor_drawn_unasked(folder):
+    add_run(folder, "stacked-3", [2.5, 2.0])
+    add_run(folder, "stacked-6", [2.5, 2.1])
+    add_run(folder, "grid-3", [2.4, 1.9], sha256="b" * 64)
+    page = open_page()
+    assert GRID not in drawn(page)
+    assert any("not shown: 1" in caption.value for caption in page.caption)
+    page.selectbox(key="measured_on").set_value("All data")
+    assert math.isnan(table(ran(page), GROUPS)["Against the baseline"][GRID])
+    assert table(page, GROUPS)["Is it more than noise?"][GRID].startswith("not compared")
+    assert any("not all measured on the same data" in note.value for note in page.info)
+    page.selectbox(key="measured_on").set_value("text-b.txt")
+    assert set(drawn(ran(page))) == {GRID}
+
+
+def test_right_answers_are_shown_where_runs_have_them(folder):
+    add_run(folder, "grid-3", [2.4, 1.9], accuracy=[0.1, 0.6])
+    add_run(folder, "stacked-3", [2.5, 2.0])
+    page = open_page()
+    page.segmented_control(key="shown").set_value("accuracy")
+    line = drawn(ran(page))[GRID]
+    assert list(drawn(page)) == [GRID]
+    assert "higher is better" in picture(page)["layout"]["yaxis"]["title"]["text"]
+    assert line["showlegend"]
+    (folder / "grid-3.csv").unlink()
+    assert not [c for c in open_page().segmented_control if c.key == "shown"]
+
+
+# -- The picture -----------------------------------------------------------------------------------
+
+
+def test_a_link_opens_the_same_view(folder):
+    add_run(folder, "stacked-3", [2.5, 2.0])
+    add_run(folder, "grid-3", [2.4, 1.9])
+    page = open_page(runs=GRID, against="Bytes read", loss_in="nats", training="true", log_x="true")
+    assert set(drawn(page)) == {GRID, f"{GRID}, training"}
+    assert list(page.dataframe[RUNS].value["Model"]) == [GRID]
+    layout = picture(page)["layout"]
+    assert layout["xaxis"]["title"]["text"] == "Bytes read in training"
+    assert layout["xaxis"]["type"] == "log"
+    # The best stacked model counts although it is hidden.
+    assert table(page, GROUPS)["Against the baseline"][GRID] == pytest.approx(-5)
+
+
+def test_colours_are_by_what_is_chosen_and_stay_when_others_are_hidden(folder):
+    for name in ("grid-3", "grid-6", "stacked-3", "stacked-6", "gru-3"):
+        add_run(folder, name, [2.0])
+    for colour_by, count in (("Architecture", 3), ("Layers", 2), ("Units", 1), ("Each its own", 5)):
+        styles = {n: line["line"] for n, line in drawn(open_page(colour_by=colour_by)).items()}
+        assert len({style["color"] for style in styles.values()}) == count
+        assert len({(style["color"], style["dash"]) for style in styles.values()}) == 5
+    page = open_page()
+    together = drawn(page)[STACKED]["line"]
+    page.pills(key="architectures").set_value(["Stacked LSTM"])
+    lines = drawn(ran(page))
+    assert len(lines) == 2 and lines[STACKED]["line"] == together
+
+
+def test_fifteen_runs_have_fifteen_styles(folder):
+    for layers in range(1, 9):
+        add_run(folder, f"grid-{layers}", [2.0])
+        add_run(folder, f"gru-{layers}", [2.0])
+    for colour_by in ("Each its own", "Layers"):
+        lines = drawn(open_page(colour_by=colour_by)).values()
+        assert len({(line["line"]["color"], line["line"]["dash"]) for line in lines}) == 16
+
+
+def test_more_kinds_than_colours_still_have_styles_of_their_own():
+    frame = curve([2.0])
+    kinds = [Group(f"{n}", (run_of(n, frame),)) for n in range(1, 12)]
+    styles = curve_choices.styles(kinds, "layers")
+    assert len({(style.colour, style.pattern) for style in styles.values()}) == 11
+    assert len({style.colour for style in styles.values()}) == len(CATEGORICAL)
+
+
+def run_of(layers: int, frame: pd.DataFrame) -> CurveRun:
+    config = ModelConfig("gru", layers, 2)
+    return CurveRun(f"{layers}", "", frame, config, 1, "data", "data", 3.0, layers)
+
+
+def test_best_losses_are_shown_against_their_cost(folder):
+    add_run(folder, "grid-3", [2.4, 1.9, 2.0])
+    add_run(folder, "stacked-3", [2.5, 2.0, 1.8])
+    config = ModelConfig("grid", 3, 2, "all")
+    page = open_page(loss_in="nats")
+
+    def places() -> dict:
+        points = picture(page, 1)["data"]
+        return {p["name"]: (p["x"][0], p["y"][0]) for p in points}
+
+    assert places()["Grid LSTM"] == pytest.approx((config.parameters, 1.9))
+    page.segmented_control(key="cost").set_value("operations")
+    ran(page)
+    assert places()["Grid LSTM"][0] == 200 * 4096 * config.operations_per_byte * 6
+    assert places()["Stacked LSTM"][1] == pytest.approx(1.8)
+
+
+def test_published_curves_come_with_a_warning(folder):
+    add_run(folder, "grid-3", [2.4, 1.9])
+    page = open_page()
+    assert not page.warning
+    page.toggle(key="published").set_value(True).run()
+    assert "other data" in page.warning[0].value
+    assert sum(line["line"]["dash"] == "dot" for line in drawn(page).values()) == 4
+
+
+def test_a_run_in_training_appears_and_moves(folder):
+    add_run(folder, "stacked-3", [2.5, 2.0])
+    page = open_page()
+    curve([2.6]).to_csv(folder / "grid-3.csv", index=False)
+    page.run()
+    assert len(page.dataframe[RUNS].value) == 2
+    curve([2.6, 2.3, 2.1]).to_csv(folder / "grid-3.csv", index=False)
+    page.run()
+    assert table(page, RUNS)["At update"]["grid-3 (no weights yet)"] == 300
+    assert table(page, RUNS)["Measured on"]["grid-3 (no weights yet)"] == "not known"
+
+
+def test_a_broken_curve_is_named_beside_good_ones(folder):
+    add_run(folder, "grid-3", [2.4, 1.9])
+    (folder / "bad.csv").write_text(",".join(COLUMNS) + "\n1,1,1,1,good,1,1\n")
+    page = open_page()
+    told = page.warning[0].value
+    assert words.verbatim("bad.csv") in told and words.verbatim("val_loss") in told
+    assert len(page.dataframe[RUNS].value) == 1
+
+
+def test_broken_published_curves_leave_the_page_standing(folder):
+    add_run(folder, "grid-3", [2.4, 1.9])
+    (folder / "published_curves.csv").write_bytes(b"\x00\x01")
+    page = open_page(published="true")
+    assert any("published_curves.csv" in note.value for note in page.warning)
+    assert len(drawn(page)) == 1
+
+
+def test_an_empty_folder_gets_a_friendly_sentence(folder):
+    page = open_page()
+    assert "no curves yet" in page.info[0].value
+    assert not page.get("plotly_chart")
+
+
+def test_a_log_axis_says_which_points_it_cannot_show(folder):
+    add_run(folder, "grid-3", [2.4, 1.9])
+    frame = curve([2.4, 1.9])
+    frame["update"] -= 100
+    frame.to_csv(folder / "grid-3.csv", index=False)
+    assert any("points not shown: 1" in note.value for note in open_page(log_x="true").info)
+    assert not open_page().info
+
+
+# -- Other people's runs ---------------------------------------------------------------------------
+
+LOG = b"step,val_loss\n100,2.0\n200,1.5\n"
+EXPORT = b'"Step","lstm seed 1 - val_loss","lstm seed 2 - val_loss"\n1,2.0,2.2\n2,1.0,\n3,,1.2\n'
+
+
+def bring(page: AppTest, *files: tuple[str, bytes]) -> AppTest:
+    (uploader,) = page.file_uploader
+    uploader.set_value([(name, data, "application/octet-stream") for name, data in files])
+    return ran(page)
+
+
+def test_imported_runs_are_marked_drawn_and_not_compared(folder):
+    add_run(folder, "stacked-3", [2.5, 2.0])
+    page = bring(open_page(), ("their.csv", LOG))
+    line = drawn(page)["their (imported)"]
+    assert numbers(line["x"]) == [100, 200]
+    assert numbers(line["y"]) == pytest.approx([2 / math.log(2), 1.5 / math.log(2)])
+    groups = table(page, GROUPS)
+    assert math.isnan(groups["Against the baseline"]["their (imported)"])
+    assert groups["Is it more than noise?"]["their (imported)"].startswith("not compared")
+    assert table(page, REACHED)["There"]["their (imported)"] == "not compared"
+    assert any(
+        "not known what the **imported or watched** runs" in note.value for note in page.info
+    )
+    other = open_page()
+    assert "their (imported)" not in drawn(other)
+
+
+def test_imported_seeds_are_a_group_and_compared_within_their_file(folder):
+    page = bring(open_page(), ("wandb.csv", EXPORT + b"4,,\n"), ("their.csv", LOG))
+    label = "lstm (imported), 2 seeds"
+    page.segmented_control(key="compared").set_value("at their best")
+    page.selectbox(key="baseline").set_value(label)
+    groups = table(ran(page), GROUPS)
+    assert groups["Seeds"][label] == 2 and groups["Is it more than noise?"][label] == "baseline"
+    assert groups["Is it more than noise?"]["their (imported)"].startswith("not compared")
+
+
+def test_columns_that_no_name_tells_are_chosen(folder):
+    page = bring(open_page(), ("odd.csv", b"n,quality\n1,2.0\n2,1.0\n"))
+    assert "'n', 'quality'" in said(page)[0]
+    assert not page.get("plotly_chart")
+    (key,) = page.session_state["imported_runs"]
+    page.selectbox(key=f"update {key}").set_value("n")
+    page.selectbox(key=f"loss {key}").set_value("quality")
+    assert not ran(page).error
+    page.segmented_control(key=f"unit {key}").set_value("bits")
+    ran(page)
+    assert numbers(drawn(page)["odd (imported)"]["y"]) == pytest.approx([2.0, 1.0])
+    page.button(key=f"take away {key}").click()
+    assert not ran(page).get("plotly_chart")
+
+
+def test_a_bad_file_is_one_sentence_and_the_rest_is_kept(folder):
+    page = bring(open_page(), ("![p](http://e.org/p.png).csv", b"\0\1"), ("their.csv", LOG))
+    (error,) = page.error
+    assert "![p]" not in error.value and "binary" in error.value
+    assert list(drawn(page)) == ["their (imported)"]
+    assert not bring(page, ("more.csv", LOG)).error
+    assert set(drawn(page)) == {"their (imported)", "more (imported)"}
+
+
+def test_names_of_imported_runs_become_no_markup(folder):
+    name = "<img src=x onerror=alert(1)>"
+    page = bring(open_page(), ("a.csv", f'model,step,val_loss\n"{name}",1,2\n'.encode()))
+    assert "<img" not in page.get("plotly_chart")[0].proto.spec.replace("\\u003c", "<")
+    assert page.dataframe[RUNS].value["Model"][0] == f"{name} (imported)"
+
+
+def test_no_more_files_than_a_visit_may_hold(folder, monkeypatch):
+    monkeypatch.setattr(foreign_runs, "MOST_IMPORTED", 1)
+    page = bring(open_page(), ("a.csv", LOG), ("b.csv", LOG))
+    assert "No more than 1 files" in page.error[0].value
+    assert list(drawn(page)) == ["a (imported)"]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("lstm seed 3", ("lstm", 3)),
+        ("lstm-seed-12-big", ("lstm-big", 12)),
+        ("lstm_seed=4", ("lstm", 4)),
+        ("grid seed7", ("grid", 7)),
+        ("seed 5", ("seed 5", 5)),
+        ("linseed 5", ("linseed 5", None)),
+        ("lstm", ("lstm", None)),
+    ],
+)
+def test_seeds_in_names(name, expected):
+    assert without_seed(name) == expected
+
+
+# -- Watched folders -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def watched(folder, monkeypatch) -> Path:
+    there = folder / "watched"
+    there.mkdir()
+    monkeypatch.setenv(foreign_runs.WATCHED, os.pathsep.join([str(there), str(folder / "gone")]))
+    return there
+
+
+def test_a_watched_folder_is_shown_and_moves(watched):
+    (watched / "theirs.csv").write_bytes(LOG)
+    (watched / "deep").mkdir()
+    curve([2.0, 1.75]).to_csv(watched / "deep" / "ours.csv", index=False)
+    page = open_page(loss_in="nats")
+    assert said(page)[0] == "GRIDLSTM_RUNS: there is no folder gone."
+    assert {name: numbers(line["y"]) for name, line in drawn(page).items()} == {
+        "theirs (watched)": [2.0, 1.5],
+        "deep/ours (watched)": [2.0, 1.75],
+    }
+    # Half a line, as while it is written.
+    (watched / "theirs.csv").write_bytes(LOG + b"300,1.25\n400,1.")
+    assert numbers(drawn(ran(page))["theirs (watched)"]["y"]) == [2.0, 1.5, 1.25]
+
+
+def test_a_watched_run_with_a_checkpoint_beside_it_is_compared(folder, watched):
+    add_run(folder, "stacked-3", [2.5, 2.0])
+    add_run(watched, "grid-3", [2.4, 1.9])
+    page = open_page()
+    assert table(page, GROUPS)["Against the baseline"][f"{GRID} · grid-3"] == pytest.approx(-5)
+
+
+def test_bad_files_in_a_watched_folder_are_named_and_break_nothing(watched):
+    (watched / "good.csv").write_bytes(LOG)
+    (watched / "bad.csv").write_bytes(b"\0" * 50)
+    (watched / "events.out.tfevents.1").write_bytes(b"brain.Event:2")
+    (watched / "begun.csv").write_bytes(b"")
+    (watched / "lost.csv").symlink_to("nowhere")
+    (watched / "a.csv").mkdir()
+    page = open_page()
+    names = [plain(box.value).split(":")[0] for box in page.warning]
+    assert names == ["bad.csv", "events.out.tfevents.1", "lost.csv", "GRIDLSTM_RUNS"]
+    assert list(drawn(page)) == ["good (watched)"]
+
+
+def test_without_the_setting_no_folder_is_read(folder, monkeypatch):
+    monkeypatch.delenv(foreign_runs.WATCHED, raising=False)
+    assert foreign_runs.watched() == ([], [])
