@@ -3,8 +3,8 @@
     python benchmarks/architectures.py [--updates 5] [--bytes 1000]
 
 Random weights and bytes: neither changes the work. Training is an update as the presets
-`matched-*` do it, with products in bfloat16, as the shipped ones were trained. The last two columns are
-ratios to the stacked LSTM measured in the same run.
+`matched-*` do it, with products in bfloat16, as the shipped ones were trained. The last two columns
+are ratios to the stacked LSTM measured in the same run.
 """
 
 import argparse

@@ -15,8 +15,8 @@ def gate_distribution(counts: dict[str, np.ndarray], edges: np.ndarray | None = 
     """How often gates take which value: one column a gate, one row a layer.
 
     `counts` maps a gate's name (`Time forget gate`) to how many values fell in each bin
-    [layer, bin]; `edges` [bin + 1] are the bins' ends, equal steps from 0 to 1 unless given. Each row is scaled
-    to its own peak; the shares nearly shut and nearly open are written at its ends.
+    [layer, bin]; `edges` [bin + 1] are the bins' ends, equal steps from 0 to 1 unless given. Each
+    row is scaled to its own peak; the shares nearly shut and nearly open are written at its ends.
     """
     layers, bins = next(iter(counts.values())).shape
     edges = np.linspace(0, 1, bins + 1) if edges is None else np.asarray(edges)

@@ -2,8 +2,8 @@
 
 The memory of a Grid LSTM starts at 0 below the first layer, so the sum is all of it (paper, section
 3.2, with the depth dimension's gates); where another does not, what is left of its start is a share
-too. `memory` says which quantities make it, the Grid LSTM's unless given. Shares add up to the cell of the same trace within 1e-4 if the
-trace is in float32; in float16 they are as rough as its gates.
+too. `memory` says which quantities make it, the Grid LSTM's unless given. Shares add up to the cell
+of the same trace within 1e-4 if the trace is in float32; in float16 they are as rough as its gates.
 """
 
 from collections.abc import Mapping
@@ -30,8 +30,8 @@ def depth_shares(
 
     `values` are a trace's; `upto_layer` is the index, from 0, of the layer whose memory is taken
     apart (the top, unless given), and the last of those returned. Each share is signed and in the
-    units of the memory, to which they add up, with `depth_start` where there is one. Raises ProvenanceError if the trace lacks a gate of
-    the depth memory, or there is no such unit or layer.
+    units of the memory, to which they add up, with `depth_start` where there is one. Raises
+    ProvenanceError if the trace lacks a gate of the memory, or there is no such unit or layer.
     """
     parts = carried(values, memory)
     check_index("unit", unit, parts.keep.shape[2])

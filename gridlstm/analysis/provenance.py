@@ -1,8 +1,9 @@
 """What the provenance of a memory along depth and along time have in common.
 
 A memory is carried linearly: each step keeps a part of it, by the forget gate, and adds what it
-writes, in an LSTM `i * g`. So its value is a sum of all that was written, each part times the forget
-gates that it has passed since. `architectures.Memory` says what keeps and writes it in others.
+writes, in an LSTM `i * g`. So its value is a sum of all that was written, each part times the
+forget gates that it has passed since. `architectures.Memory` says what keeps and writes it in
+others.
 """
 
 from collections.abc import Mapping
