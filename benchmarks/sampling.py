@@ -1,6 +1,6 @@
 """How fast does a model write? Ratios against rivals and a floor, all measured in this run.
 
-    python benchmarks/sampling.py [--bytes 1000]
+    python benchmarks/sampling.py [--bytes 2000]
 
 Seconds a byte of a text of so many bytes, written after a prime of 24. `traced again` is what a
 program without a carried state does: a trace of the text so far, of nothing but the chances, for
@@ -49,7 +49,7 @@ def seconds_to_read(numbers: int) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--bytes", type=int, default=1000)
+    parser.add_argument("--bytes", type=int, default=2000)
     options = parser.parse_args()
     lengths = np.linspace(0, options.bytes, 2 * LENGTHS + 1)[1::2].astype(int)
     print(f"a text of {options.bytes} bytes, {torch.get_num_threads()} threads")

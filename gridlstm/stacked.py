@@ -84,11 +84,13 @@ class StackedLSTM(nn.Module):
         torch.nn.LSTM shows hidden states only. Given those, every gate of a layer follows from one
         matrix product over all positions, and the cells from the gates.
         """
-        lstm = self._layer(layer)
-        hidden, _ = lstm(below, (h[None], c[None]))
-        before = torch.cat((h[None], hidden[:-1]))
-        recurrent = functional.linear(before, lstm.weight_hh_l0, lstm.bias_ih_l0)
-        gates = activate(_to_ifog(recurrent + functional.linear(below, lstm.weight_ih_l0)))
+        weights = self._weights(layer)
+        hidden, *_ = torch.lstm(
+            below, (h[None], c[None]), weights, True, 1, 0.0, False, False, False
+        )
+        before, (of_below, of_h, bias, _) = torch.cat((h[None], hidden[:-1])), weights
+        recurrent = functional.linear(before, of_h, bias)
+        gates = activate(_to_ifog(recurrent + functional.linear(below, of_below)))
         values = {f"time.{gate}": of_gate for gate, of_gate in zip(GATES, gates, strict=True)}
         return {**values, "time.hidden": hidden}
 
@@ -96,11 +98,10 @@ class StackedLSTM(nn.Module):
         self, layer: int, below: Tensor, h: Tensor, c: Tensor, holds: Holds
     ) -> dict[str, Tensor]:
         """All quantities [T, B, U] of a layer, position by position, with what is held of it."""
-        lstm = self._layer(layer)
-        from_below = functional.linear(below, lstm.weight_ih_l0, lstm.bias_ih_l0)
-        rows = []
+        of_below, of_h, bias, _ = self._weights(layer)
+        from_below, rows = functional.linear(below, of_below, bias), []
         for sums in from_below:
-            i, f, o, g = activate(_to_ifog(sums + functional.linear(h, lstm.weight_hh_l0)))
+            i, f, o, g = activate(_to_ifog(sums + functional.linear(h, of_h)))
             holds.put(f, "time.forget", layer)
             c = f * c + i * g
             holds.put(c, "time.cell", layer)
@@ -111,12 +112,10 @@ class StackedLSTM(nn.Module):
             name: torch.stack(of) for name, of in zip(names, zip(*rows, strict=True), strict=True)
         }
 
-    def _layer(self, layer: int) -> nn.LSTM:
-        """One layer as a torch.nn.LSTM of its own that shares the weights."""
-        alone = nn.LSTM(self.units, self.units, device="meta")
-        for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
-            setattr(alone, f"{name}_l0", getattr(self.lstm, f"{name}_l{layer}"))
-        return alone
+    def _weights(self, layer: int) -> list[Tensor]:
+        """A layer's weights for what is below and for h, and both biases, as torch has them."""
+        names = "weight_ih", "weight_hh", "bias_ih", "bias_hh"
+        return [getattr(self.lstm, f"{name}_l{layer}") for name in names]
 
     def to_tensors(self) -> dict[str, Tensor]:
         """The tensors of a checkpoint by name: columns [h ; input], gates i, f, o, g."""
