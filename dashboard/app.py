@@ -22,6 +22,7 @@ page = st.navigation(
         st.Page("views/provenance.py", title="Who wrote it", icon=":material/history_edu:"),
         st.Page("views/switch_off.py", title="Switch off", icon=":material/power_settings_new:"),
         st.Page("views/write.py", title="Let it write", icon=":material/edit:"),
+        st.Page("views/addition.py", title="Addition", icon=":material/calculate:"),
         st.Page("views/curves.py", title="Curves", icon=":material/show_chart:"),
         st.Page("views/models.py", title="Models", icon=":material/inventory_2:"),
     ]

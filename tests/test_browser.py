@@ -44,7 +44,7 @@ def address(browser, folder):
         yield address
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def address_of_shipped(browser):
     """The same with the models that the program comes with."""
     folder = str(ROOT / "checkpoints")
@@ -168,11 +168,9 @@ def look_inside(page) -> None:
 
 def drag(page, first: int, last: int) -> None:
     """Select characters of the text with the mouse."""
-    boxes = [characters(page).nth(at).bounding_box() for at in (first, last)]
-    page.mouse.move(boxes[0]["x"] + 1, boxes[0]["y"] + boxes[0]["height"] / 2)
+    characters(page).nth(first).hover()
     page.mouse.down()
-    end = boxes[1]["x"] + boxes[1]["width"] - 1
-    page.mouse.move(end, boxes[1]["y"] + boxes[1]["height"] / 2, steps=4)
+    characters(page).nth(last).hover()
     page.mouse.up()
 
 
