@@ -87,7 +87,7 @@ def saturation_plot(right: np.ndarray, left: np.ndarray, gate: str) -> go.Figure
     apply(fig, height=540, margin={"t": 76}, hovermode="closest", clickmode="event+select")
     axis = {"range": [-0.03, 1.03], "tickformat": ".0%", "constrain": "domain"}
     fig.update_xaxes(
-        title_text=f"Share of the text with the<br>{gate.lower()} nearly shut (below {SHUT})",
+        title_text=f"Share of the text with the<br>{gate[0].lower() + gate[1:]} nearly shut (below {SHUT})",
         **axis,
     )
     fig.update_yaxes(

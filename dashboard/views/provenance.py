@@ -54,7 +54,8 @@ def by_layer(reading: Reading, layer: int, unit: int) -> None:
     text, values = reading.text, reading.trace.values
     memory = reading.entry.metadata.model.memory("depth")
     shares = depth_shares(values, unit, layer - 1, memory)[:, text.last_byte]
-    gate = words.QUANTITIES[memory.keep].label.lower()
+    label = words.QUANTITIES[memory.keep].label
+    gate = label[0].lower() + label[1:]
     st.caption(
         f"The depth memory of unit {unit} in layer {layer} is exactly the sum of what layers 1 to "
         f"{layer} wrote, each part times the {gate} values that it passed on its way up. **Click "
