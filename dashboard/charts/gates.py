@@ -85,9 +85,10 @@ def saturation_plot(right: np.ndarray, left: np.ndarray, gate: str) -> go.Figure
         showarrow=False,
     )
     apply(fig, height=540, margin={"t": 76}, hovermode="closest", clickmode="event+select")
+    name = gate[0].lower() + gate[1:]
     axis = {"range": [-0.03, 1.03], "tickformat": ".0%", "constrain": "domain"}
     fig.update_xaxes(
-        title_text=f"Share of the text with the<br>{gate[0].lower() + gate[1:]} nearly shut (below {SHUT})",
+        title_text=f"Share of the text with the<br>{name} nearly shut (below {SHUT})",
         **axis,
     )
     fig.update_yaxes(
