@@ -27,6 +27,9 @@ KEYS: dict[str, Callable] = {
     "find": str,
     "property": str,
     "pattern": str,
+    "adder": str,
+    "first_number": str,
+    "second_number": str,
 }
 
 

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from gridlstm import commands, training
 from gridlstm.checkpoint import read_metadata
-from gridlstm.config import ModelConfig
+from gridlstm.config import OPTIONS, ModelConfig
 from gridlstm.corpus import CorpusError, byte_entropy, cut_into_streams
 from gridlstm.evaluation import evaluate
 from gridlstm.presets import PRESETS
@@ -348,7 +348,8 @@ def test_the_experiment_s_presets():
         grid, stacked = PRESETS[f"seed-grid-{layers}"], PRESETS[f"seed-stacked-{layers}"]
         assert grid.training == stacked.training == expected
         assert (grid.model.layers, grid.model.units, grid.model.dropout) == (layers, 1000, 0.25)
-        assert stacked.model == replace(grid.model, architecture="stacked", tie=None)
+        none = dict.fromkeys(OPTIONS)
+        assert stacked.model == replace(grid.model, architecture="stacked", **none)
 
 
 def test_the_shipped_models_differ_in_architecture_and_depth_only():
