@@ -203,7 +203,7 @@ def test_from_an_upload_to_the_gates_of_one_character(window):
     unit = (unit + 1) % 8
     page.get_by_text(f"Unit {unit} in every layer at character 34 (byte 34)", exact=True).wait_for()
     gates = page.get_by_test_id("stPlotlyChart").first
-    for label in ("Time memory", "Depth memory", "forget", "candidate"):
+    for label in ("Along time", "Along depth", "forget", "candidate"):
         gates.get_by_text(label, exact=True).first.wait_for()
     assert colours(page) == third
 
