@@ -432,9 +432,9 @@ def test_the_cell_that_is_looked_at_is_switched_off(window):
     rest(page)
     changed = recoloured(page, before)
     page.get_by_role("button", name="Add to the list").click()
+    page.get_by_role("button", name="Remove").wait_for()
     set_unit(page, 4)
     named_in_address(page, unit="4")
-    page.get_by_role("button", name="Remove").wait_for()
     recoloured(page, changed)
 
     characters(page).nth(40).click()
