@@ -115,6 +115,21 @@ def labels(models: dict[str, ModelEntry]) -> dict[str, str]:
     return {n: title if counts[title] == 1 else f"{title} · {n}" for n, title in titles.items()}
 
 
+def choose_memory_shown() -> None:
+    """A selector of how a memory is shown, the key `memory` of the session."""
+    keep_valid("memory", list(words.MEMORY_SHOWN_AS))
+    st.segmented_control(
+        "Memory shown as",
+        list(words.MEMORY_SHOWN_AS),
+        required=True,
+        format_func=lambda name: words.MEMORY_SHOWN_AS[name].label,
+        help="\n\n".join(f"**{w.label}**: {w.meaning}" for w in words.MEMORY_SHOWN_AS.values()),
+        key="memory",
+        persist_state="session",
+        width="content",
+    )
+
+
 def choose_cell(
     entry: ModelEntry, trace, text: Text, suffix: str = "", offered: Collection[str] | None = None
 ) -> Cell:

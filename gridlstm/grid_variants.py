@@ -54,10 +54,5 @@ class GridVariant(LayerwiseNetwork):
         ).to(seen.dtype)
         if memory is None:
             return {"depth.hidden": TRANSFERS[self.config.depth](sums)}
-        values = lstm_update(sums, memory, None)
-        if holds is not None:
-            steps = [
-                lstm_update(s, m, holds, layer, "depth") for s, m in zip(sums, memory, strict=True)
-            ]
-            values = {kind: torch.stack([step[kind] for step in steps]) for kind in values}
+        values = lstm_update(sums, memory, holds, layer, "depth")
         return {f"depth.{kind}": of_kind for kind, of_kind in values.items()}

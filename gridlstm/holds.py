@@ -77,10 +77,11 @@ class Holds:
     kinds: dict[str, Places]
 
     def put(self, values: Tensor, quantity: str, layer: int) -> None:
-        """Put what is held of one quantity of one layer, from 0, into its values [B, U]."""
+        """Put what is held of one quantity of one layer, from 0, into its values [..., B, U]."""
         dimension, kind = quantity.split(".")
-        part = DIMENSIONS.index(dimension), slice(layer, layer + 1)
-        self.kinds[kind].put(values[None], part)
+        places = self.kinds[kind]
+        here = (places.dimension == DIMENSIONS.index(dimension)) & (places.layer == layer)
+        values[..., places.sequence[here], places.unit[here]] = places.value[here]
 
 
 def holds_of(sequences: Sequence[Sequence[Hold]], config: ModelConfig, like: Tensor) -> Holds:

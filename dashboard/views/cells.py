@@ -134,7 +134,6 @@ if is_first_look:
     with introduction:
         first_look.introduce()
 choices.keep_valid("beside", [NOTHING, *models])
-choices.keep_valid("memory", list(words.MEMORY_SHOWN_AS))
 choices.keep_valid("whitespace", [False, True])
 choices.keep_valid("below", list(VIEWS))
 left, right = st.columns(2)
@@ -151,15 +150,8 @@ with right:
         help="A second model on the same text. Its units have nothing to do with the first one's.",
     )
 options = st.columns([3, 2], vertical_alignment="bottom")
-options[0].segmented_control(
-    "Memory shown as",
-    list(words.MEMORY_SHOWN_AS),
-    required=True,
-    format_func=lambda name: words.MEMORY_SHOWN_AS[name].label,
-    help="\n\n".join(f"**{w.label}**: {w.meaning}" for w in words.MEMORY_SHOWN_AS.values()),
-    key="memory",
-    persist_state="session",
-)
+with options[0]:
+    choices.choose_memory_shown()
 options[1].toggle("Show spaces and line ends", key="whitespace", persist_state="session")
 
 shown = [(entry, "")]

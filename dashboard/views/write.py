@@ -242,20 +242,10 @@ st.markdown(
     "What is the cell for web addresses doing while the model writes one?"
 )
 models = models_or_stop()
-choices.keep_valid("memory", list(words.MEMORY_SHOWN_AS))
 choices.keep_valid("whitespace", [False, True])
 with st.container(horizontal=True, vertical_alignment="bottom"):
     entry = choices.choose_model("model", "Model", models)
-    st.segmented_control(
-        "Memory shown as",
-        list(words.MEMORY_SHOWN_AS),
-        required=True,
-        format_func=lambda name: words.MEMORY_SHOWN_AS[name].label,
-        help="\n\n".join(f"**{w.label}**: {w.meaning}" for w in words.MEMORY_SHOWN_AS.values()),
-        key="memory",
-        persist_state="session",
-        width="content",
-    )
+    choices.choose_memory_shown()
 # A place of its own, so that what stands below does not move while a model reads.
 progress = st.container()
 with progress:
