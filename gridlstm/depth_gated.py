@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from gridlstm.cells import State
 from gridlstm.holds import Holds
-from gridlstm.layerwise import LayerwiseNetwork, Values, split_columns
+from gridlstm.layerwise import LayerwiseNetwork, Values, by_name, lstm_update, split_columns
 
 
 class DepthGatedLSTM(LayerwiseNetwork):
@@ -28,29 +28,22 @@ class DepthGatedLSTM(LayerwiseNetwork):
         self, layer: int, read: Tensor, memory: Tensor | None, state: State, holds: Holds | None
     ) -> dict[str, Values]:
         recurrent, below = split_columns(self.of(layer, "time.weight"))
-        (h, c), steps = state, []
+        (h, c), steps, gates = state, [], []
         from_below = functional.linear(read, below, self.of(layer, "time.bias"))
         from_memory = self._from_memory(layer, read, memory)
         for sums, (for_depth, carried) in zip(from_below, from_memory, strict=True):
-            sums = (sums + functional.linear(h, recurrent)).to(c.dtype)
-            i, f, o, g = sums.chunk(4, -1)
-            i, f, o, g = i.sigmoid(), f.sigmoid(), o.sigmoid(), g.tanh()
-            depth = torch.zeros_like(c)
+            depth, joined = torch.zeros_like(c), None
             if carried is not None:
                 depth = (for_depth + self.of(layer, "depth.before") * c).sigmoid()
             if holds is not None:
-                holds.put(f, "time.forget", layer)
                 holds.put(depth, "depth.gate", layer)
-            c = f * c + i * g
             if carried is not None:
-                c = c + depth * carried
-            if holds is not None:
-                holds.put(c, "time.cell", layer)
-            h = o * c.tanh()
-            steps.append((c, h, i, f, o, g, depth))
-        kinds = "cell", "hidden", "input", "forget", "output", "candidate"
-        names = *(f"time.{kind}" for kind in kinds), "depth.gate"
-        return dict(zip(names, zip(*steps, strict=True), strict=True))
+                joined = depth * carried
+            sums = sums + functional.linear(h, recurrent)
+            steps.append(lstm_update(sums, c, holds, layer, joined=joined))
+            h, c = steps[-1]["hidden"], steps[-1]["cell"]
+            gates.append(depth)
+        return {**by_name(steps, "time"), "depth.gate": gates}
 
     def _from_memory(self, layer: int, read: Tensor, memory: Tensor | None):
         """At each position what below gives to the sums of the depth gate, and the memory below."""

@@ -130,14 +130,24 @@ def split_columns(weight: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def lstm_update(
-    sums: Tensor, cell: Tensor, holds: Holds | None = None, layer: int = 0, dimension: str = "time"
+    sums: Tensor,
+    cell: Tensor,
+    holds: Holds | None = None,
+    layer: int = 0,
+    dimension: str = "time",
+    joined: Tensor | None = None,
 ) -> dict[str, Tensor]:
-    """`c' = f*c + i*g`, `h = o*tanh(c')` from sums [..., 4U], by kind of quantity."""
+    """`c' = f*c + i*g`, `h = o*tanh(c')` from sums [..., 4U], by kind of quantity.
+
+    What is `joined` is added to the new memory.
+    """
     i, f, o, g = sums.to(cell.dtype).chunk(4, dim=-1)
     i, f, o, g = i.sigmoid(), f.sigmoid(), o.sigmoid(), g.tanh()
     if holds is not None:
         holds.put(f, f"{dimension}.forget", layer)
     cell = f * cell + i * g
+    if joined is not None:
+        cell = cell + joined
     if holds is not None:
         holds.put(cell, f"{dimension}.cell", layer)
     return {
