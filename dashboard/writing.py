@@ -4,6 +4,7 @@ The page that shows it is `views/write.py`. It imports this when it is opened, a
 """
 
 import codecs
+import threading
 import time
 from dataclasses import dataclass, field
 
@@ -16,7 +17,7 @@ from dashboard.shelf import progress_bar
 from gridlstm.curves import convert
 from gridlstm.sampling import Choice, Step, write
 from gridlstm.text import REPLACEMENT, Text, character_losses
-from gridlstm.trace import trace
+from gridlstm.trace import Trace, trace
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,9 @@ class Writing:
 
     `data` is the prime and what is written so far. Of each byte written, one `unit` of every layer
     is kept, in every quantity that has so many, and the loss. `going` until it is stopped or done.
+
+    When a visitor clicks, Streamlit runs the page in a new thread while the one before may still be
+    writing a slice: what changes a text is done by one thread at a time.
     """
 
     entry: ModelEntry
@@ -44,6 +48,7 @@ class Writing:
     unit: int
     going: bool = True
     data: bytearray = field(init=False)
+    _one_at_a_time: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
 
     def __post_init__(self) -> None:
         """Raises UserError where the model cannot write."""
@@ -76,9 +81,18 @@ class Writing:
     def is_of(self, entry: ModelEntry) -> bool:
         return (self.entry.path, self.entry.stamp) == (entry.path, entry.stamp)
 
+    def set_going(self, going: bool) -> None:
+        """Stop, or go on; once it has stopped, not a byte is added."""
+        with self._one_at_a_time:
+            self.going = going
+
     def advance(self, seconds: float) -> None:
-        """Write on for so long, at least a byte. Raises UserError."""
-        until = time.perf_counter() + seconds
+        """Write on for so long, at least a byte, unless it was stopped. Raises UserError."""
+        with self._one_at_a_time:
+            if self.going:
+                self._advance(time.perf_counter() + seconds)
+
+    def _advance(self, until: float) -> None:
         for step in self._steps:
             self._keep(step)
             if time.perf_counter() > until:
@@ -96,19 +110,23 @@ class Writing:
 
     def watch(self, unit: int) -> None:
         """Keep another unit: what it did so far is read again, which gives the same values."""
+        with self._one_at_a_time:
+            traced = self._read_again()
+            self._values = {name: self._unwritten() for name in self._values}
+            here = slice(len(self.prime), len(self.data))
+            for name, values in traced.values.items():
+                if unit < values.shape[2]:
+                    self._values[name][:, here, 0] = values[:, here, unit]
+            self.unit = unit
+
+    def _read_again(self) -> Trace:
         with progress_bar("The model reads what it has written …") as progress:
-            traced = trace(
+            return trace(
                 self._model,
                 bytes(self.data),
                 most_in_memory=MOST_TRACE_IN_MEMORY,
                 progress=progress,
             )
-        self._values = {name: self._unwritten() for name in self._values}
-        here = slice(len(self.prime), len(self.data))
-        for name, values in traced.values.items():
-            if unit < values.shape[2]:
-                self._values[name][:, here, 0] = values[:, here, unit]
-        self.unit = unit
 
     def text(self) -> Text:
         """The text so far; while it goes on, without a last character that is not whole yet."""

@@ -15,6 +15,7 @@ from test_browser import (  # noqa: F401  (fixtures)
     heading,
     named_in_address,
     recoloured,
+    rest,
     set_unit,
     window,
 )
@@ -42,6 +43,7 @@ def test_a_text_appears_coloured_stops_and_is_recoloured_without_writing_anew(wi
     page.get_by_role("button", name="Stop", exact=True).click()
     page.get_by_role("button", name="Go on", exact=True).wait_for()
     page.get_by_role("button", name="Read this text on the other pages").wait_for()
+    rest(page)
     text, first = written(page), colours(page)
     assert text.startswith(early[:-1]) and early.startswith(PRIME)
     assert set(first[: len(PRIME)]) == {PAPER}

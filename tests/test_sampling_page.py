@@ -1,5 +1,8 @@
 """The page on which a model writes: what it writes and shows, against the library alone."""
 
+import threading
+import time
+
 import app_checkpoints
 import numpy as np
 import pytest
@@ -132,6 +135,21 @@ def test_what_is_written_stays_when_it_is_stopped_and_it_can_go_on(visit, shippe
     press(app, "Go on")
     assert_shows(finished(app), path, data)
     assert "Go on" not in [button.label for button in app.button]
+
+
+def test_once_stopped_not_a_byte_is_added_by_a_slice_in_the_making(visit, shipped):  # noqa: F811
+    """As when Stop is clicked: the page runs anew beside the thread that still writes."""
+    writing = begun(visit, length=5000).session_state["writing"]
+    with writing._one_at_a_time:
+        stopping = threading.Thread(target=writing.set_going, args=[False])
+        stopping.start()
+        written = writing.written
+        writing._advance(time.perf_counter())
+        assert writing.written == written + 1 and writing.going
+    stopping.join()
+    stopped_at = writing.written
+    writing.advance(0.05)
+    assert not writing.going and writing.written == stopped_at
 
 
 def test_it_becomes_the_text_of_the_other_pages(visit, shipped):  # noqa: F811

@@ -137,7 +137,7 @@ def choose_action(entry: ModelEntry, cell: Cell) -> None:
             icon=":material/stop:",
             help="Stop writing. What has been written stays.",
             disabled=writing is None or not writing.going,
-            on_click=set_going,
+            on_click=writing and writing.set_going,
             args=[False],
         )
         if writing and not writing.going and not writing.is_done and writing.is_of(entry):
@@ -145,13 +145,9 @@ def choose_action(entry: ModelEntry, cell: Cell) -> None:
                 "Go on",
                 icon=":material/play_arrow:",
                 help="Write on from where it was stopped.",
-                on_click=set_going,
+                on_click=writing.set_going,
                 args=[True],
             )
-
-
-def set_going(going: bool) -> None:
-    st.session_state["writing"].going = going
 
 
 # -- What is written ------------------------------------------------------------------------------
@@ -206,7 +202,7 @@ def show_growing(writing: Writing, cell: Cell) -> None:
     try:
         writing.advance(SLICE_SECONDS)
     except UserError as error:
-        writing.going = False
+        writing.set_going(False)
         st.session_state["writing_problem"] = str(error)
     if not writing.going:
         st.rerun()
@@ -259,7 +255,7 @@ if writing is None:
     st.caption("Press **Write**: the text appears here, coloured by the cell chosen above.")
     st.stop()
 if not writing.is_of(entry):
-    writing.going = False
+    writing.set_going(False)
 if writing.going:
     if writing.unit != cell.unit:
         with progress:
