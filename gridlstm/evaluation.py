@@ -1,5 +1,6 @@
 """The loss of a model on a text."""
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,6 +9,7 @@ from torch.nn import functional
 
 from gridlstm.corpus import CorpusError, evaluation_blocks
 from gridlstm.model import LanguageModel
+from gridlstm.replay import Replayed
 
 MOST_STREAMS = 64
 SHORTEST_STREAM = 1024
@@ -43,26 +45,52 @@ def evaluate(model: LanguageModel, data: np.ndarray, most_bytes: int | None = No
     starts, lengths = blocks[:, 0], blocks[:, 1] - blocks[:, 0]
     if most_bytes is not None:
         lengths = np.minimum(lengths, -(-most_bytes // streams))
-    device = model.decoder.weight.device
+    with _without_dropout(model):
+        total = _summed_loss(model, data, starts, lengths)
+    count = int(lengths.sum())
+    return Evaluation(total / count, count)
+
+
+@contextmanager
+def _without_dropout(model: LanguageModel):
     was_training = model.training
     model.eval()
     try:
-        state = _warmed_up(model, data, starts - 1)
-        total = 0.0
-        for offset in range(0, lengths.max(), PIECE):
-            steps = np.arange(offset, min(offset + PIECE, lengths.max()))[:, None]
-            target = np.minimum(starts + steps, len(data) - 1)
-            window = torch.from_numpy(np.stack((data[target - 1], data[target]))).to(device).long()
-            logits, state = model(window[0], state)
-            losses = functional.cross_entropy(
-                logits.float().flatten(0, 1), window[1].flatten(), reduction="none"
-            ).view(target.shape)
-            counted = torch.from_numpy(steps < lengths).to(device)
-            total += losses[counted].sum(dtype=torch.float64).item()
+        yield
     finally:
         model.train(was_training)
-    count = int(lengths.sum())
-    return Evaluation(total / count, count)
+
+
+def _summed_loss(
+    model: LanguageModel, data: np.ndarray, starts: np.ndarray, lengths: np.ndarray
+) -> float:
+    """Nats spent on data[start] and the bytes that follow it, `length` in all, of every stream."""
+    device = model.decoder.weight.device
+    state = _warmed_up(model, data, starts - 1)
+    read, target, counts = (
+        torch.zeros(PIECE, len(starts), dtype=dtype, device=device)
+        for dtype in (torch.int64, torch.int64, torch.bool)
+    )
+    total = torch.zeros((), dtype=torch.float64, device=device)
+
+    def read_a_piece() -> None:
+        logits, after = model(read, state)
+        losses = functional.cross_entropy(
+            logits.float().flatten(0, 1), target.flatten(), reduction="none"
+        )
+        total.add_(losses.double() @ counts.flatten().double())
+        for carried, now in zip(state, after, strict=True):
+            carried.copy_(now)
+
+    replayed = Replayed(read_a_piece, device)
+    for offset in range(0, lengths.max(), PIECE):
+        steps = np.arange(offset, offset + PIECE)[:, None]
+        at = np.minimum(starts + steps, len(data) - 1)
+        read.copy_(torch.from_numpy(data[at - 1]))
+        target.copy_(torch.from_numpy(data[at]))
+        counts.copy_(torch.from_numpy(steps < lengths))
+        replayed()
+    return total.item()
 
 
 @torch.no_grad()
@@ -73,14 +101,10 @@ def evaluate_answers(
     model's beginning, no dropout; and where the likeliest byte is the right one,
     bool [answered, sample]."""
     device = model.decoder.weight.device
-    was_training = model.training
-    model.eval()
-    try:
+    with _without_dropout(model):
         inputs = torch.from_numpy(read).to(device)
         right = torch.from_numpy(target[-answered:]).to(device)
         logits = model(inputs, model.start(inputs.shape[1]))[0][-answered:].float()
-    finally:
-        model.train(was_training)
     loss = functional.cross_entropy(logits.double().flatten(0, 1), right.flatten())
     return Evaluation(loss.item(), right.numel()), (logits.argmax(-1) == right).cpu().numpy()
 

@@ -245,7 +245,7 @@ def test_updates_are_those_of_a_plain_loop(tmp_path, config):
     config = replace(config, dropout=0.0)
     settings = replace(SETTINGS, clip=0.05, updates=6)
     run = Run(config, settings, None, tmp_path / "model.safetensors", CPU)
-    expected = Run(config, settings, None, tmp_path / "model.safetensors", CPU).model
+    expected = Run(config, settings, None, tmp_path / "model.safetensors", CPU).learner.model
     run.go()
     weights = [p for p in expected.parameters() if p.requires_grad]
     squares = [torch.zeros_like(p) for p in weights]
@@ -265,7 +265,7 @@ def test_updates_are_those_of_a_plain_loop(tmp_path, config):
                 gradient = gradient.clip(-0.05, 0.05)
                 square.copy_(0.95 * square + 0.05 * gradient**2)
                 weight -= 0.01 * gradient / (square.sqrt() + 1e-8)
-    named = dict(run.model.named_parameters())
+    named = dict(run.learner.model.named_parameters())
     for name, weight in expected.named_parameters():
         torch.testing.assert_close(named[name], weight, atol=2e-5, rtol=0, msg=name)
 
@@ -350,7 +350,7 @@ def test_what_is_measured(tmp_path, make_model):
 
 
 def test_points_of_the_curve_may_be_measured_on_fewer_samples():
-    model = Run(GRID, SETTINGS, None, None, CPU).model
+    model = Run(GRID, SETTINGS, None, None, CPU).learner.model
     task = AdditionTask(SETTINGS)
     assert task.validate(model).loss.bytes == 4 * task.read.shape[1] > 44
     found = task.validate(model, 41)
@@ -360,7 +360,7 @@ def test_points_of_the_curve_may_be_measured_on_fewer_samples():
 
 
 def test_measuring_leaves_a_training_model_training():
-    model = Run(GRID, SETTINGS, None, None, CPU).model.train()
+    model = Run(GRID, SETTINGS, None, None, CPU).learner.model.train()
     task = AdditionTask(SETTINGS)
     assert task.validate(model) == task.validate(model)  # without dropout
     assert model.training

@@ -55,7 +55,7 @@ def test_updates_are_those_of_a_plain_loop(tmp_path, corpus, config):
     settings = replace(SMALL, clip=0.5, updates=6, decay=0.5, decay_from_epoch=1, sequences=40)
     out = tmp_path / "model.safetensors"
     run = Run(config, settings, corpus, out, CPU)
-    expected = Run(config, settings, corpus, out, CPU).model.train()
+    expected = Run(config, settings, corpus, out, CPU).learner.model.train()
     run.go()
 
     streams = cut_into_streams(corpus.train, settings.sequences, settings.length)
@@ -77,7 +77,7 @@ def test_updates_are_those_of_a_plain_loop(tmp_path, corpus, config):
                 square.copy_(0.95 * square + 0.05 * gradient**2)
                 weight -= rate * gradient / (square.sqrt() + 1e-8)
     assert clipped > 0 and streams.pieces < 6
-    named = dict(run.model.named_parameters())
+    named = dict(run.learner.model.named_parameters())
     for name, weight in expected.named_parameters():
         torch.testing.assert_close(named[name], weight, atol=2e-5, rtol=0, msg=name)
 
@@ -97,7 +97,9 @@ def test_the_learning_rate_falls_once_an_epoch_from_the_tenth_on():
 )
 def test_parameters_start_uniform_with_forget_gates_at_one(tmp_path, corpus, config):
     config = replace(config, units=64)
-    model = Run(config, replace(SMALL, scale=0.08), corpus, tmp_path / "m.safetensors", CPU).model
+    model = Run(
+        config, replace(SMALL, scale=0.08), corpus, tmp_path / "m.safetensors", CPU
+    ).learner.model
     for name, tensor in model.to_tensors().items():
         values = tensor.detach().numpy()
         if name.endswith((".time.bias", ".depth.bias")):
@@ -255,7 +257,7 @@ def test_the_checkpoint_says_what_it_is(tmp_path, corpus):
 def test_half_precision_on_disk_is_not_felt_in_the_loss(tmp_path, corpus):
     run = Run(GRID, SMALL, corpus, tmp_path / "model.safetensors", CPU)
     run.go()
-    exact = evaluate(run.model, corpus.validation).nats_per_byte
+    exact = evaluate(run.learner.model, corpus.validation).nats_per_byte
     assert read_metadata(run.out).validation_loss == pytest.approx(exact, rel=0.005)
 
 

@@ -1,0 +1,98 @@
+"""The processes that share a training run, started by `torchrun`, and the device of this one."""
+
+import os
+import platform
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, distributed
+
+from gridlstm.settings import SettingsError
+
+
+@dataclass(frozen=True)
+class Workers:
+    """The processes that share the sequences of each update, and the device of this one."""
+
+    rank: int
+    count: int
+    device: torch.device
+
+    @property
+    def leads(self) -> bool:
+        return self.rank == 0
+
+    def share(self, sequences: int) -> slice:
+        """The sequences of this process. Raises SettingsError if they cannot be shared equally."""
+        if sequences % self.count:
+            raise SettingsError(
+                f"{sequences} sequences cannot be shared by {self.count} processes."
+            )
+        size = sequences // self.count
+        return slice(self.rank * size, (self.rank + 1) * size)
+
+    def gather(self, mine: Tensor) -> Tensor:
+        """Every process's tensor, joined along the first axis."""
+        if self.count == 1:
+            return mine
+        parts = [torch.empty_like(mine, memory_format=torch.contiguous_format)
+                 for _ in range(self.count)]  # fmt: skip
+        distributed.all_gather(parts, mine.contiguous())
+        return torch.cat(parts)
+
+    def mean(self, mine: Tensor) -> float:
+        """The mean of every process's number."""
+        if self.count == 1:
+            return mine.item()
+        total = mine.clone()
+        distributed.all_reduce(total)
+        return total.item() / self.count
+
+    def any(self, mine: bool) -> bool:
+        """Whether any of the processes says so: all come to the same answer."""
+        if self.count == 1:
+            return mine
+        return self.mean(torch.tensor(float(mine), device=self.device)) > 0
+
+
+@contextmanager
+def workers(device_name: str | None):
+    """Join the processes that `torchrun` started, if it did; yield this one's `Workers`."""
+    count, rank = int(os.environ.get("WORLD_SIZE", 1)), int(os.environ.get("RANK", 0))
+    local = int(os.environ.get("LOCAL_RANK", 0))
+    if device_name is None:
+        device_name = "cuda" if torch.cuda.is_available() else "cpu"
+    device = _usable(f"cuda:{local}" if device_name == "cuda" and count > 1 else device_name)
+    if count == 1:
+        yield Workers(0, 1, device)
+        return
+    distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    try:
+        yield Workers(rank, count, device)
+        # Measured: a process that tears its group down before the others are done sometimes aborts.
+        distributed.barrier()
+    finally:
+        distributed.destroy_process_group()
+
+
+def _usable(name: str) -> torch.device:
+    try:
+        return torch.empty(0, device=name).device
+    # Torch raises AssertionError where it was built without the device, else RuntimeError.
+    except (RuntimeError, AssertionError) as error:
+        raise SettingsError(f"This machine has no device {name!r} that torch can use.") from error
+
+
+def machine_kind(device: torch.device) -> str:
+    """The kind of machine, in words."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    name = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        models = [line for line in cpuinfo.read_text().splitlines() if "model name" in line]
+        name = models[0].split(":", 1)[1].strip() if models else name
+    threads = torch.get_num_threads()
+    return f"CPU, {threads} thread{'s' if threads > 1 else ''}, {name}"

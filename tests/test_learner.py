@@ -1,0 +1,149 @@
+"""What a GPU asks of an update, as far as it can be seen without one."""
+
+from contextlib import contextmanager
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from gridlstm.config import ModelConfig
+from gridlstm.corpus import Corpus
+from gridlstm.evaluation import evaluate
+from gridlstm.learner import Learner
+from gridlstm.replay import CALLS_BEFORE_RECORDING, Replayed
+from gridlstm.settings import TrainingSettings
+from gridlstm.tasks import task_of
+from gridlstm.workers import Workers
+
+DATA = np.random.default_rng(1).integers(0, 256, 5000).astype(np.uint8)
+CORPUS = Corpus("noise", DATA, 0.9, "0")
+MODELS = {
+    "grid": ModelConfig("grid", 3, 8, "all", dropout=0.25),
+    "grid, own weights": ModelConfig("grid", 3, 8, "none", dropout=0.25),
+    "grid, tanh in depth": ModelConfig("grid", 3, 8, "all", depth="tanh", dropout=0.25),
+    **{
+        name: ModelConfig(name, 3, 8, dropout=0.25)
+        for name in (
+            "stacked",
+            "depth-gated",
+            "gated-feedback",
+            "highway",
+            "grid-1d",
+            "gru",
+            "rnn",
+        )
+    },
+}
+every_model = pytest.mark.parametrize("config", MODELS.values(), ids=MODELS)
+
+
+def learner(config, device="cpu", optimiser="rmsprop") -> Learner:
+    settings = TrainingSettings(
+        sequences=4, length=10, updates=5, precision="float32", optimiser=optimiser
+    )
+    team = Workers(0, 1, torch.device(device))
+    return Learner(config, settings, task_of(settings, CORPUS), team)
+
+
+@every_model
+def test_an_update_never_waits_for_a_number(monkeypatch, config):
+    """Tensors without numbers in them raise where one is asked for, as a recording would."""
+    monkeypatch.setattr(torch, "is_autocast_enabled", lambda device: False)
+    learning = learner(config, "meta")
+    learning.step()
+    learning.step()
+    with pytest.raises(RuntimeError, match="meta"):
+        learning.loss.item()
+
+
+@every_model
+@pytest.mark.parametrize("optimiser", ["rmsprop", "adam"])
+def test_what_an_update_reads_and_writes_stays_where_it_is(config, optimiser):
+    learning = learner(config, optimiser=optimiser)
+    learning.update(0)
+
+    def places() -> list[int]:
+        of_optimiser = (slots.values() for slots in learning.optimiser.state.values())
+        tensors = [learning.read, learning.target, learning.loss, *learning.carried]
+        tensors += [*learning.model.parameters(), *(slot for of in of_optimiser for slot in of)]
+        return [tensor.data_ptr() for tensor in tensors]
+
+    before, carried = places(), [tensor.clone() for tensor in learning.carried]
+    learning.update(1)
+    assert places() == before
+    assert not any(map(torch.equal, carried, learning.carried))
+
+
+@pytest.fixture
+def pretended_gpu(monkeypatch):
+    """A GPU on which work that is recorded is not done, and done anew when it is replayed."""
+
+    class Recording:
+        def replay(self):
+            self.work()
+
+    @contextmanager
+    def record(recording):
+        assert recorder.work is None
+        recording.work, recorder.work = recorder.next, True
+        recorder.is_recording = True
+        yield
+        recorder.is_recording = False
+
+    class Stream:
+        def wait_stream(self, other):
+            assert other is not self
+
+    class recorder:
+        is_recording, work, next = False, None, None
+
+    @contextmanager
+    def stream(_):
+        yield
+
+    for name, what in {
+        "CUDAGraph": Recording,
+        "graph": record,
+        "Stream": Stream,
+        "current_stream": Stream,
+        "stream": stream,
+    }.items():
+        monkeypatch.setattr(torch.cuda, name, what)
+    return recorder
+
+
+def test_work_is_done_once_a_call_before_at_and_after_the_recording(pretended_gpu):
+    done = []
+
+    def work():
+        if not pretended_gpu.is_recording:
+            done.append(len(done))
+
+    pretended_gpu.next = work
+    replayed = Replayed(work, torch.device("cuda"))
+    for calls in range(1, CALLS_BEFORE_RECORDING + 4):
+        replayed()
+        assert done == list(range(calls))
+        assert (pretended_gpu.work is not None) == (calls > CALLS_BEFORE_RECORDING)
+
+
+def test_on_a_cpu_nothing_is_recorded(pretended_gpu):
+    done = []
+    replayed = Replayed(lambda: done.append(1), torch.device("cpu"))
+    for _ in range(CALLS_BEFORE_RECORDING + 2):
+        replayed()
+    assert len(done) == CALLS_BEFORE_RECORDING + 2 and pretended_gpu.work is None
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no CUDA GPU")
+@pytest.mark.cuda
+@every_model
+def test_a_replayed_update_is_the_update(config):
+    """Without dropout, since a GPU draws other masks; its LSTM products are in TF32."""
+    config = replace(config, dropout=0.0)
+    found, expected = (learner(config, device) for device in ("cuda", "cpu"))
+    for number in range(CALLS_BEFORE_RECORDING + 4):
+        assert found.update(number) == pytest.approx(expected.update(number), abs=2e-3)
+    losses = [evaluate(of.model, CORPUS.validation).nats_per_byte for of in (found, expected)]
+    assert losses[0] == pytest.approx(losses[1], abs=2e-3)
