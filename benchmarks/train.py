@@ -1,0 +1,93 @@
+"""How fast is training? Ratios to the stacked LSTM and to bare matrix products, in this run.
+
+    python benchmarks/train.py [--device cuda] [--preset seed] [--updates 100]
+
+Whole updates of a preset's four models, as `train` makes them: read, predict, go back, clip, step.
+`matrix rate` is the share of the speed of one large square product in the same type, which is the
+floor: an update has three times the multiply-adds of reading, and every other thing costs extra.
+`per operation` compares the models' speeds at equal multiply-adds with that of the stacked LSTM of
+as many layers, which goes through torch's own (on a GPU: cuDNN's). Random bytes and weights: they
+cost what others do.
+"""
+
+import argparse
+import time
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from gridlstm.corpus import Corpus
+from gridlstm.learner import Learner
+from gridlstm.presets import PRESETS, Preset
+from gridlstm.replay import CALLS_BEFORE_RECORDING
+from gridlstm.tasks import task_of
+from gridlstm.workers import Workers, machine_kind
+
+MODELS = ("stacked-3", "grid-3", "stacked-6", "grid-6")
+
+
+def wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def multiply_adds_a_second(dtype: torch.dtype, device: torch.device) -> float:
+    """Of one large product, by the best of five measurements."""
+    size, repeats = (8192, 20) if device.type == "cuda" else (1024, 5)
+    left, right = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
+    taken = []
+    for _ in range(6):
+        wait(device)
+        begun = time.perf_counter()
+        for _ in range(repeats):
+            left @ right
+        wait(device)
+        taken.append(time.perf_counter() - begun)
+    return repeats * size**3 / min(taken[1:])
+
+
+def learner_of(preset: Preset, device: torch.device) -> Learner:
+    """A learner with random bytes to read, for more than as many updates as are made."""
+    settings = replace(preset.training, validation_bytes=None)
+    random = np.random.default_rng(1)
+    data = random.integers(0, 256, 40 * settings.bytes_an_update).astype(np.uint8)
+    corpus = Corpus("random bytes", data, settings.train_fraction, "")
+    return Learner(preset.model, settings, task_of(settings, corpus), Workers(0, 1, device))
+
+
+def seconds_an_update(learner: Learner, updates: int) -> float:
+    """The mean of so many updates, after those in which a GPU records its work."""
+    for number in range(CALLS_BEFORE_RECORDING + 1):
+        learner.update(number)
+    begun = time.perf_counter()
+    for number in range(updates):
+        learner.update(number)
+    return (time.perf_counter() - begun) / updates
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--preset", choices=("seed", "small"), default="small")
+    parser.add_argument("--updates", type=int, default=5)
+    options = parser.parse_args()
+    device = torch.device(options.device)
+    print(f"{machine_kind(device)}; preset {options.preset}, {options.updates} updates each")
+    head = "model", "type", "updates/s", "bytes/s", "matrix rate", "per operation"
+    print("{:<12}{:>10}{:>12}{:>14}{:>14}{:>16}".format(*head))
+    rates: dict[str, float] = {}
+    for name in MODELS:
+        learner = learner_of(PRESETS[f"{options.preset}-{name}"], device)
+        a_byte, an_update = learner.config.operations_per_byte, learner.settings.bytes_an_update
+        taken = seconds_an_update(learner, options.updates)
+        rates[name] = 3 * a_byte * an_update / taken
+        share = rates[name] / multiply_adds_a_second(learner.dtype, device)
+        rival = rates[name.replace("grid", "stacked")]
+        dtype = str(learner.dtype).removeprefix("torch.")
+        print(f"{name:<12}{dtype:>10}{1 / taken:>12.2f}{an_update / taken:>14,.0f}"
+              f"{share:>14.1%}{rates[name] / rival:>16.2f}", flush=True)  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
