@@ -22,8 +22,12 @@ from gridlstm.workers import Workers
 def matmul_dtype(precision: str, device: torch.device) -> torch.dtype:
     """The type of matrix products: for "auto", bfloat16 where the processor is faster in it."""
     if precision == "auto":
-        # A CPU without tile registers (AMX) multiplies bfloat16 more slowly than float32.
-        fast = device.type == "cuda" or torch.cpu._is_amx_tile_supported()
+        # A CPU without instructions for it (AMX, AVX512-BF16) multiplies bfloat16 more slowly.
+        fast = (
+            device.type == "cuda"
+            or torch.cpu._is_amx_tile_supported()
+            or torch.cpu._is_avx512_bf16_supported()
+        )
         precision = "bfloat16" if fast else "float32"
     return getattr(torch, precision)
 
