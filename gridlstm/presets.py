@@ -39,17 +39,19 @@ def _models(units: int) -> dict[str, ModelConfig]:
     }
 
 
-# Every architecture at 6 layers, with as many units as give it, within 5 %, the 1,707,264
-# parameters of small-stacked-3.
-MATCHED_UNITS = {
-    "grid": 128,
-    "stacked": 184,
-    "depth-gated": 176,
-    "gated-feedback": 144,
-    "highway": 256,
-    "grid-1d": 184,
-    "gru": 208,
-    "rnn": 352,
+# Every architecture and form of the grid at 6 layers, with as many units as give it, within 5 %,
+# the 1,707,264 parameters of small-stacked-3.
+MATCHED_MODELS = {
+    "grid": ModelConfig("grid", 6, 128, "none", dropout=0.25),
+    "grid-no-priority": ModelConfig("grid", 6, 128, "none", dropout=0.25, priority="none"),
+    "grid-tanh": ModelConfig("grid", 6, 164, "none", dropout=0.25, depth="tanh"),
+    "stacked": ModelConfig("stacked", 6, 184, dropout=0.25),
+    "depth-gated": ModelConfig("depth-gated", 6, 176, dropout=0.25),
+    "gated-feedback": ModelConfig("gated-feedback", 6, 144, dropout=0.25),
+    "highway": ModelConfig("highway", 6, 256, dropout=0.25),
+    "grid-1d": ModelConfig("grid-1d", 6, 184, dropout=0.25),
+    "gru": ModelConfig("gru", 6, 208, dropout=0.25),
+    "rnn": ModelConfig("rnn", 6, 352, dropout=0.25),
 }
 MATCHED = replace(SMALL, bytes=10_000_000)
 
@@ -59,13 +61,5 @@ PRESETS = {
         for family, units, training in (("seed", 1000, SEED), ("small", 256, SMALL))
         for name, model in _models(units).items()
     },
-    **{
-        f"matched-{architecture}-6": Preset(
-            ModelConfig(
-                architecture, 6, units, "none" if architecture == "grid" else None, dropout=0.25
-            ),
-            MATCHED,
-        )
-        for architecture, units in MATCHED_UNITS.items()
-    },
+    **{f"matched-{name}-6": Preset(model, MATCHED) for name, model in MATCHED_MODELS.items()},
 }
