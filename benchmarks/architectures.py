@@ -8,12 +8,11 @@ are ratios to the stacked LSTM measured in the same run.
 """
 
 import argparse
-import time
-from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
 import torch
+from common import fresh_model, seconds_of_each
 from torch.nn import functional
 
 from gridlstm.model import LanguageModel
@@ -21,17 +20,6 @@ from gridlstm.presets import MATCHED, PRESETS
 from gridlstm.trace import trace
 
 RIVAL = "matched-stacked-6"
-
-
-def seconds(work: Callable[[], object], times: int) -> float:
-    """The median time of `work`, once it has been done before."""
-    work()
-    taken = []
-    for _ in range(times):
-        start = time.perf_counter()
-        work()
-        taken.append(time.perf_counter() - start)
-    return float(np.median(taken))
 
 
 def update(model: LanguageModel) -> None:
@@ -44,13 +32,12 @@ def update(model: LanguageModel) -> None:
 
 def measure(name: str, updates: int, count: int) -> dict:
     """One row of the table."""
-    torch.manual_seed(1)
-    model = LanguageModel(PRESETS[name].model)
-    model.initialise(MATCHED.scale, MATCHED.forget_bias)
-    training = seconds(lambda: update(model.train()), updates)
+    model = fresh_model(PRESETS[name].model, MATCHED.scale, MATCHED.forget_bias)
+    model.train().requires_grad_(True)
+    training = np.median(seconds_of_each(lambda: update(model), updates))
     model.eval().requires_grad_(False)
     data = np.random.default_rng(1).integers(0, 256, count, np.uint8).tobytes()
-    tracing = seconds(lambda: trace(model, data), 3)
+    tracing = np.median(seconds_of_each(lambda: trace(model, data), 3))
     return {
         "model": name,
         "parameters": model.config.parameters,

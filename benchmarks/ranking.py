@@ -11,10 +11,10 @@ the number of layers.
 """
 
 import argparse
-import time
 from collections.abc import Callable
 
 import numpy as np
+from common import timed
 from sklearn.metrics import roc_auc_score
 
 from gridlstm.analysis.held_out import find_cells
@@ -90,12 +90,8 @@ def _scikit_learn(values: np.ndarray, marks: np.ndarray) -> np.ndarray:
 
 def _measured(compute: Callable, repeats: int = REPEATS) -> tuple[float, object]:
     """The best time of a few in seconds, and the result."""
-    seconds = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        result = compute()
-        seconds.append(time.perf_counter() - start)
-    return min(seconds), result
+    runs = [timed(compute) for _ in range(repeats)]
+    return min(seconds for seconds, _ in runs), runs[-1][1]
 
 
 if __name__ == "__main__":

@@ -10,10 +10,10 @@ recurrence once a position (stacked). Random weights: they cost what trained one
 """
 
 import argparse
-import time
 from collections.abc import Callable
 
 import torch
+from common import fresh_model, seconds_of_each
 from torch import Tensor
 from torch.nn import functional
 
@@ -23,21 +23,7 @@ from gridlstm.trace import trace
 
 
 def fastest(work: Callable[[], object], repeats: int) -> float:
-    """Seconds of the fastest of some runs, after one that is not counted."""
-    times = []
-    for _ in range(repeats + 1):
-        begun = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - begun)
-    return min(times[1:])
-
-
-def fresh_model(architecture: str, layers: int, units: int) -> LanguageModel:
-    tie = "all" if architecture == "grid" else None
-    torch.manual_seed(1)
-    model = LanguageModel(ModelConfig(architecture, layers, units, tie))
-    model.initialise(0.08, 1.0)
-    return model.eval().requires_grad_(False)
+    return min(seconds_of_each(work, repeats))
 
 
 def lstm(weight: Tensor, bias: Tensor, z: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
@@ -86,7 +72,8 @@ def main() -> None:
             embedded = torch.randn(len(data), 1, units)
             lstm_seconds = fastest(lambda: bare(embedded), repeats)  # noqa: B023
             for architecture in ("grid", "stacked"):
-                model = fresh_model(architecture, layers, units)
+                tie = "all" if architecture == "grid" else None
+                model = fresh_model(ModelConfig(architecture, layers, units, tie))
                 seconds = fastest(lambda: trace(model, data), repeats)  # noqa: B023
                 against_cells = "—"
                 if architecture == "grid":

@@ -32,6 +32,7 @@ COLOURS = {
     "none": "Each its own",
 }
 ALL_DATA = "All data"
+DATA_WIDTH = 260
 BEST_STACKED = "The best stacked LSTM"
 BITS_HELP = (
     "How many yes-or-no questions the model needs, on average, to find out the next byte of a "
@@ -41,8 +42,8 @@ BITS_HELP = (
 )
 # By key: label, whether it is on at first, and what it does.
 SWITCHES = {
-    "log_x": ("Log x axis", False, "Equal distances are equal ratios: early updates get room."),
-    "log_y": ("Log y axis", False, "Equal distances are equal ratios of the loss."),
+    "log_x": ("Log x", False, "Equal distances are equal ratios: early updates get room."),
+    "log_y": ("Log y", False, "Equal distances are equal ratios of the loss."),
     "training": (
         "Training loss",
         False,
@@ -63,7 +64,7 @@ SWITCHES = {
     ),
     "entropy": (
         "Single-byte entropy",
-        True,
+        False,
         "A level line: the loss of a model that knows only how frequent each byte is, computed on "
         "the validation part of the same data.",
     ),
@@ -99,8 +100,8 @@ def data_labels(runs: list[CurveRun]) -> dict[Hashable, str]:
 
 def choose_data(runs: list[CurveRun]) -> list[CurveRun]:
     """A selector of the data, where there are several; runs of unknown data are always shown."""
-    with st.container():
-        labels = data_labels(runs)
+    labels = data_labels(runs)
+    with st.container(width=DATA_WIDTH if len(labels) > 1 else "content"):
         if len(labels) < 2:
             return runs
         chosen = st.selectbox(
@@ -147,8 +148,25 @@ def choose_runs(runs: list[CurveRun]) -> list[CurveRun]:
 # -- How they are drawn ----------------------------------------------------------------------------
 
 
-def choose_look(runs: list[CurveRun]) -> tuple[Look, str, dict[str, bool]]:
-    """How to draw: the look, what gives a line its colour, and all switches by their keys."""
+def choose_look(runs: list[CurveRun], above, below) -> tuple[Look, str, dict[str, bool]]:
+    """How to draw: the look, what gives a line its colour, and all switches by their keys.
+
+    `above` and `below` are the containers for the widgets above and below the picture.
+    """
+    with above:
+        axis, unit, colour_by, smoothing = _choose_scales()
+        quantity = _choose_quantity(runs)
+    with below, st.container(horizontal=True, gap="small"):
+        on = {
+            key: st.toggle(label, value, help=meaning, key=key, bind="query-params")
+            for key, (label, value, meaning) in SWITCHES.items()
+        }
+    look = Look(axis, quantity, unit, smoothing, on["log_x"], on["log_y"], on["training"])
+    return look, colour_by, on
+
+
+def _choose_scales() -> tuple[str, str, str, float]:
+    """The axis, the unit of losses, what gives a line its colour, and the smoothing."""
     with st.container(horizontal=True, gap="medium"):
         axis = st.segmented_control(
             "Against",
@@ -173,15 +191,14 @@ def choose_look(runs: list[CurveRun]) -> tuple[Look, str, dict[str, bool]]:
             key="loss_in",
             bind="query-params",
         )
-        colour_by = st.segmented_control(
+        colour_by = st.selectbox(
             "Colour by",
             list(COLOURS),
-            default="architecture",
-            required=True,
             format_func=COLOURS.get,
             help="Lines of one colour differ in their pattern.",
             key="colour_by",
             bind="query-params",
+            width=170,
         )
         smoothing = st.slider(
             "Smoothing",
@@ -194,16 +211,9 @@ def choose_look(runs: list[CurveRun]) -> tuple[Look, str, dict[str, bool]]:
             "pointer shows both values.",
             key="smoothing",
             bind="query-params",
-            width=280,
+            width=190,
         )
-    with st.container(horizontal=True, gap="medium"):
-        on = {
-            key: st.toggle(label, value, help=meaning, key=key, bind="query-params")
-            for key, (label, value, meaning) in SWITCHES.items()
-        }
-    quantity = _choose_quantity(runs)
-    look = Look(axis, quantity, unit, smoothing, on["log_x"], on["log_y"], on["training"])
-    return look, colour_by, on
+    return axis, unit, colour_by, smoothing
 
 
 def _choose_quantity(runs: list[CurveRun]) -> str:

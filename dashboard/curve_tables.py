@@ -28,10 +28,14 @@ DATA_HELP = (
     "The data whose validation part the losses were measured on. It is not known of imported and "
     "watched runs: they are compared only with others of the same file."
 )
+PARAMETERS_HELP = "How many numbers the training has set: all weights and biases."
+SEED_HELP = (
+    "What the random numbers of a run begin from: its first weights, and what dropout hides."
+)
 NUMBER = st.column_config.NumberColumn
 TEXT = st.column_config.TextColumn
 # In pixels: most names whole, and the figures beside them still in sight.
-MODEL_WIDTH = 330
+MODEL_WIDTH = 250
 
 
 def run_summary(runs: list[CurveRun], baselines: list[CurveRun]) -> pd.DataFrame:
@@ -71,13 +75,13 @@ def show_groups(table: pd.DataFrame, groups: list[Group], unit: str) -> None:
     shown = pd.DataFrame(
         {
             "Model": table["group"],
-            "Seeds": table["runs"],
-            "Parameters": pd.array([c.parameters if c else None for c in configs], "Int64"),
             f"Best, {unit}": convert(table["best_loss"], unit),
-            "±": convert(table["deviation"], unit),
             "Against the baseline": table["difference_percent"],
-            "Noise": table["noise_percent"],
             "Is it more than noise?": table["verdict"].map(VERDICTS),
+            "Noise": table["noise_percent"],
+            "Seeds": table["runs"],
+            "±": convert(table["deviation"], unit),
+            "Parameters": pd.array([c.parameters if c else None for c in configs], "Int64"),
             "Compared up to, million bytes": table["compared_bytes"] / 1e6,
         }
     ).sort_values(f"Best, {unit}", ignore_index=True)
@@ -88,9 +92,10 @@ def show_groups(table: pd.DataFrame, groups: list[Group], unit: str) -> None:
         column_config={
             "Model": TEXT(width=MODEL_WIDTH),
             "Seeds": NUMBER(help="How many runs differ in nothing but their seed."),
-            "Parameters": NUMBER(format="localized"),
+            "Parameters": NUMBER(format="localized", help=PARAMETERS_HELP),
             f"Best, {unit}": NUMBER(
                 format="%.4f",
+                width=76,
                 help=f"The lowest validation loss so far, {unit} per byte, the mean over seeds.",
             ),
             "±": NUMBER(
@@ -98,10 +103,12 @@ def show_groups(table: pd.DataFrame, groups: list[Group], unit: str) -> None:
                 help="Standard deviation of the best losses over the seeds (n − 1).",
             ),
             "Against the baseline": NUMBER(
-                format="%+.2f %%", help="Of the losses compared: below zero is better."
+                format="%+.2f %%",
+                help="Of the losses compared: below zero is better.",
+                width=128,
             ),
             "Noise": NUMBER(format="%.2f %%", help=NOISE_HELP),
-            "Is it more than noise?": TEXT(help=NOISE_HELP, width="medium"),
+            "Is it more than noise?": TEXT(help=NOISE_HELP, width=180),
             "Compared up to, million bytes": NUMBER(
                 format="%.1f",
                 help="Up to how many bytes read the losses of both were looked at.",
@@ -132,12 +139,13 @@ def show_reached(table: pd.DataFrame, baseline: str) -> None:
         placeholder="–",
         column_config={
             "Model": TEXT(width=MODEL_WIDTH),
+            "Seed": NUMBER(help=SEED_HELP),
             "There": TEXT(
                 help=f"Whether a validation loss was at or under the best one of {baseline}."
             ),
             "At update": NUMBER(format="localized"),
-            "Million bytes": NUMBER(format="%.1f"),
-            "Minutes": NUMBER(format="%.1f"),
+            "Million bytes": NUMBER(format="%.1f", help="How much it had read by then."),
+            "Minutes": NUMBER(format="%.1f", help="How long it had trained by then."),
             "10¹² operations": NUMBER(format="%.1f", help=OPERATIONS_HELP),
         },
     )
@@ -170,9 +178,12 @@ def show_runs(table: pd.DataFrame, unit: str) -> None:
         placeholder="–",
         column_config={
             "Model": TEXT(width=MODEL_WIDTH),
-            "Layers": NUMBER(),
-            "Dropout": NUMBER(format="%.2f"),
-            "Parameters": NUMBER(format="localized"),
+            "Units": NUMBER(help="Numbers that each layer carries from one character to the next."),
+            "Dropout": NUMBER(
+                format="%.2f", help="The share of values set to zero at random during training."
+            ),
+            "Seed": NUMBER(help=SEED_HELP),
+            "Parameters": NUMBER(format="localized", help=PARAMETERS_HELP),
             f"Best, {unit}": NUMBER(
                 format="%.4f", help=f"The lowest validation loss so far, {unit} per byte."
             ),
@@ -181,8 +192,10 @@ def show_runs(table: pd.DataFrame, unit: str) -> None:
                 help="Against the lowest best loss of the baseline's runs, whatever either has "
                 "read: below zero is better. The table above compares at equal bytes.",
             ),
-            "At update": NUMBER(format="localized"),
-            f"Last, {unit}": NUMBER(format="%.4f"),
+            "At update": NUMBER(
+                format="localized", help="After how many updates the lowest loss was measured."
+            ),
+            f"Last, {unit}": NUMBER(format="%.4f", help="The latest validation loss."),
             "Million bytes read": NUMBER(format="%.1f"),
             "Wall time, minutes": NUMBER(format="%.1f"),
             "10¹² operations": NUMBER(format="%.1f", help=OPERATIONS_HELP),

@@ -7,7 +7,7 @@ import streamlit as st
 from dashboard import choices, loading
 from dashboard.loading import ModelEntry
 from gridlstm.analysis.properties import inside_url
-from gridlstm.analysis.ranking import auc
+from gridlstm.checkpoint import Metadata
 
 if TYPE_CHECKING:
     from dashboard.reading import Reading
@@ -25,7 +25,7 @@ LEAST_AUC = 0.9
 
 def open_if_there() -> None:
     """Go to the cell, unless its model is not in the folder or has no such cell."""
-    if _is_there(loading.catalogue().usable):
+    if _has_cell(loading.shipped_metadata(CHOSEN["model"])):
         st.session_state.update(CHOSEN, first_look=True)
         st.switch_page(choices.CELLS_PAGE)
 
@@ -34,13 +34,15 @@ def is_chosen(models: dict[str, ModelEntry]) -> bool:
     """Whether it is this cell in this text that is looked at."""
     state = st.session_state
     as_chosen = all(state.get(key) == value for key, value in CHOSEN.items())
-    return as_chosen and "own_text" not in state and _is_there(models)
-
-
-def _is_there(models: dict[str, ModelEntry]) -> bool:
-    if CHOSEN["model"] not in models:
+    if not as_chosen or "own_text" in state or CHOSEN["model"] not in models:
         return False
-    config = models[CHOSEN["model"]].metadata.model
+    return _has_cell(models[CHOSEN["model"]].metadata)
+
+
+def _has_cell(metadata: Metadata | None) -> bool:
+    if metadata is None:
+        return False
+    config = metadata.model
     return (
         CHOSEN["quantity"] in config.quantities
         and CHOSEN["layer"] <= config.layers
@@ -70,6 +72,9 @@ def introduce() -> None:
 def holds(reading: "Reading") -> bool:
     """Whether the cell does follow the addresses of the text; of a first visit's model that has
     none there, the page chooses the cell as for any other text."""
+    # Imports pandas, which the first heading does not wait for.
+    from gridlstm.analysis.ranking import auc
+
     first = st.session_state.pop("first_look", False)
     values = reading.of_unit(CHOSEN["quantity"], CHOSEN["unit"], "c")[CHOSEN["layer"] - 1]
     follows = auc(values[:, None], inside_url(reading.text.characters))[0] >= LEAST_AUC

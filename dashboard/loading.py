@@ -1,6 +1,7 @@
 """Models, texts and traces for the pages: found, checked, cached, and kept apart by visitor.
 
-torch is imported where it is first needed, so that the first page does not wait for it.
+torch and pandas are imported where they are first needed, so that the first heading does not wait
+for them.
 """
 
 import os
@@ -10,7 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pandas as pd
 import streamlit as st
 
 from dashboard.shelf import progress_bar, shelf
@@ -26,10 +26,11 @@ from gridlstm.checkpoint import (
     read_metadata,
     shards_beside,
 )
-from gridlstm.curves import read_curve
 from gridlstm.errors import UserError
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from gridlstm.trace import Trace
 
 FOLDER = Path(os.environ.get("GRIDLSTM_CHECKPOINTS", Path(__file__).parents[1] / "checkpoints"))
@@ -48,7 +49,7 @@ class ModelEntry:
     path: Path
     stamp: tuple[int, int]
     metadata: Metadata | None
-    curve: pd.DataFrame | None
+    curve: "pd.DataFrame | None"
     uploaded: bool = False
 
 
@@ -85,6 +86,14 @@ def catalogue() -> Catalogue:
         mine, more = _scan(st.session_state["uploads"].path, uploaded=True)
         models, problems = models + mine, problems + more
     return Catalogue(models, problems)
+
+
+def shipped_metadata(name: str) -> Metadata | None:
+    """What the folder's checkpoint of that name says about itself; None if there is no whole one.
+
+    Looks at this one file alone.
+    """
+    return _or_problem(_metadata, checkpoint_path(FOLDER, name), problems=[])
 
 
 def _scan(folder: Path, uploaded: bool) -> tuple[list[ModelEntry], list[str]]:
@@ -150,7 +159,9 @@ def _metadata(path: Path, stamp: tuple[int, int]) -> Metadata:
 
 
 @st.cache_data(max_entries=256, show_spinner=False)
-def _curve(path: Path, stamp: tuple[int, int]) -> pd.DataFrame:
+def _curve(path: Path, stamp: tuple[int, int]) -> "pd.DataFrame":
+    from gridlstm.curves import read_curve
+
     return read_curve(path)
 
 
@@ -174,6 +185,8 @@ def keep_upload(name: str, data: bytes) -> None:
     try:
         aside.write_bytes(data)
         if path.suffix == ".csv":
+            from gridlstm.curves import read_curve
+
             read_curve(aside)
         else:
             load_model(aside)

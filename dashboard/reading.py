@@ -9,7 +9,6 @@ from dashboard import choices, loading, words
 from dashboard.charts import theme
 from dashboard.coloured_text import Likeliest, Scale, cell_scale, gate_scale
 from dashboard.loading import ModelEntry
-from gridlstm.curves import convert
 from gridlstm.errors import UserError
 from gridlstm.text import Text, character_losses, printable_byte
 
@@ -79,6 +78,9 @@ def read(entry: ModelEntry, text: Text) -> Reading:
 
 @st.cache_resource(max_entries=16, show_spinner=False)
 def _predictions(path, stamp, data: bytes, _trace, _text: Text) -> tuple[np.ndarray, Likeliest]:
+    # Imports pandas, which the first heading does not wait for.
+    from gridlstm.curves import convert
+
     next_bytes, chances = _trace.likeliest(GUESSES)
     at = _text.last_byte
     nats = character_losses(_text, _trace.loss)
@@ -104,7 +106,14 @@ def text_line() -> None:
     text = choices.current_text()
     with st.container(horizontal=True, vertical_alignment="center"):
         title = words.verbatim(choices.current_title())
-        st.caption(f"Text: **{title}**, {len(text.characters):,} characters", width="content")
+        st.caption(
+            f"Text: **{title}**, {len(text.characters):,} characters",
+            help="Characters are what a person reads: letters, digits, signs, spaces, line ends. "
+            f"The model reads bytes, {len(text.data):,} in this text: a character of plain English "
+            "is one byte, an accented letter two, one of another script or an emoji up to four. "
+            "What is drawn at a character is what the model does at its last byte.",
+            width="content",
+        )
         st.page_link(
             "views/text.py", label="Another text", icon=":material/notes:", width="content"
         )

@@ -110,16 +110,18 @@ def _of_foreign(run: foreign_runs.ForeignRun) -> CurveRun:
         return _of_entry(entry, f"{run.metadata.model.title} · {run.name}")
     name, seed = without_seed(run.name)
     foreign = "imported" if run.imported else "watched"
+    # The seeds of one model may come in one file, or side by side in a watched folder.
+    source = run.source if run.imported or seed is None else f"{run.path.parent}: {name}"
     return CurveRun(
         label=f"{run.name} ({foreign})",
         title=f"{name} ({foreign})",
         curve=with_operations(run.curve, None),
         config=None,
         seed=seed,
-        data=("foreign", run.source),
+        data=("foreign", source),
         data_name=None,
         byte_entropy=None,
-        alike=(run.source, name if seed is not None else run.name, seed is None),
+        alike=(source, name if seed is not None else run.name, seed is None),
         foreign=foreign,
     )
 

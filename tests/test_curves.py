@@ -455,6 +455,26 @@ def test_the_reference_line_lies_at_the_entropy_in_the_chosen_unit(log_y):
     assert fig.layout.yaxis.type == ("log" if log_y else "linear")
 
 
+def test_a_steep_beginning_is_cut_off_at_first():
+    """All that is logged after a seventh of the way, and every level line, stays in sight."""
+    losses = [9.0, 5.0, *np.linspace(2.2, 2.0, 20)]
+    runs = [Run("a", curve(losses), 0, 0), Run("b", curve([8.0]), 1, 1)]
+    assert curves_figure(runs, Look(unit="nats")).layout.yaxis.range is None, "one has just begun"
+    low, high = curves_figure(runs[:1], Look(unit="nats")).layout.yaxis.range
+    assert low < 2.0 and 2.2 < high < 5.0
+    low, high = curves_figure(runs[:1], Look(unit="nats"), {"level": 1.0}).layout.yaxis.range
+    assert low < 1.0 and 2.2 < high < 5.0
+    gentle = [Run("a", curve([2.2, 2.1, 2.0]), 0, 0)]
+    assert curves_figure(gentle, Look(unit="nats")).layout.yaxis.range is None
+    assert curves_figure(runs[:1], Look(log_y=True)).layout.yaxis.range is None
+
+
+def test_a_level_line_is_labelled_where_no_curve_is():
+    runs = [Run("a", curve([3.0, 2.0]), 0, 0)]
+    notes = curves_figure(runs, Look(unit="nats"), {"low": 2.0, "high": 3.5}).layout.annotations
+    assert [(note.x, note.yanchor) for note in notes] == [(0, "top"), (1, "bottom")]
+
+
 def test_published_curves_are_dotted_and_shown_against_updates_only():
     published = {"Published grid-6": curve([1.3, 1.2], step=1000)[["update", "val_loss"]]}
     runs = [Run("a", curve([2.0]), 0, 0)]

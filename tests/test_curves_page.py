@@ -483,3 +483,69 @@ def test_bad_files_in_a_watched_folder_are_named_and_break_nothing(watched):
 def test_without_the_setting_no_folder_is_read(folder, monkeypatch):
     monkeypatch.delenv(foreign_runs.WATCHED, raising=False)
     assert foreign_runs.watched() == ([], [])
+
+
+def test_the_seeds_of_one_model_side_by_side_in_a_watched_folder_are_one_line(watched):
+    for seed, last in ((1, b"1.5"), (2, b"1.7")):
+        (watched / f"net seed {seed}.csv").write_bytes(LOG.replace(b"1.5", last))
+    (watched / "other").mkdir()
+    (watched / "other" / "net seed 3.csv").write_bytes(LOG)
+    page = open_page(loss_in="nats")
+    lines = {name: numbers(line["y"]) for name, line in drawn(page).items() if "lowest" not in name}
+    assert lines == {
+        "net (watched), 2 seeds": pytest.approx([2.0, 1.6]),
+        "other/net seed 3 (watched)": [2.0, 1.5],
+    }
+
+
+# -- The answer in a sentence ----------------------------------------------------------------------
+
+
+def answers(page: AppTest) -> list[str]:
+    return [plain(text.value) for text in page.markdown if "has the lowest loss" in text.value]
+
+
+def test_the_answer_with_one_seed_each(folder):
+    add_run(folder, "stacked-3", [2.5, 2.0])
+    add_run(folder, "grid-3", [2.4, 1.9])
+    assert answers(open_page(loss_in="nats")) == [
+        f"**{GRID}** has the lowest loss, **1.900 nats per byte**, **5.0 % below** the baseline, "
+        f"{STACKED}. With one seed each, nobody can tell how much of that is luck."
+    ]
+
+
+@pytest.mark.parametrize(
+    ("losses", "words"),
+    [
+        # Half a 95 % interval of (2 + 2) runs that lie 0.02 apart in each group:
+        # t(0.975, 2) · 0.01414 · 1 = 0.0609 nats, 3.0 % of 2.01.
+        ((1.89, 1.91), "That is **more than** the noise of the seeds, ±3.0 %."),
+        ((1.98, 2.00), "That is **within** the noise of the seeds, ±3.0 %: it may be luck."),
+    ],
+)
+def test_the_answer_with_several_seeds(folder, losses, words):
+    for seed, (ours, theirs) in enumerate(zip(losses, (2.0, 2.02), strict=True), start=1):
+        add_run(folder, f"grid-3-{seed}", [2.4, ours], seed=seed)
+        add_run(folder, f"stacked-3-{seed}", [2.5, theirs], seed=seed)
+    (answer,) = answers(open_page(loss_in="nats"))
+    assert answer.startswith(f"**{GRID}, 2 seeds** has the lowest loss, **{np.mean(losses):.3f} ")
+    assert answer.endswith(words)
+
+
+def test_where_the_baseline_is_ahead_the_answer_tells_how_far(folder):
+    add_run(folder, "stacked-3", [2.5, 2.0])
+    add_run(folder, "grid-3", [2.4, 2.1])
+    (answer,) = answers(open_page())
+    assert f"the next, {GRID}, is **5.0 % above** it." in answer
+
+
+def test_the_answer_is_one_for_each_data_set_and_none_for_a_single_model(folder):
+    add_run(folder, "stacked-3", [2.5, 2.0])
+    assert answers(open_page()) == []
+    add_run(folder, "grid-3", [2.4, 1.9])
+    for name in ("grid-4", "stacked-4"):
+        add_run(folder, name, [2.4, 1.9], sha256="b" * 64)
+    found = answers(open_page(measured_on="All data"))
+    assert {answer.split(":")[0] for answer in found} == {"On text-a.txt", "On text-b.txt"}
+    assert len(found) == 2
+    assert len(answers(open_page(measured_on="text-b.txt"))) == 1

@@ -86,6 +86,28 @@ assert not app.exception and "torch" in sys.modules
     )
 
 
+def test_the_first_heading_does_not_wait_for_what_is_slow_to_import(tmp_path):
+    script = f"""
+import sys
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+from dashboard import first_look
+first_look.CHOSEN.update(model="grid-3", layer=2, unit=3)
+draw, slow = st.title, {{}}
+def title(text):
+    slow[text] = {{"pandas", "scipy", "torch"}} & set(sys.modules)
+    return draw(text)
+st.title = title
+app = AppTest.from_file({str(APP)!r}, default_timeout=60).run()
+assert not app.exception and slow == {{"Cells": set()}}, slow
+"""
+    app_checkpoints.good_folder(tmp_path)
+    environment = {"GRIDLSTM_CHECKPOINTS": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    subprocess.run(
+        [sys.executable, "-c", script], env=os.environ | environment, check=True, timeout=120
+    )
+
+
 def test_every_sample_can_be_chosen_and_is_shown(visit):
     app = visit()
     for file, sample in choices.samples().items():

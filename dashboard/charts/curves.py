@@ -22,6 +22,10 @@ LEGEND = {
 # Up to here every point gets a mark of its own; with more, the marks would hide the line.
 MOST_MARKS = 200
 FAINT, BAND = 0.3, 0.16
+# The beginning of a picture, as a share of its width, is cut off if the losses after it would take
+# less than such a share of the height.
+BEGINNING, MOST_PRESSED = 0.15, 0.5
+MARGIN = 0.06
 
 TITLES = {
     "update": "Updates of the weights",
@@ -101,9 +105,12 @@ def curves_figure(
         _add_published(fig, published or {}, look)
     apply(fig, height=HEIGHT + _legend_height(fig), **_layout())
     _set_axes(fig, look, time_unit)
+    levels = [float(convert(nats, look.unit)) for nats in (references or {}).values()]
+    if is_loss(look.quantity) and not look.log_y:
+        fig.update_yaxes(range=_without_beginning(fig, levels))
     if is_loss(look.quantity):
-        for place, (label, nats) in enumerate((references or {}).items()):
-            _add_reference(fig, label, float(convert(nats, look.unit)), place, look)
+        for label, loss in zip(references or {}, levels, strict=True):
+            _add_reference(fig, label, loss, look)
     return fig
 
 
@@ -148,6 +155,23 @@ def _set_axes(fig: go.Figure, look: Look, time_unit: str) -> None:
         type="log" if look.log_y else "linear",
         showgrid=True,
     )
+
+
+def _without_beginning(fig: go.Figure, levels: list[float]) -> list[float] | None:
+    """The losses in sight at first, where the steep descent of the beginning would press all that
+    the lines differ by into a strip; None if it does not. `levels` are always in sight."""
+    lines = [(np.asarray(t.x, float), np.asarray(t.y, float)) for t in fig.data if len(t.x)]
+    if not lines:
+        return None
+    begun = BEGINNING * max(x.max() for x, _ in lines)
+    # Of a run that has only just begun, its latest point.
+    later = np.concatenate([y[x >= min(begun, x.max())] for x, y in lines])
+    low, high = min([later.min(), *levels]), max([later.max(), *levels])
+    highest = max(y.max() for _, y in lines)
+    if high - low > MOST_PRESSED * (highest - low):
+        return None
+    margin = MARGIN * (high - low)
+    return [low - margin, high + margin]
 
 
 def _time_unit(runs: list[Run]) -> tuple[int, str]:
@@ -271,9 +295,10 @@ def _add_published(fig: go.Figure, published: dict[str, pd.DataFrame], look: Loo
         )
 
 
-def _add_reference(fig: go.Figure, label: str, loss: float, place: int, look: Look) -> None:
-    """A level line across the picture, labelled above its right end, every second one below its
-    left: under the best loss of all there are no curves so early."""
+def _add_reference(fig: go.Figure, label: str, loss: float, look: Look) -> None:
+    """A level line across the picture, labelled where there are no curves: below its left end if
+    all of them begin above it, else above its right end."""
+    left = all(trace.y[0] > loss for trace in fig.data if len(trace.y))
     fig.add_shape(
         type="line",
         xref="paper",
@@ -283,7 +308,6 @@ def _add_reference(fig: go.Figure, label: str, loss: float, place: int, look: Lo
         y1=loss,
         line={"color": GREY, "width": 1.5, "dash": "longdash"},
     )
-    left = place % 2 == 1
     fig.add_annotation(
         text=f"{escape(label, quote=False)}: {loss:.3f} {look.unit}",
         xref="paper",

@@ -8,7 +8,6 @@ from dashboard.charts.theme import plot_config
 from dashboard.choices import Cell
 from dashboard.coloured_text import Selection, as_selected, coloured_text
 from dashboard.reading import Reading, models_or_stop, read, scales, text_line
-from gridlstm.analysis.orders import MOST_CLUSTERED, ORDERS, order
 
 NOTHING = "Nothing"
 VIEWS = {
@@ -88,6 +87,9 @@ def draw_below(reading: Reading, cell: Cell, view: str, suffix: str) -> None:
         _, scale = scales(cell.quantity, memory_as, values)
         figure = charts.layers_by_character(values, text.characters, name, scale)
     elif view == "units":
+        # Imports SciPy's clustering, which nothing else on the page waits for.
+        from gridlstm.analysis.orders import MOST_CLUSTERED, ORDERS
+
         orders = [
             by for by in ORDERS if by != "similarity" or reading.trace.units <= MOST_CLUSTERED
         ]
@@ -111,6 +113,8 @@ def draw_below(reading: Reading, cell: Cell, view: str, suffix: str) -> None:
 
 @st.cache_resource(max_entries=24, show_spinner="Ordering the units …")
 def units_figure(path, stamp, data, quantity, layer, memory_as, by, _reading: Reading):
+    from gridlstm.analysis.orders import order
+
     values = _reading.of_layer(quantity, layer, memory_as)
     _, scale = scales(quantity, memory_as, values)
     name = words.shown_name(quantity, memory_as)

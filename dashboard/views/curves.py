@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import streamlit as st
 
-from dashboard import foreign_runs, loading
+from dashboard import curve_verdict, foreign_runs, loading
 from dashboard.charts.costs import COSTS, cost_figure
 from dashboard.charts.curves import TITLES, Look, Run, curves_figure
 from dashboard.charts.theme import plot_config
@@ -22,6 +22,7 @@ from dashboard.curve_choices import (
     styles,
 )
 from dashboard.curve_tables import (
+    NOISE_HELP,
     group_comparison,
     offer_downloads,
     run_summary,
@@ -108,7 +109,7 @@ def explain(look: Look, published: bool, runs: list[CurveRun], drawn: list[Run])
         st.info(f"A log axis has no place for zero: points not shown: {hidden}.")
 
 
-def line_key(look: Look, groups: list[Group]) -> str:
+def line_key(look: Look, groups: list[Group], beginning_cut: bool) -> str:
     """What the lines of the picture are, in one sentence of Markdown."""
     names = {run.data_name for group in groups for run in group.runs if run.data_name is not None}
     parts = ["Each point is one measurement on text that the model was not trained on"]
@@ -124,6 +125,8 @@ def line_key(look: Look, groups: list[Group]) -> str:
         parts.append("the thin lines with open points are the losses in training")
     if look.smoothing:
         parts.append("the faint lines are not smoothed")
+    if beginning_cut:
+        parts.append("the steep beginning is cut off: a double click in the picture shows it")
     return "; ".join(parts) + "."
 
 
@@ -158,6 +161,7 @@ def show_costs(groups: list[Group], style: dict[str, Style], unit: str) -> None:
         key="curves_cost",
         alt=f"Best loss against {COSTS[cost].lower()}: {', '.join(p.label for p in points)}",
     )
+    st.caption("Point at a mark for its model. Marks of one colour differ in their shape.")
 
 
 # -- All that changes while a model is in training -------------------------------------------------
@@ -177,10 +181,12 @@ def live_curves() -> None:
             "appear here by themselves."
         )
         return
-    measured = choose_data(everything)
-    runs = choose_runs(measured)
-    look, colour_by, on = choose_look(runs)
-    picture = st.container()
+    with st.container(horizontal=True, gap="medium"):
+        measured = choose_data(everything)
+        runs = choose_runs(measured)
+    # What is drawn last stands first: the answer, and the picture between its widgets.
+    ahead, above, picture, below = (st.container() for _ in range(4))
+    look, colour_by, on = choose_look(runs, above, below)
     st.subheader("Against the baseline", anchor=False)
     all_groups = grouped(everything)
     baselines, equal_bytes = choose_baseline(all_groups)
@@ -194,6 +200,9 @@ def live_curves() -> None:
         draw(runs, groups, styled, look, colour_by, on, held_against)
     comparison = group_comparison(all_groups, baselines, equal_bytes)
     comparison = comparison[comparison["group"].isin([group.label for group in groups])]
+    with ahead:
+        for sentence in curve_verdict.sentences(comparison, groups, baselines, look.unit):
+            st.markdown(sentence, help=NOISE_HELP)
     show_groups(comparison, groups, look.unit)
     show_costs(groups, styles(styled, colour_by), look.unit)
     table = run_summary(everything, held_against)
@@ -248,7 +257,7 @@ def draw(
         alt=f"{look.quantity} against {TITLES[look.axis].lower()}: "
         f"{', '.join(run.label for run in drawn)}",
     )
-    st.caption(line_key(look, shown))
+    st.caption(line_key(look, shown, figure.layout.yaxis.range is not None))
 
 
 # -- Other people's runs ---------------------------------------------------------------------------

@@ -33,8 +33,12 @@ CELL_COLUMNS = {
         help="Which of the cell's quantities: a memory, a gate or a hidden state, along time (from "
         "character to character) or along depth (from layer to layer)."
     ),
-    "Layer": st.column_config.NumberColumn(help="1 reads the bytes; the last is the top."),
-    "Unit": st.column_config.NumberColumn(help="Which cell of the layer, counted from 0."),
+    "Layer": st.column_config.NumberColumn(
+        help="1 reads the bytes; the last is the top.", width=50
+    ),
+    "Unit": st.column_config.NumberColumn(
+        help="Which cell of the layer, counted from 0.", width=50
+    ),
 }
 
 
@@ -169,12 +173,12 @@ def show_findings(findings: Findings) -> pd.DataFrame:
             "Judged": cells["held_out"],
             "From": cells["low"],
             "To": cells["high"],
+            "There it is": np.where(cells["sign"] > 0, "higher", "lower"),
+            "Found": cells["found"],
         }
     )
     if findings.measure == "auc":
         table["F1"] = cells["f1_held_out"]
-    table["Found"] = cells["found"]
-    table["There it is"] = np.where(cells["sign"] > 0, "higher", "lower")
     choose(cells, table, what, chance)
     baseline = findings.baseline
     st.caption(
@@ -198,8 +202,8 @@ def show_ranking(ranked: pd.DataFrame, target: Target, why: str) -> pd.DataFrame
     table = pd.DataFrame(
         {
             **named(ranked),
-            "Found": ranked["score"],
             "There it is": np.where(ranked["sign"] > 0, "higher", "lower"),
+            "Found": ranked["score"],
         }
     )
     what, chance = ("AUC", 0.5) if target.is_mark else ("correlation", 0.0)
@@ -215,20 +219,24 @@ def choose(cells: pd.DataFrame, table: pd.DataFrame, what: str, chance: float) -
         if what == "AUC"
         else "Spearman's rank correlation between the unit and the number: 0 is none, 1 perfect."
     )
-    bounds = {"min_value": chance, "max_value": 1.0, "format": "%.3f"}
+    # With these widths, in pixels, all that matters most is in sight on a narrow page.
+    bounds = {"min_value": chance, "max_value": 1.0, "format": "%.3f", "width": 96}
     columns = {
         "Judged": st.column_config.ProgressColumn(
             **bounds, help=f"{what} on the part that the search never saw. {meaning}"
         ),
         "From": st.column_config.NumberColumn(
-            format="%.3f", help="Lower end of the 95 % interval of that (block bootstrap)."
+            format="%.3f",
+            help="Lower end of the 95 % interval of that (block bootstrap).",
+            width=56,
         ),
-        "To": st.column_config.NumberColumn(format="%.3f", help="Its upper end."),
+        "To": st.column_config.NumberColumn(format="%.3f", help="Its upper end.", width=56),
         "Found": st.column_config.ProgressColumn(
             **bounds, help=f"{what} on the part on which the cells were searched for. {meaning}"
         ),
         "There it is": st.column_config.TextColumn(
-            help="Whether the unit is higher or lower where the property holds (or is large)."
+            help="Whether the unit is higher or lower where the property holds (or is large).",
+            width=74,
         ),
         "F1": st.column_config.NumberColumn(
             format="%.3f",

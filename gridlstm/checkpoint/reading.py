@@ -48,10 +48,10 @@ def load_model(path: Path):
 
     metadata = read_metadata(path)
     tensors = read_tensors(path, metadata)
-    # Made without values, for random ones would cost time and disturb the caller's random numbers.
-    with torch.device("meta"):
+    # A new model draws random weights: not from the caller's random numbers. (Without drawing any,
+    # on the device "meta", torch would first import for a second what it needs for that.)
+    with torch.random.fork_rng(devices=[]):
         model = LanguageModel(metadata.model)
-    model.to_empty(device="cpu")
     model.load_tensors({name: torch.from_numpy(tensor) for name, tensor in tensors.items()})
     return model.eval().requires_grad_(False), metadata
 

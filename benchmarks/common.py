@@ -1,0 +1,36 @@
+"""What the benchmarks share: a model with random weights, and the clock."""
+
+import time
+from collections.abc import Callable
+
+import torch
+
+from gridlstm.config import ModelConfig
+from gridlstm.model import LanguageModel
+
+
+def fresh_model(
+    config: ModelConfig, scale: float = 0.08, forget_bias: float = 1.0
+) -> LanguageModel:
+    """A model to be read, not trained. Random weights: they cost what trained ones do."""
+    torch.manual_seed(1)
+    model = LanguageModel(config)
+    model.initialise(scale, forget_bias)
+    return model.eval().requires_grad_(False)
+
+
+def timed(work: Callable[[], object]) -> tuple[float, object]:
+    """The seconds that it took, and the result."""
+    begun = time.perf_counter()
+    result = work()
+    return time.perf_counter() - begun, result
+
+
+def seconds(work: Callable[[], object]) -> float:
+    return timed(work)[0]
+
+
+def seconds_of_each(work: Callable[[], object], repeats: int) -> list[float]:
+    """The seconds of each of some runs, after one that is not counted."""
+    work()
+    return [seconds(work) for _ in range(repeats)]
