@@ -4,9 +4,24 @@ What is chosen lives in the session under these keys, most of them widgets' own.
 a widget to the address by itself, but then writes its label there, not the name of the quantity.)
 """
 
+import urllib.parse
 from collections.abc import Callable
 
 import streamlit as st
+
+from gridlstm.config import ALPHABET
+
+# A value that takes more characters is left out, so that any program takes the link.
+MOST_CHARACTERS = 1000
+# What the page "Let it write" starts with: this is not named in the address.
+STARTS = {
+    "prime": "The website is [http://",
+    "temperature": 0.8,
+    "top_p": 1.0,
+    "top_k": ALPHABET,
+    "written_length": 1000,
+    "sample_seed": 1,
+}
 
 
 def _flag(text: str) -> bool:
@@ -30,6 +45,7 @@ KEYS: dict[str, Callable] = {
     "adder": str,
     "first_number": str,
     "second_number": str,
+    **{key: type(start) for key, start in STARTS.items()},
 }
 
 
@@ -68,10 +84,8 @@ def carried(page: str) -> None:
 
 
 def show() -> None:
-    """Name in the address what is chosen now; a text of the visitor's own cannot be named."""
-    chosen = {key: str(st.session_state[key]) for key in KEYS if key in st.session_state}
-    if "own_text" in st.session_state:
-        chosen.pop("sample", None)
+    """Name in the address what is chosen now, as far as it can be named."""
+    chosen = {key: str(st.session_state[key]) for key in KEYS if _is_named(key)}
     new = {key: value for key, value in chosen.items() if st.query_params.get(key) != value}
     if new:
         # At one stroke: every change of the address is a step for the browser's Back button.
@@ -79,3 +93,13 @@ def show() -> None:
     for key in KEYS:
         if key not in chosen and key in st.query_params:
             del st.query_params[key]
+
+
+def _is_named(key: str) -> bool:
+    """Whether something is chosen, other than at the start, that an address can name: this is
+    neither a text of the visitor's own nor anything long."""
+    if key not in st.session_state or (key == "sample" and "own_text" in st.session_state):
+        return False
+    value = st.session_state[key]
+    is_start = key in STARTS and value == STARTS[key]
+    return not is_start and len(urllib.parse.quote_plus(str(value))) <= MOST_CHARACTERS

@@ -6,7 +6,7 @@ A few named keys of the session: `own_text`, `own_title` and `sample`, and the w
 
 import json
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,6 @@ import streamlit as st
 from dashboard import words
 from dashboard.loading import ModelEntry
 from gridlstm.analysis.properties import inside_url
-from gridlstm.analysis.ranking import rank_units
 from gridlstm.config import ModelConfig
 from gridlstm.text import Text, from_bytes, truncate
 
@@ -66,6 +65,12 @@ def keep_valid(key: str, allowed, default=None) -> None:
     """See to it that the choice under `key` is an allowed one, else `default`, else the first."""
     if st.session_state.get(key) not in allowed:
         st.session_state[key] = allowed[0] if default is None else default
+
+
+def _keep_valid_or_find(key: str, allowed, find: Callable[[], object]) -> None:
+    """The same with a default that takes time to find, which is found only where it is needed."""
+    if st.session_state.get(key) not in allowed:
+        st.session_state[key] = find()
 
 
 def current_text() -> Text:
@@ -142,10 +147,13 @@ def choose_cell(
     config = entry.metadata.model
     known = config.quantities if offered is None else offered
     offered = {q: word for q, word in words.QUANTITIES.items() if q in known}
-    first = _most_telling_cell(entry.path, entry.stamp, text.data, trace, text, config)
     keys = [name + suffix for name in ("quantity", "layer", "unit")]
-    keep_valid(keys[0], list(offered), first.quantity)
-    keep_valid(keys[1], range(1, config.layers + 1), first.layer)
+
+    def telling() -> Cell:
+        return _most_telling_cell(entry.path, entry.stamp, text.data, trace, text, config)
+
+    _keep_valid_or_find(keys[0], list(offered), lambda: telling().quantity)
+    _keep_valid_or_find(keys[1], range(1, config.layers + 1), lambda: telling().layer)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         quantity = st.selectbox(
             "Quantity",
@@ -157,7 +165,7 @@ def choose_cell(
             width=260,
         )
         units = config.width(quantity)
-        keep_valid(keys[2], range(units), min(first.unit, units - 1))
+        _keep_valid_or_find(keys[2], range(units), lambda: min(telling().unit, units - 1))
         layer, unit = _layer_and_unit(config.layers, units, *keys[1:])
         st.button(
             "Telling cell",
@@ -165,19 +173,27 @@ def choose_cell(
             help="Choose the memory cell that follows web addresses best in this text or, where "
             "there are none, the one that changes most.",
             key=f"telling{suffix}",
-            on_click=lambda: st.session_state.update(
-                zip(keys, (first.quantity, first.layer, first.unit), strict=True)
-            ),
+            on_click=_forget,
+            args=keys,
         )
     return Cell(quantity, layer, unit)
+
+
+def _forget(*keys: str) -> None:
+    """What is chosen under these keys, so that it is found anew."""
+    for key in keys:
+        del st.session_state[key]
 
 
 def choose_unit(entry: ModelEntry, trace, text: Text) -> tuple[int, int]:
     """Selectors of layer and unit alone, at first those of `choose_cell`."""
     config = entry.metadata.model
-    first = _most_telling_cell(entry.path, entry.stamp, text.data, trace, text, config)
-    keep_valid("layer", range(1, config.layers + 1), first.layer)
-    keep_valid("unit", range(config.units), first.unit)
+
+    def telling() -> Cell:
+        return _most_telling_cell(entry.path, entry.stamp, text.data, trace, text, config)
+
+    _keep_valid_or_find("layer", range(1, config.layers + 1), lambda: telling().layer)
+    _keep_valid_or_find("unit", range(config.units), lambda: telling().unit)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         return _layer_and_unit(config.layers, config.units, "layer", "unit")
 
@@ -208,6 +224,9 @@ def _most_telling_cell(
     path: Path, stamp: tuple, data: bytes, _trace, _text: Text, _config: ModelConfig
 ) -> Cell:
     """The memory cell to open when none has been chosen."""
+    # Imports pandas, which the first heading does not wait for.
+    from gridlstm.analysis.ranking import rank_units
+
     memories = {q: _trace.values[q] for q in _config.cells}
     marks = inside_url(_text.characters)
     if marks.any() and not marks.all():

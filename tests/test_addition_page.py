@@ -187,6 +187,15 @@ def test_a_written_sum():
     assert colours == [charts.RIGHT, charts.WRONG, *[charts.RIGHT] * 3]
 
 
+@pytest.mark.parametrize("answer", [b"1022\n", b"1023\n"])
+def test_every_sign_of_a_written_sum_is_in_the_picture_which_ends_with_the_last(answer):
+    operands, carries = np.array([[1, 2, 3], [8, 9, 9]]), np.array([True, True, True, False])
+    figure = charts.written_sum(operands, carries, b"1022\n", answer, np.ones(5))
+    below, above = figure.layout.yaxis.range
+    rows = [note.y for note in figure.layout.annotations]
+    assert above < min(rows) and max(rows) < below < max(rows) + 1
+
+
 def test_carries_are_framed():
     carries = carries_of(5, 15, 2)
     figure = charts.layers_along_sum(

@@ -7,15 +7,19 @@ from pathlib import Path
 import app_checkpoints
 import numpy as np
 import pytest
+import streamlit as st
 from PIL import Image
 
 from dashboard.charts.theme import DIVERGING
 from dashboard.coloured_text import (
     Place,
     Scale,
+    Selection,
+    as_selected,
     cell_scale,
     coloured_text,
     gate_scale,
+    selected_in,
     surprise_scale,
 )
 
@@ -28,14 +32,19 @@ SHOWN = (
     " \n \nend of the first lines, and more words to fill the width of a narrow column"
 )
 OTHER = "another text, of its own"
+MORE = "".join(f"\nline {number} of what is written on" for number in range(60))
 
 SCRIPT = """
 import numpy as np
 import streamlit as st
 from dashboard.coloured_text import Likeliest, Place, cell_scale, coloured_text
-from test_coloured_text import OTHER, TEXT, losses, values
+from test_coloured_text import MORE, OTHER, TEXT, losses, values
 
 text = OTHER if st.checkbox("other text") else TEXT
+for longer in ("more", "still more"):
+    text += MORE if st.checkbox(longer) else ""
+from_end = st.checkbox("from end")
+height = 160 if st.checkbox("low") else 4000
 seed = 2 if st.checkbox("other values") else 1
 space = st.checkbox("white space")
 place = Place(6, 9, call=1) if st.checkbox("place") else None
@@ -46,7 +55,8 @@ guesses = Likeliest(
 selection = coloured_text(
     text, values(seed, len(text)), rows=["layer 1", "layer 2", "layer 3 (top)"], chosen_row=1,
     scale=cell_scale("tanh(c) of the depth cell"), losses=losses(len(text)), likeliest=guesses,
-    show_whitespace=space, title="A <b>title</b>", key="text", place=place,
+    show_whitespace=space, title="A <b>title</b>", key="text", place=place, height=height,
+    from_end=from_end,
 )
 st.text(f"reported {selection}")
 """
@@ -116,6 +126,41 @@ def test_an_empty_text_and_a_lone_surrogate_are_no_error():
         shape = (1, len(text))
         options = {"rows": ["1"], "chosen_row": 0, "scale": gate_scale("f"), "title": "t"}
         assert coloured_text(text, np.zeros(shape), key="k", **options) is None
+
+
+def reported(**changed) -> dict:
+    """What the browser reports where "bc" is selected in "abc"."""
+    return {"selection": as_selected("abc", 1, 3)["selection"] | {"length": 3} | changed}
+
+
+def test_a_selection_holds_for_the_text_it_was_made_in_and_what_that_grows_into():
+    st.session_state["k"] = reported()
+    assert selected_in("k", "abc") == selected_in("k", "abcde") == Selection(1, 3)
+    for other in ("ab", "abd", "abdef", "zabc", ""):
+        assert selected_in("k", other) is None
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"length": 2},
+        {"length": 4},
+        {"length": -1},
+        {"length": 1e9},
+        {"length": "3"},
+        {"length": None},
+        {"start": -1},
+        {"start": 3},
+        {"end": 4},
+        {"end": 2.5},
+        {"text": None},
+        {"text": "another"},
+    ],
+    ids=str,
+)
+def test_a_selection_that_cannot_be_is_none(wrong):
+    st.session_state["k"] = reported(**wrong)
+    assert selected_in("k", "abc") is None and selected_in("k", "abcde") is None
 
 
 # ---------------------------------------------------------------- in the browser
@@ -288,6 +333,146 @@ def test_another_text_has_no_selection(page):
     wait_for_report(page, "Selection(start=5, end=6)")
 
 
+def wait_for_length(page, length: int) -> None:
+    page.wait_for_function(
+        "([text, length]) => text.querySelectorAll('.block > span').length === length",
+        arg=[page.locator(".coloured-text .text").element_handle(), length],
+    )
+
+
+def all_kept(page) -> int:
+    """How many of the characters' elements carry the mark of `mark_all`."""
+    return characters(page).evaluate_all("all => all.filter(span => span.kept).length")
+
+
+def block_lengths(page) -> list[int]:
+    return page.locator(".text .block").evaluate_all("all => all.map(b => b.childNodes.length)")
+
+
+def mark_all(page) -> None:
+    characters(page).evaluate_all("all => all.forEach(span => { span.kept = true; })")
+
+
+@pytest.mark.browser
+def test_a_text_that_grows_keeps_its_characters_and_takes_its_new_colours(page):
+    mark_all(page)
+    longer = TEXT + MORE + MORE
+    for label, length in (("more", len(TEXT + MORE)), ("still more", len(longer))):
+        tick(page, label)
+        wait_for_length(page, length)
+        assert all_kept(page) == len(TEXT)
+    shown = "".join(characters(page).all_text_contents())
+    assert shown == SHOWN + (MORE + MORE).replace("\n", " \n")
+    grown = block_lengths(page)
+    assert style(page, "backgroundColor") == expected_colours(values(1, len(longer))[1])
+    tick(page, "more")
+    tick(page, "white space")
+    page.get_by_text("→", exact=False).first.wait_for()
+    assert all_kept(page) == 0
+    tick(page, "more")
+    wait_for_length(page, len(longer))
+    assert block_lengths(page) == grown and len(grown) == 3
+
+
+@pytest.mark.browser
+def test_a_text_that_grows_keeps_what_is_selected_and_pointed_at(page):
+    characters(page).nth(5).click()
+    characters(page).nth(9).click(modifiers=["Shift"])
+    wait_for_report(page, "Selection(start=5, end=10)")
+    page.locator(".text").focus()
+    tick(page, "more")
+    wait_for_length(page, len(TEXT + MORE))
+    wait_for_report(page, "Selection(start=5, end=10)")
+    assert outlined(page) == [5, 6, 7, 8, 9]
+    page.locator(".text").focus()
+    page.keyboard.press("Shift+ArrowRight")
+    wait_for_report(page, "Selection(start=5, end=11)")
+    tick(page, "more")
+    wait_for_length(page, len(TEXT))
+    wait_for_report(page, "None")
+    assert outlined(page) == []
+
+
+@pytest.mark.browser
+def test_a_character_that_is_pointed_at_stays_so_while_the_text_grows(page):
+    page.locator("input[aria-label=more]").focus()
+    characters(page).nth(12).hover()
+    page.keyboard.press("Space")
+    wait_for_length(page, len(TEXT + MORE))
+    assert outlined(page, "pointed") == [12]
+    assert "character 13" in page.locator(".tooltip").text_content()
+    assert page.locator(".tooltip").is_visible()
+
+
+def to_end_of_strips(page) -> float:
+    return page.locator(".strips .scroller").evaluate(
+        "n => n.scrollWidth - n.clientWidth - n.scrollLeft"
+    )
+
+
+def scrolled(page) -> tuple[float, float]:
+    """How far the text is scrolled, and how far it is from its end."""
+    return page.locator(".coloured-text .text").evaluate(
+        "n => [n.scrollTop, n.scrollHeight - n.clientHeight - n.scrollTop]"
+    )
+
+
+@pytest.mark.browser
+def test_a_text_that_grows_is_followed_to_its_end_by_those_who_were_there(page):
+    strips = page.locator(".strips .scroller")
+    strips.evaluate("n => { n.scrollLeft = n.scrollWidth; }")
+    tick(page, "low")
+    tick(page, "more")
+    wait_for_length(page, len(TEXT + MORE))
+    top, below = scrolled(page)
+    assert top > 500 and abs(below) <= 1
+    assert abs(to_end_of_strips(page)) <= 1
+
+    page.locator(".coloured-text .text").evaluate("n => { n.scrollTop = 300; }")
+    strips.evaluate("n => { n.scrollLeft = 500; }")
+    tick(page, "still more")
+    wait_for_length(page, len(TEXT + MORE + MORE))
+    top, below = scrolled(page)
+    assert top == 300 and below > 1000
+    assert strips.evaluate("n => n.scrollLeft") == 500
+
+
+@pytest.mark.browser
+def test_another_text_begins_at_its_start(page):
+    tick(page, "low")
+    tick(page, "more")
+    wait_for_length(page, len(TEXT + MORE))
+    assert scrolled(page)[0] > 0
+    tick(page, "other text")
+    wait_for_length(page, len(OTHER + MORE))
+    assert scrolled(page)[0] == 0
+    assert page.locator(".strips .scroller").evaluate("n => n.scrollLeft") == 0
+
+
+@pytest.mark.browser
+def test_another_text_begins_at_its_end_where_that_is_asked_for(page):
+    tick(page, "low")
+    tick(page, "from end")
+    tick(page, "more")
+    tick(page, "other text")
+    wait_for_length(page, len(OTHER + MORE))
+    top, below = scrolled(page)
+    assert top > 500 and abs(below) <= 1
+    assert abs(to_end_of_strips(page)) <= 1
+
+
+@pytest.mark.browser
+def test_the_page_stays_where_it_is_while_a_text_grows_down_it(page):
+    tick(page, "more")
+    wait_for_length(page, len(TEXT + MORE))
+    main = page.get_by_test_id("stMain")
+    main.evaluate("n => { n.scrollTop = 400; }")
+    page.locator("input[aria-label='still more']").evaluate("box => box.click()")
+    wait_for_length(page, len(TEXT + MORE + MORE))
+    assert main.evaluate("n => n.scrollTop") == 400
+    assert scrolled(page) == [0, 0]
+
+
 @pytest.mark.browser
 def test_a_place_is_outlined_beside_the_selection_until_it_is_called_for_no_more(page):
     characters(page).nth(12).click()
@@ -369,9 +554,7 @@ def test_the_strips_select_and_follow(page):
     page.locator(".strips canvas").click(position={"x": 10 * 18 + 9, "y": 18 + 12})
     wait_for_report(page, "Selection(start=10, end=11)")
     characters(page).nth(len(TEXT) - 1).hover()
-    scroller = page.locator(".strips .scroller")
-    end = scroller.evaluate("node => node.scrollLeft + node.clientWidth - node.scrollWidth")
-    assert abs(end) <= 1
+    assert abs(to_end_of_strips(page)) <= 1
 
 
 @pytest.mark.browser

@@ -1,6 +1,7 @@
 """A model writes in a real browser: coloured characters appear, stop, and take another colour."""
 
 import re
+from urllib.parse import urlencode
 
 import pytest
 from playwright.sync_api import expect
@@ -59,6 +60,61 @@ def test_a_text_appears_coloured_stops_and_is_recoloured_without_writing_anew(wi
     go(page, "Cells")
     expect(characters(page)).to_have_count(len(first), timeout=PATIENCE)
     assert written(page) == text
+
+
+def pane(page, of: str) -> float:
+    return page.locator(".coloured-text .text").evaluate(f"n => {of}")
+
+
+def outlined(page) -> list[int]:
+    return characters(page).evaluate_all(
+        "all => all.flatMap((span, i) => 'chosen' in span.dataset ? [i] : [])"
+    )
+
+
+def longer_than(page, length: int) -> None:
+    characters(page).nth(length).wait_for(state="attached")
+
+
+def test_the_end_is_followed_while_it_writes_and_who_scrolls_back_stays_there(window):  # noqa: F811
+    prime = "line\n" * 30
+    page = window(f"{PAGE}&written_length=5000&{urlencode({'prime': prime})}")
+    heading(page, "Let it write")
+    page.get_by_role("button", name="Write", exact=True).click()
+    longer_than(page, len(prime))
+    characters(page).nth(16).evaluate("span => { span.kept = true; }")
+    for _ in range(2):
+        longer_than(page, characters(page).count() + 10)
+        assert pane(page, "n.scrollTop") > 100
+        assert pane(page, "n.scrollHeight - n.clientHeight - n.scrollTop") <= 2
+
+    page.locator(".coloured-text .text").evaluate("n => { n.scrollTop = 30; }")
+    characters(page).nth(16).click()
+    longer_than(page, characters(page).count() + 40)
+    page.get_by_role("button", name="Stop", exact=True).click()
+    page.get_by_role("button", name="Read this text on the other pages").wait_for()
+    rest(page)
+    assert pane(page, "n.scrollTop") == 30
+    assert outlined(page) == [16]
+    assert characters(page).nth(16).evaluate("span => span.kept === true")
+
+
+def test_a_copied_link_opens_the_same_settings(window):  # noqa: F811
+    page = window(PAGE)
+    heading(page, "Let it write")
+    prime = "== Grüße & <b> ==\n?x=1#[http://"
+    box = page.get_by_role("textbox", name="Text to begin with (the prime)")
+    box.fill(prime)
+    box.press("Control+Enter")
+    page.get_by_role("slider").first.focus()
+    page.keyboard.press("ArrowRight")
+    named_in_address(page, prime=prime, temperature="0.85")
+    other = window(page.url.split("/")[-1])
+    heading(other, "Let it write")
+    named_in_address(other, prime=prime, temperature="0.85", model="grid-3", unit="3")
+    box = other.get_by_role("textbox", name="Text to begin with (the prime)")
+    expect(box).to_have_value(prime, timeout=PATIENCE)
+    other.get_by_test_id("stSlider").first.get_by_text("0.85", exact=True).wait_for()
 
 
 def test_a_short_text_is_written_to_its_end_by_itself(window):  # noqa: F811

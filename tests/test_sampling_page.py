@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from app_pages import captions, checked, drawn, go, press, said, visit  # noqa: F401
 
+from dashboard.address import STARTS
 from dashboard.writing import text_of
 from gridlstm.checkpoint import load_model
 from gridlstm.sampling import Choice, write
@@ -200,6 +201,92 @@ def test_a_model_whose_chances_are_not_finite_is_a_sentence(visit, folder):  # n
     app = begun(visit, folder=folder, model="huge")
     assert any("not finite numbers" in sentence for sentence in said(app))
     assert not app.session_state["writing"].going
+
+
+# -- The address ----------------------------------------------------------------------------------
+
+SETTINGS = {
+    "prime": "== Grüße ==\n<b>&?#[http://",
+    "temperature": "1.15",
+    "top_p": "0.9",
+    "top_k": "20",
+    "written_length": "30",
+    "sample_seed": "4",
+}
+
+
+def test_a_link_opens_the_settings_it_names(visit, shipped):  # noqa: F811
+    app = visit(PAGE, **LINK | SETTINGS)
+    assert said(app) == []
+    app = finished(press(app, "Write"))
+    options = {"seed": 4, "temperature": 1.15, "top_k": 20, "top_p": 0.9}
+    prime = SETTINGS["prime"]
+    written = expected(shipped / "grid-3.safetensors", 30, prime=prime, **options)
+    assert bytes(app.session_state["writing"].data) == prime.encode() + written
+    for page in (PAGE, "cells", PAGE):
+        go(app, page)
+        assert SETTINGS.items() <= app.query_params.items(), page
+    assert app.slider(key="temperature").value == 1.15
+    assert app.text_area(key="prime").value == prime
+
+
+def test_the_address_names_what_is_not_as_at_the_start(visit):  # noqa: F811
+    app = visit(PAGE, **LINK)
+    assert not SETTINGS.keys() & dict(app.query_params).keys()
+    app.text_area(key="prime").set_value(SETTINGS["prime"])
+    app.slider(key="top_p").set_value(0.9)
+    checked(app.number_input(key="sample_seed").set_value(4).run())
+    named = {key: SETTINGS[key] for key in ("prime", "top_p", "sample_seed")}
+    assert SETTINGS.keys() & dict(app.query_params).keys() == named.keys()
+    assert named.items() <= app.query_params.items()
+    app.slider(key="top_p").set_value(1.0)
+    checked(app.number_input(key="sample_seed").set_value(1).run())
+    assert SETTINGS.keys() & dict(app.query_params).keys() == {"prime"}
+
+
+def test_a_share_is_named_as_it_is_shown(visit):  # noqa: F811
+    app = visit(PAGE, **LINK, temperature="0.8500000000000001")
+    assert app.query_params["temperature"] == "0.85"
+
+
+@pytest.mark.parametrize(
+    ("prime", "is_named"),
+    [("x" * 1000, True), ("é" * 166, True), ("é" * 167, False), ("&" * 334, False), ("", True)],
+    ids=["1000 x", "166 é", "167 é", "334 &", "none"],
+)
+def test_a_prime_that_makes_the_link_long_is_left_out(visit, prime, is_named):  # noqa: F811
+    app = visit(PAGE, **LINK, prime="a short one")
+    assert app.query_params["prime"] == "a short one"
+    checked(app.text_area(key="prime").set_value(prime).run())
+    assert app.query_params.get("prime") == (prime if is_named else None)
+    assert app.text_area(key="prime").value == prime
+
+
+HOSTILE = {
+    "prime": ["x" * 1001, "😀" * 1001],
+    "temperature": ["nan", "inf", "-0.1", "2.01", "1e999", "-inf", "hot", ""],
+    "top_p": ["nan", "0", "0.04", "1.0001", "-1", "<b>"],
+    "top_k": ["0", "257", "-1", "9" * 5000, "9" * 4000, "1.5", "1e2"],
+    "written_length": ["0", "5001", "-1", "9" * 4000, "a lot"],
+    "sample_seed": ["-1", str(2**31 + 1), "9" * 4000, "0x1"],
+}
+
+
+@pytest.mark.parametrize("number", range(max(map(len, HOSTILE.values()))))
+def test_a_hostile_link_opens_what_is_there_at_the_start(visit, number):  # noqa: F811
+    wrong = {key: values[number % len(values)] for key, values in HOSTILE.items()}
+    app = visit(PAGE, **LINK | wrong)
+    assert said(app) == []
+    assert {key: app.session_state[key] for key in STARTS} == STARTS
+    assert not wrong.keys() & dict(app.query_params).keys()
+    app = press(app, "Write")
+    assert said(app) == [] and app.session_state["writing"].length == 1000
+
+
+def test_the_least_temperature_of_a_link_is_none(visit):  # noqa: F811
+    """One that makes every logarithm infinite would leave no chances to draw from."""
+    app = press(visit(PAGE, **LINK, temperature="1e-320", written_length="5"), "Write")
+    assert said(app) == [] and app.session_state["writing"].choice.temperature == 0
 
 
 # -- Bytes as a text ------------------------------------------------------------------------------

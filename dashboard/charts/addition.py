@@ -28,10 +28,10 @@ def written_sum(
     [digit + 2], what the model gives to each byte that it answers.
     """
     places = len(right)
-    end = [""]
+    after = [""]
     lines = [
-        ["1" if carry else "" for carry in carries] + end,
-        *(["", *map(str, number), *end] for number in operands),
+        ["1" if carry else "" for carry in carries] + after,
+        *(["", *map(str, number), *after] for number in operands),
         [_shown(byte) for byte in right],
         [_shown(byte) for byte in answer],
         [f"{chance:.0%}" for chance in chances],
@@ -49,12 +49,14 @@ def written_sum(
     fig.add_shape(
         type="line", x0=-0.5, x1=places - 1.5, y0=line, y1=line, line={"color": GREY, "width": 1}
     )
-    apply(fig, height=270, margin={"l": 110, "r": 16, "t": 8, "b": 8})
+    # Below the last row there is room for what is wrong, where something is.
+    end = len(ROWS) + (0.4 if answer != right else -0.4)
+    apply(fig, height=round(36 * (end + 0.6)) + 16, margin={"l": 110, "r": 16, "t": 8, "b": 8})
     fig.update_xaxes(visible=False, range=[-0.6, max(places, 12) - 0.4], fixedrange=True)
     return fig.update_yaxes(
         tickvals=list(range(len(ROWS))),
         ticktext=list(ROWS),
-        range=[len(ROWS) + 0.4, -0.6],
+        range=[end, -0.6],
         showgrid=False,
         fixedrange=True,
     )

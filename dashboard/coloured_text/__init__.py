@@ -115,6 +115,7 @@ def coloured_text(
     height: int = 360,
     strips: str = "The same unit in every layer",
     place: Place | None = None,
+    from_end: bool = False,
 ) -> Selection | None:
     """Draw the text coloured by one row of values, and below it a strip for every row.
 
@@ -123,6 +124,10 @@ def coloured_text(
     float [character] in bits; NaN in `values` or `losses` means that there is no value.
     `height` is the greatest height of the text in pixels: a longer one scrolls. `strips` says what
     the strips show. At a `place` the text is scrolled there, once for each call, and outlined.
+
+    A text that begins with all of the one drawn before grows: what is selected and pointed at stays
+    so, and it stays scrolled where it was, or at its end if it was there. Any other is shown from
+    its start, or `from_end`.
 
     Returns what the user has selected in this text, or None. Raises ValueError where the arrays
     do not fit the text.
@@ -138,7 +143,7 @@ def coloured_text(
     if likeliest is not None:
         arrays["nextBytes"] = np.asarray(likeliest.next_bytes, dtype=np.uint8)
         arrays["probabilities"] = np.asarray(likeliest.probabilities, dtype=np.float32)
-    selected = _selected(st.session_state.get(key), text, len(characters))
+    selected = _selected(st.session_state.get(key), code_points)
     header = {
         "text": text,
         "title": title,
@@ -151,6 +156,7 @@ def coloured_text(
         "height": int(height),
         "selection": selected and {"start": selected.start, "end": selected.end},
         "place": place and asdict(place),
+        "fromEnd": bool(from_end),
     }
     result = _component(
         data=_pack(header, arrays),
@@ -158,13 +164,13 @@ def coloured_text(
         on_selection_change=lambda: None,
         key=key,
     )
-    return _selected(result, text, len(characters))
+    return _selected(result, code_points)
 
 
 def selected_in(key: str, characters: str) -> Selection | None:
     """What is selected in the text drawn under `key`, for before it is drawn again."""
-    _, text = _encoded(characters)
-    return _selected(st.session_state.get(key), text, len(characters))
+    code_points, _ = _encoded(characters)
+    return _selected(st.session_state.get(key), code_points)
 
 
 def as_selected(characters: str, start: int, end: int) -> dict:
@@ -175,9 +181,14 @@ def as_selected(characters: str, start: int, end: int) -> dict:
 
 
 def _encoded(characters: str) -> tuple[np.ndarray, str]:
-    """The code points uint32 [character], and a digest of them that names the text."""
+    """The code points uint32 [character], and the name of the text."""
     code_points = np.frombuffer(characters.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
-    return code_points, hashlib.blake2b(code_points.tobytes(), digest_size=12).hexdigest()
+    return code_points, _digest(code_points)
+
+
+def _digest(code_points: np.ndarray) -> str:
+    """What names a text: it depends on every character."""
+    return hashlib.blake2b(code_points.tobytes(), digest_size=12).hexdigest()
 
 
 def _check_shapes(
@@ -237,12 +248,17 @@ def _pack(header: dict, arrays: dict[str, np.ndarray]) -> bytes:
     return b"".join([len(head).to_bytes(4, "little"), head, *body])
 
 
-def _selected(state, text: str, length: int) -> Selection | None:
-    """The selection in the component's state, if it is one of this very text."""
+def _selected(state, code_points: np.ndarray) -> Selection | None:
+    """The selection in the component's state, if it is one of this very text, or of a shorter one
+    that this text begins with: the browser keeps it while a text grows."""
     chosen = state.get("selection") if state else None
-    if not isinstance(chosen, dict) or chosen.get("text") != text:
+    if not isinstance(chosen, dict):
         return None
     start, end = chosen.get("start"), chosen.get("end")
-    if not (isinstance(start, int) and isinstance(end, int) and 0 <= start < end <= length):
+    length = chosen.get("length", len(code_points))
+    if not all(isinstance(number, int) for number in (start, end, length)):
         return None
-    return Selection(start, end)
+    if not 0 <= start < end <= length <= len(code_points):
+        return None
+    is_of_this = chosen.get("text") == _digest(code_points[:length])
+    return Selection(start, end) if is_of_this else None

@@ -8,6 +8,7 @@ const ROW_HEIGHT = 24;
 const AXIS_HEIGHT = 18;
 const KEYBOARD_PAUSE = 250; // milliseconds without a key before a selection is reported
 const BLOCK = 1500; // characters that are laid out together, at least
+const NEARLY = 2; // pixels from its end at which a scrolled text counts as at its end
 const PICTURE_SIDE = 16000; // browsers refuse canvases with longer sides
 const FLASH = { duration: 450, iterations: 3 }; // of a place that is shown, in milliseconds
 
@@ -129,41 +130,68 @@ function add(parent, tag, className, text) {
   return node;
 }
 
-/** The running text: one span a character, built once a text, then only recoloured. */
+/** Whether a text begins with all characters of the one before, shown in the same way. */
+function continues(picture, before) {
+  if (!before?.codePoints.length || before.showWhitespace !== picture.showWhitespace) return false;
+  return before.codePoints.every((code, i) => code === picture.codePoints[i]);
+}
+
+/** The running text: one span a character, made once, then only recoloured. */
 class Pane {
   constructor(parent) {
     this.node = add(parent, "div", "text");
     for (const [name, value] of Object.entries({
       tabindex: "0", role: "textbox", "aria-readonly": "true", "aria-multiline": "true",
     })) this.node.setAttribute(name, value);
+    this.clear();
+  }
+
+  clear() {
+    this.node.replaceChildren();
+    add(this.node, "div", "block");
     this.spans = [];
+    this.colours = new Int16Array(0);
   }
 
-  build(codePoints, showWhitespace) {
-    const fragment = document.createDocumentFragment();
-    let block = add(fragment, "div", "block");
-    this.spans = Array.from(codePoints, (code, i) => {
-      const span = add(block, "span", "", running(code, showWhitespace));
-      // Where the writing direction or joined glyphs could move a character, it stands alone.
-      if (code > 0x7e) span.dataset.alone = "";
-      span.position = i;
-      const full = code === 0x0a && block.childNodes.length >= BLOCK;
-      if (full && i + 1 < codePoints.length) block = add(fragment, "div", "block");
-      return span;
-    });
-    this.colours = new Int16Array(codePoints.length).fill(-2);
-    for (const node of fragment.childNodes) {
-      node.style.containIntrinsicSize = `auto ${this.expectedHeight(node)}px`;
+  /** Add what a text has more than is shown of it. */
+  grow(codePoints, showWhitespace) {
+    const shown = this.spans.length;
+    if (shown === codePoints.length) return;
+    const { fontSize } = getComputedStyle(this.node);
+    const width = this.node.clientWidth;
+    const blocks = [this.node.lastChild];
+    for (let i = shown; i < codePoints.length; i++) {
+      const full = codePoints[i - 1] === 0x0a && blocks.at(-1).childNodes.length >= BLOCK;
+      if (full) blocks.push(add(this.node, "div", "block"));
+      this.spans.push(this.addCharacter(blocks.at(-1), codePoints[i], i, showWhitespace));
     }
-    this.node.replaceChildren(fragment);
+    for (const block of blocks) {
+      const height = expectedHeight(block, parseFloat(fontSize), width);
+      block.style.containIntrinsicSize = `auto ${height}px`;
+    }
+    const colours = new Int16Array(codePoints.length).fill(-2);
+    colours.set(this.colours);
+    this.colours = colours;
   }
 
-  /** A guess at the height of a block, for as long as the browser has not laid it out. */
-  expectedHeight(block) {
-    const size = parseFloat(getComputedStyle(this.node).fontSize);
-    const columns = Math.max(10, this.node.clientWidth / (0.6 * size));
-    const lines = block.textContent.split("\n");
-    return Math.round(1.65 * size * lines.reduce((sum, line) => sum + Math.ceil(line.length / columns), 0));
+  addCharacter(block, code, position, showWhitespace) {
+    const span = add(block, "span", "", running(code, showWhitespace));
+    // Where the writing direction or joined glyphs could move a character, it stands alone.
+    if (code > 0x7e) span.dataset.alone = "";
+    span.position = position;
+    return span;
+  }
+
+  isAtEnd() {
+    return this.node.scrollTop + this.node.clientHeight >= this.node.scrollHeight - NEARLY;
+  }
+
+  toEnd() {
+    this.node.scrollTop = this.node.scrollHeight;
+  }
+
+  toStart() {
+    this.node.scrollTop = 0;
   }
 
   recolour(picture) {
@@ -241,6 +269,14 @@ class Pane {
   }
 }
 
+/** A guess at the height of a block in pixels, while the browser has not laid it out. */
+function expectedHeight(block, fontSize, width) {
+  const columns = Math.max(10, width / (0.6 * fontSize));
+  const lines = block.textContent.split("\n");
+  const rows = lines.reduce((sum, line) => sum + Math.ceil(line.length / columns), 0);
+  return Math.round(1.65 * fontSize * rows);
+}
+
 /** One line of fixed boxes for every row, the last row on top; only what is seen is drawn. */
 class Strips {
   constructor(parent) {
@@ -272,6 +308,20 @@ class Strips {
     }
     const name = `${picture.scale.quantity}, one line of characters for each of ${rows} layers`;
     this.canvas.setAttribute("aria-label", name);
+    this.draw();
+  }
+
+  isAtEnd() {
+    return this.scroller.scrollLeft + this.scroller.clientWidth >= this.scroller.scrollWidth - NEARLY;
+  }
+
+  toEnd() {
+    this.scroller.scrollLeft = this.scroller.scrollWidth;
+    this.draw();
+  }
+
+  toStart() {
+    this.scroller.scrollLeft = 0;
     this.draw();
   }
 
@@ -475,6 +525,10 @@ class View {
 
   update(picture) {
     const before = this.picture;
+    const grows = continues(picture, before);
+    const same = before?.text === picture.text;
+    const parts = [this.pane, this.strips];
+    const follow = parts.filter((part) => grows && !same && part.isAtEnd());
     this.picture = picture;
     this.readStyle();
     this.title.textContent = picture.title;
@@ -483,16 +537,16 @@ class View {
     this.pane.node.style.maxHeight = `${picture.height}px`;
     this.drawLegend();
     this.strips.update(picture, this.palette, this.style);
-    if (before?.text !== picture.text || before.showWhitespace !== picture.showWhitespace) {
-      this.pane.build(picture.codePoints, picture.showWhitespace);
+    if (!grows) {
+      this.pane.clear();
       this.leave();
     }
+    this.pane.grow(picture.codePoints, picture.showWhitespace);
     this.pane.recolour(picture);
-    if (before?.text !== picture.text) {
-      this.pane.node.scrollTop = 0;
-      this.select(picture.selection, { fresh: true });
-    } else this.select(this.selection, { fresh: before.showWhitespace !== picture.showWhitespace });
-    this.show(picture.place, before?.text === picture.text ? before.place : null);
+    if (!grows && !same) parts.forEach((part) => (picture.fromEnd ? part.toEnd() : part.toStart()));
+    this.select(grows || same ? this.selection : picture.selection, { fresh: !grows });
+    follow.forEach((part) => part.toEnd());
+    this.show(picture.place, grows || same ? before.place : null);
   }
 
   /** Outline a place, and where it is called for, scroll there. */
@@ -637,7 +691,8 @@ class View {
 
   send() {
     clearTimeout(this.waiting);
-    const chosen = this.selection && { ...this.selection, text: this.picture.text };
+    const { text, codePoints } = this.picture;
+    const chosen = this.selection && { ...this.selection, text, length: codePoints.length };
     const message = JSON.stringify(chosen);
     if (message !== this.sent) this.report(chosen);
     this.sent = message;
@@ -649,7 +704,8 @@ class View {
       : "Click a character or drag over several to select them. Arrow keys move, Shift extends, Escape clears.";
     const { place } = this.picture;
     const shown = place ? `Shown: ${rangeName(place)}. ` : "";
-    this.status.textContent = shown + selection;
+    // Only what is new, or it would be read out again and again while a text grows.
+    if (this.status.textContent !== shown + selection) this.status.textContent = shown + selection;
   }
 
   listenToKeys() {

@@ -5,6 +5,7 @@ import re
 import numpy as np
 import pandas as pd
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from dashboard import choices, loading, words
 from dashboard.charts import addition as charts
@@ -17,8 +18,9 @@ from gridlstm.analysis.orders import MOST_CLUSTERED, order
 from gridlstm.errors import UserError
 from gridlstm.text import from_bytes, printable_byte
 
-PAGE = "views/addition.py"
 LISTED = 8
+# In pixels.
+MODEL_WIDTH, NUMBERS_WIDTH = 440, 360
 
 
 def adders_or_stop() -> dict[str, ModelEntry]:
@@ -37,9 +39,8 @@ def adders_or_stop() -> dict[str, ModelEntry]:
     return found
 
 
-def choose_numbers(layout: Layout) -> tuple[int, int]:
+def choose_numbers(layout: Layout, places: list[DeltaGenerator]) -> tuple[int, int]:
     """Two numbers that the visitor types; ends the page with a sentence if they are none."""
-    places = st.columns(2)
     typed = [
         place.text_input(label, key=key, max_chars=200, persist_state="session").strip()
         for place, label, key in zip(
@@ -135,13 +136,20 @@ def accuracy(path, stamp, layout: Layout, _entry: ModelEntry) -> tuple[float, fl
 
 def begin_with_a_follower(entry: ModelEntry, layout: Layout) -> None:
     """Choose the cell that follows the carry best, until the visitor has chosen one."""
-    best = followers(entry.path, entry.stamp, layout, entry).iloc[0]
-    for key, value in (
-        ("quantity", best["quantity"]),
-        ("layer", int(best["layer"])),
-        ("unit", int(best["unit"])),
-    ):
+    best = followers(entry.path, entry.stamp, layout, entry)
+    for key, value in chosen_by(best.iloc[0]).items():
         st.session_state.setdefault(key, value)
+
+
+def chosen_by(row: pd.Series) -> dict:
+    """What is chosen with the cell of a row, by the keys of the session."""
+    return {"quantity": row["quantity"], "layer": int(row["layer"]), "unit": int(row["unit"])}
+
+
+def choose_clicked(clicked, best: pd.DataFrame) -> None:
+    """Choose the cell of the row in which something is clicked."""
+    for row, _ in clicked.cells:
+        st.session_state.update(chosen_by(best.iloc[row]))
 
 
 def draw_followers(entry: ModelEntry, layout: Layout) -> None:
@@ -162,20 +170,14 @@ def draw_followers(entry: ModelEntry, layout: Layout) -> None:
             "With a carry it is": ["higher" if sign > 0 else "lower" for sign in best["sign"]],
         }
     )
-    chosen = st.dataframe(
+    st.dataframe(
         table,
         hide_index=True,
-        on_select="rerun",
-        selection_mode="single-row",
+        on_select=lambda: choose_clicked(st.session_state["followers"].selection, best),
+        selection_mode="single-cell",
         column_config={"Follows the carry": st.column_config.NumberColumn(format="%.3f")},
         key="followers",
     )
-    if chosen.selection.rows:
-        row = best.iloc[chosen.selection.rows[0]]
-        cell = Cell(row["quantity"], int(row["layer"]), int(row["unit"]))
-        now = tuple(st.session_state[name] for name in ("quantity", "layer", "unit"))
-        if now != (cell.quantity, cell.layer, cell.unit):
-            choices.open_page(PAGE, quantity=cell.quantity, layer=cell.layer, unit=cell.unit)
 
 
 st.title("Addition")
@@ -185,12 +187,16 @@ st.markdown(
     "memory** (Grid LSTM paper, section 4.2)."
 )
 adders = adders_or_stop()
-entry = choices.choose_model("adder", "Model that adds", adders)
+# In a narrow window the numbers go to a line of their own.
+with st.container(horizontal=True):
+    with st.container(width=MODEL_WIDTH):
+        entry = choices.choose_model("adder", "Model that adds", adders)
+    number_places = st.container(width=NUMBERS_WIDTH).columns(2)
 layout = layout_of(entry.metadata.training)
 for key, start in (("first_number", "5"), ("second_number", "6")):
     if not isinstance(st.session_state.get(key), str):
         st.session_state[key] = start * layout.digits
-first, second = choose_numbers(layout)
+first, second = choose_numbers(layout, number_places)
 reading = read(entry, from_bytes(layout.question(first, second)))
 answer = draw_answer(first, second, layout, reading)
 try:

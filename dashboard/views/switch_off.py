@@ -104,6 +104,16 @@ def keep_holdable(entry: ModelEntry) -> None:
         st.session_state["quantity"] = memory.cell if memory else config.cells[0]
 
 
+def tell_of_no_effect(entry: ModelEntry, cell: Cell) -> None:
+    """Say so where the chosen gate keeps a memory that is always 0."""
+    memory = entry.metadata.model.memory("depth")
+    if memory and not memory.starts and (cell.quantity, cell.layer) == (memory.keep, 1):
+        st.caption(
+            "Holding this gate changes nothing: there is no memory below the first layer that it "
+            "could keep. In the layers above it can."
+        )
+
+
 def choose_value(reading: Reading, cell: Cell, marks: np.ndarray | None) -> HeldUnit:
     """Selectors of the value at which the chosen unit is held."""
     is_gate = words.is_gate(cell.quantity)
@@ -521,6 +531,7 @@ with right:
 reading = read(entry, text)
 keep_holdable(entry)
 cell = choices.choose_cell(entry, reading.trace, text, offered=entry.metadata.model.holdable)
+tell_of_no_effect(entry, cell)
 chosen = choose_value(reading, cell, target.marks)
 comparison = compare(reading, choose_holds(reading, chosen, target.marks))
 show_losses(comparison, target)

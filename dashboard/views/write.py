@@ -4,6 +4,7 @@ import numpy as np
 import streamlit as st
 
 from dashboard import choices, words
+from dashboard.address import STARTS
 from dashboard.choices import Cell
 from dashboard.coloured_text import coloured_text
 from dashboard.loading import ModelEntry
@@ -15,11 +16,10 @@ from gridlstm.sampling import Choice
 from gridlstm.text import Text, from_string, truncate
 
 MOST_PRIME_BYTES, MOST_WRITTEN_BYTES = 1000, 5000
-FIRST_PRIME = "The website is [http://"
+BOLDEST, LEAST_SHARE, MOST_SEED = 2.0, 0.05, 2**31
 # What is written in a slice is drawn at once; between two there is time for other visitors.
 SLICE_SECONDS, SECONDS_BETWEEN_SLICES = 0.15, 0.25
-# So high that the longest text hardly scrolls in it: the text grows down the page.
-TEXT_HEIGHT = 1600
+TEXT_HEIGHT = 420
 # In pixels: two sliders or three numbers fill a line; a narrow window breaks it.
 SETTINGS_WIDTH, SLIDER_WIDTH, NUMBER_WIDTH = 468, 226, 145
 
@@ -27,11 +27,30 @@ SETTINGS_WIDTH, SLIDER_WIDTH, NUMBER_WIDTH = 468, 226, 145
 # -- What is asked for ----------------------------------------------------------------------------
 
 
+def keep_settings() -> None:
+    """See to it that each setting is one that can be chosen, else what it is at the start.
+
+    Shares are rounded as they are shown: a slider may give 0.8500000000000001.
+    """
+    for key, low, high in (
+        ("temperature", 0.0, BOLDEST),
+        ("top_p", LEAST_SHARE, 1.0),
+        ("top_k", 1, ALPHABET),
+        ("written_length", 1, MOST_WRITTEN_BYTES),
+        ("sample_seed", 0, MOST_SEED),
+    ):
+        chosen = st.session_state.get(key, STARTS[key])
+        kept = round(chosen, 2) if low <= chosen <= high else STARTS[key]
+        if st.session_state.get(key) != kept:
+            st.session_state[key] = kept
+    if len(st.session_state.setdefault("prime", STARTS["prime"])) > MOST_PRIME_BYTES:
+        st.session_state["prime"] = STARTS["prime"]
+
+
 def choose_prime() -> Text:
     """The text that the model goes on from."""
     st.text_area(
         "Text to begin with (the prime)",
-        value=FIRST_PRIME,
         max_chars=MOST_PRIME_BYTES,
         height=142,
         key="prime",
@@ -48,9 +67,8 @@ def choose_how() -> tuple[Choice, int, int]:
         temperature = st.slider(
             "Boldness (temperature)",
             0.0,
-            2.0,
-            0.8,
-            0.05,
+            BOLDEST,
+            step=0.05,
             key="temperature",
             persist_state="session",
             help="1: each byte comes as often as the model thinks likely. Below 1, likely bytes "
@@ -60,10 +78,9 @@ def choose_how() -> tuple[Choice, int, int]:
         )
         top_p = st.slider(
             "Share of chances (top-p)",
-            0.05,
+            LEAST_SHARE,
             1.0,
-            1.0,
-            0.05,
+            step=0.05,
             key="top_p",
             persist_state="session",
             help="Only the fewest likeliest bytes that together have this chance may come (nucleus "
@@ -76,7 +93,6 @@ def choose_how() -> tuple[Choice, int, int]:
             "Likeliest (top-k)",
             1,
             ALPHABET,
-            ALPHABET,
             key="top_k",
             persist_state="session",
             help=f"Only so many of the likeliest bytes may come, at each step. {ALPHABET}: all of "
@@ -87,8 +103,7 @@ def choose_how() -> tuple[Choice, int, int]:
             "Length in bytes",
             1,
             MOST_WRITTEN_BYTES,
-            1000,
-            100,
+            step=100,
             key="written_length",
             persist_state="session",
             help=f"How much is written, at most {MOST_WRITTEN_BYTES:,} bytes. It can be stopped at "
@@ -98,8 +113,7 @@ def choose_how() -> tuple[Choice, int, int]:
         seed = st.number_input(
             "Seed",
             0,
-            2**31,
-            1,
+            MOST_SEED,
             key="sample_seed",
             persist_state="session",
             help="Which random numbers: the same seed and settings write the same text again, "
@@ -153,7 +167,7 @@ def choose_action(entry: ModelEntry, cell: Cell) -> None:
 # -- What is written ------------------------------------------------------------------------------
 
 
-def draw(reading: Reading, prime: int, cell: Cell, unit: int) -> None:
+def draw(reading: Reading, prime: int, cell: Cell, unit: int, *, from_end: bool = False) -> None:
     """The text, coloured but for the `prime` bytes it began with; `unit` is the cell's place."""
     memory_as = st.session_state["memory"]
     values = reading.of_unit(cell.quantity, unit, memory_as)
@@ -172,6 +186,7 @@ def draw(reading: Reading, prime: int, cell: Cell, unit: int) -> None:
         likeliest=reading.likeliest,
         show_whitespace=st.session_state["whitespace"],
         height=TEXT_HEIGHT,
+        from_end=from_end,
     )
 
 
@@ -197,7 +212,7 @@ def describe(writing: Writing, reader: ModelEntry) -> None:
 def show_growing(writing: Writing, cell: Cell) -> None:
     """The text so far, then a slice more of it, drawn the next time; at its end, the page anew."""
     describe(writing, writing.entry)
-    draw(writing.reading(), len(writing.prime), cell, unit=0)
+    draw(writing.reading(), len(writing.prime), cell, unit=0, from_end=True)
     # After drawing: what has not been drawn again yet is shown dimmed while the script runs.
     try:
         writing.advance(SLICE_SECONDS)
@@ -239,11 +254,13 @@ st.markdown(
 )
 models = models_or_stop()
 choices.keep_valid("whitespace", [False, True])
-with st.container(horizontal=True, vertical_alignment="bottom"):
-    entry = choices.choose_model("model", "Model", models)
-    choices.choose_memory_shown()
-# A place of its own, so that what stands below does not move while a model reads.
-progress = st.container()
+keep_settings()
+# A place of its own for the progress of reading, which leaves no gap when it is gone.
+with st.container(gap=None):
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        entry = choices.choose_model("model", "Model", models)
+        choices.choose_memory_shown()
+    progress = st.container()
 with progress:
     text_in_use = read(entry, choices.current_text())
 cell = choices.choose_cell(entry, text_in_use.trace, text_in_use.text)
@@ -251,12 +268,11 @@ choose_action(entry, cell)
 if problem := st.session_state.pop("writing_problem", None):
     st.error(words.verbatim(problem))
 writing = st.session_state.get("writing")
+if writing and not writing.is_of(entry):
+    writing.set_going(False)
 if writing is None:
     st.caption("Press **Write**: the text appears here, coloured by the cell chosen above.")
-    st.stop()
-if not writing.is_of(entry):
-    writing.set_going(False)
-if writing.going:
+elif writing.going:
     if writing.unit != cell.unit:
         with progress:
             writing.watch(cell.unit)
@@ -264,4 +280,6 @@ if writing.going:
 else:
     with progress:
         whole = read(entry, writing.text())
-    show_whole(writing, whole, cell)
+    # In a container, as a fragment is: the text stays the same element, scrolled where it was.
+    with st.container():
+        show_whole(writing, whole, cell)
