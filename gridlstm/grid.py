@@ -1,5 +1,8 @@
 """The two-dimensional Grid LSTM (Kalchbrenner, Danihelka and Graves 2015, sections 3.1, 3.2, 3.5):
 its weights, and its walk as a function with a gradient. The walk itself is in `grid_walk`.
+
+With a few sequences, and in training, the grid is walked along its diagonals. With many that share
+what is below, layer above layer costs less.
 """
 
 import torch
@@ -7,10 +10,17 @@ from torch import Tensor, nn
 
 from gridlstm.cells import Observation, State
 from gridlstm.config import ModelConfig
-from gridlstm.grid_variants import GridVariant
-from gridlstm.grid_walk import GridWeights, walk_back, walk_grid, weight_gradients
+from gridlstm.grid_walk import (
+    Affine,
+    GridWeights,
+    KeptAffine,
+    walk_back,
+    walk_grid,
+    weight_gradients,
+)
 from gridlstm.holds import Holds
 from gridlstm.layerwise import dropout_mask
+from gridlstm.layerwise_grid import LayerwiseGrid
 
 
 class _GridFunction(torch.autograd.Function):
@@ -19,7 +29,7 @@ class _GridFunction(torch.autograd.Function):
     @staticmethod
     def forward(ctx, time_weight, time_bias, depth_weight, depth_bias, embedded, h, c, mask, dtype):
         weights = GridWeights(time_weight, time_bias, depth_weight, depth_bias)
-        walk = walk_grid(weights, embedded, (h, c), mask, dtype)
+        walk = walk_grid(Affine(weights, dtype), embedded, (h, c), mask)
         ctx.walk, ctx.weights, ctx.mask, ctx.dtype = walk, weights, mask, dtype
         return walk.top_and_state()
 
@@ -32,13 +42,13 @@ class _GridFunction(torch.autograd.Function):
         return (*of_time, *of_depth, back.embedded, *back.state, None, None)
 
 
-class GridLSTM(nn.Module):
+class GridLSTM(LayerwiseGrid):
     """The grid's weights: `tie` = "none" (each layer its own), "depth" (layers share the depth
     LSTM) or "all" (they share both, paper section 3.5)."""
 
     def __init__(self, config: ModelConfig):
-        super().__init__()
-        self.layers, self.units, self.dropout = config.layers, config.units, config.dropout
+        nn.Module.__init__(self)
+        self.config, self.dropout, self._affine = config, config.dropout, KeptAffine()
         shape = 4 * config.units, 2 * config.units
         own = {"time": config.tie != "all", "depth": config.tie == "none"}
         for dimension, by_layer in own.items():
@@ -50,18 +60,18 @@ class GridLSTM(nn.Module):
     def weights(self) -> GridWeights:
         return GridWeights(self.time_weight, self.time_bias, self.depth_weight, self.depth_bias)
 
-    def initialise(self, forget_bias: float) -> None:
-        """Add `forget_bias` to the forget gates of both dimensions."""
-        with torch.no_grad():
-            for bias in (self.time_bias, self.depth_bias):
-                bias[:, self.units : 2 * self.units] = forget_bias
+    def of(self, layer: int, name: str) -> Tensor:
+        """One of a layer's tensors, the shared one where it has none of its own."""
+        by_layer = getattr(self, name.replace(".", "_"))
+        return by_layer[layer if len(by_layer) > 1 else 0]
 
     def forward(self, embedded: Tensor, state: State) -> tuple[Tensor, State]:
         """embedded [T, B, U], state h and c [L, B, U] -> the top layer's d [T, B, U], new state."""
         mask = None
-        if self.training and self.dropout > 0 and self.layers > 1:
+        layers = self.config.layers
+        if self.training and self.dropout > 0 and layers > 1:
             positions, batch, units = embedded.shape
-            mask = dropout_mask(embedded, (positions, self.layers - 1, batch, units), self.dropout)
+            mask = dropout_mask(embedded, (positions, layers - 1, batch, units), self.dropout)
         device = embedded.device.type
         autocast = torch.is_autocast_enabled(device)
         dtype = torch.get_autocast_dtype(device) if autocast else embedded.dtype
@@ -69,13 +79,14 @@ class GridLSTM(nn.Module):
         if torch.is_grad_enabled():
             top, h, c = _GridFunction.apply(*parameters, embedded, *state, mask, dtype)
         else:
-            walk = walk_grid(self.weights, embedded, state, mask, dtype)
+            walk = walk_grid(self._affine.of(self.weights, dtype), embedded, state, mask)
             top, h, c = walk.top_and_state()
         return top, (h, c)
 
     def observe(self, embedded: Tensor, state: State, holds: Holds | None = None) -> Observation:
         """All that happens inside over embedded [T, B, U], without dropout, from a state."""
-        walk = walk_grid(self.weights, embedded, state, None, embedded.dtype, holds)
+        affine = self._affine.of(self.weights, embedded.dtype)
+        walk = walk_grid(affine, embedded, state, None, holds)
         top, h, c = walk.top_and_state()
         return Observation(walk.quantities(), top, (h, c))
 
@@ -88,15 +99,9 @@ class GridLSTM(nn.Module):
             for layer in range(getattr(self, f"{dimension}_{kind}").shape[0])
         }
 
-    @torch.no_grad()
-    def load_tensors(self, tensors: dict[str, Tensor]) -> None:
-        """Take the values of `to_tensors`' names and shapes."""
-        for name, mine in self.to_tensors().items():
-            mine.copy_(tensors[name])
-
 
 def grid_network(config: ModelConfig) -> nn.Module:
     """The usual grid, which has the faster walk, or one of its other forms."""
     if config.priority == "depth" and config.depth == "lstm":
         return GridLSTM(config)
-    return GridVariant(config)
+    return LayerwiseGrid(config)

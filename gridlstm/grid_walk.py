@@ -21,6 +21,7 @@ from torch import Tensor
 from gridlstm.architectures import GATES
 from gridlstm.cells import State, lstm_backward
 from gridlstm.holds import Holds
+from gridlstm.products import gains_by_packing, packed
 
 # Measured on CPUs: a product of a few rows with a weight of so many elements, too large for the
 # near caches, takes half the time once oneDNN has put the weight in an order of its own.
@@ -214,19 +215,23 @@ class Step(NamedTuple):
 
 
 class Affine:
-    """The time and the depth weights, ready to be applied to what the LSTMs of a step read."""
+    """The time and the depth weights, ready to be applied to what the LSTMs of a step read.
+
+    To make them ready costs more than to read one byte.
+    """
 
     def __init__(self, weights: GridWeights, dtype: torch.dtype):
         """Weights and biases in `dtype`, the type of the products."""
+        self.dtype = dtype
         # A weight's columns are [h ; d], what the time LSTM reads is d | h.
         self.weights = weights.time_weight.roll(weights.units, dims=-1), weights.depth_weight
         self.weights = [weight.to(dtype).transpose(1, 2) for weight in self.weights]
         self.biases = [bias.to(dtype)[:, None] for bias in (weights.time_bias, weights.depth_bias)]
         self.joint = self.packed = None
         if all(len(weight) == 1 for weight in self.weights):
-            if _gains_by_packing(self.weights[0]):
-                pack = torch.ops.mkldnn._reorder_linear_weight
-                self.packed = [pack(weight[0].t()) for weight in self.weights]
+            if gains_by_packing(self.weights[0], LARGE_WEIGHT):
+                pairs = zip(self.weights, self.biases, strict=True)
+                self.packed = [packed(weight[0].t(), bias[0, 0]) for weight, bias in pairs]
             else:
                 self.joint = torch.cat(self.biases), torch.cat(self.weights)
 
@@ -243,24 +248,13 @@ class Affine:
 
     def _one(self, dimension: int, layers: slice, read: Tensor, sums: Tensor) -> None:
         """The sums [n, B, 4U] of one dimension's n active layers, which read [n, B, 2U]."""
-        weight, bias = self.weights[dimension], self.biases[dimension]
+        weight, bias, rows = self.weights[dimension], self.biases[dimension], read.flatten(0, 1)
         if len(weight) > 1:
             _multiply(torch.baddbmm, bias[layers], read, weight[layers], sums)
-        elif self.packed:
-            product = torch.ops.mkldnn._linear_pointwise
-            rows = product(read.flatten(0, 1), self.packed[dimension], bias[0, 0], "none", [], "")
-            sums.copy_(rows.view_as(sums))
+        elif self.packed and len(rows) > 1:  # for a single row the order of oneDNN is no faster
+            sums.copy_(self.packed[dimension](rows).view_as(sums))
         else:
-            _multiply(torch.addmm, bias[0], read.flatten(0, 1), weight[0], sums.flatten(0, 1))
-
-
-def _gains_by_packing(weight: Tensor) -> bool:
-    return (
-        weight.device.type == "cpu"
-        and weight.dtype == torch.float32
-        and weight.numel() >= LARGE_WEIGHT
-        and torch.backends.mkldnn.is_available()
-    )
+            _multiply(torch.addmm, bias[0], rows, weight[0], sums.flatten(0, 1))
 
 
 def _multiply(product, bias: Tensor, rows: Tensor, weight: Tensor, out: Tensor) -> None:
@@ -270,21 +264,45 @@ def _multiply(product, bias: Tensor, rows: Tensor, weight: Tensor, out: Tensor) 
         out.copy_(product(bias, rows, weight))
 
 
+class KeptAffine:
+    """An `Affine` that is kept from call to call, for weights that nobody trains.
+
+    It is made anew when a weight is another tensor, in another type or elsewhere, or was written
+    to, which torch counts in its version. A CUDA graph that trains writes uncounted, so nothing is
+    kept of weights that have gradients; nor of inference tensors, which have no version. Who writes
+    through `.data` of a weight without gradients hides it from torch, and from here.
+    """
+
+    def __init__(self) -> None:
+        self._kept: tuple | None = None
+
+    def of(self, weights: GridWeights, dtype: torch.dtype) -> Affine:
+        """The weights' `Affine` for products in `dtype`."""
+        tensors = weights.time_weight, weights.time_bias, weights.depth_weight, weights.depth_bias
+        if any(tensor.requires_grad or tensor.is_inference() for tensor in tensors):
+            return Affine(weights, dtype)
+        key = dtype, *((t.data_ptr(), t._version, t.dtype, t.device) for t in tensors)
+        kept = self._kept
+        if kept is None or kept[0] != key:
+            # With the tensors themselves, so that no other can come to lie where they do.
+            kept = self._kept = key, Affine(weights, dtype), [t.detach() for t in tensors]
+        return kept[1]
+
+
 def walk_grid(
-    weights: GridWeights,
+    affine: Affine,
     embedded: Tensor,
     state: State,
     mask: Tensor | None,
-    dtype: torch.dtype,
     holds: Holds | None = None,
 ) -> Walk:
     """Run the grid over `embedded` [T, B, U] from `state`, h and c [L, B, U].
 
     `mask` [T, L-1, B, U] multiplies what layers 1.. receive from below (dropout). Matrix products
-    are done in `dtype`, everything else in the type of `embedded`. `holds` are of the B sequences.
+    are done in the type of `affine`, everything else in the type of `embedded`. `holds` are of the
+    B sequences.
     """
-    walk = _start_walk(embedded, state, dtype)
-    affine = Affine(weights, dtype)
+    walk = _start_walk(embedded, state, affine.dtype)
     for k, step in enumerate(walk.steps()):
         if mask is not None:
             here = walk.active(k)

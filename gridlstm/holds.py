@@ -7,6 +7,7 @@ before anything is computed from it. The model itself is never changed.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -78,10 +79,24 @@ class Holds:
 
     def put(self, values: Tensor, quantity: str, layer: int) -> None:
         """Put what is held of one quantity of one layer, from 0, into its values [..., B, U]."""
-        dimension, kind = quantity.split(".")
-        places = self.kinds[kind]
-        here = (places.dimension == DIMENSIONS.index(dimension)) & (places.layer == layer)
-        values[..., places.sequence[here], places.unit[here]] = places.value[here]
+        if (quantity, layer) in self._by_layer:
+            sequence, unit, value = self._by_layer[quantity, layer]
+            values[..., sequence, unit] = value
+
+    @cached_property
+    def _by_layer(self) -> dict[tuple[str, int], tuple[Tensor, Tensor, Tensor]]:
+        """Sequences, units and values [hold] of each quantity and layer of which any is held.
+
+        Sorted out once, as a layer asks at every position.
+        """
+        found = {}
+        for kind, places in self.kinds.items():
+            pairs = torch.stack((places.dimension, places.layer))
+            for dimension, layer in pairs.unique(dim=1).T.tolist():
+                here = (places.dimension == dimension) & (places.layer == layer)
+                held = places.sequence[here], places.unit[here], places.value[here]
+                found[f"{DIMENSIONS[dimension]}.{kind}", layer] = held
+        return found
 
 
 def holds_of(sequences: Sequence[Sequence[Hold]], config: ModelConfig, like: Tensor) -> Holds:

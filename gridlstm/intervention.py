@@ -12,15 +12,18 @@ import pandas as pd
 import torch
 
 from gridlstm.errors import UserError
-from gridlstm.holds import Hold, holds_of
+from gridlstm.holds import Hold
 from gridlstm.model import LanguageModel
 from gridlstm.progress import Progress
+from gridlstm.side_by_side import readings
 from gridlstm.text import Text, character_losses
 from gridlstm.trace import trace
 
-# Interventions read side by side, and positions at a time: what bounds the memory.
-SEQUENCES = 50
-MOST_NUMBERS = 2**26
+# Interventions read side by side, and numbers in memory at a time: a reading has so many of each
+# unit at each position.
+SEQUENCES = 128
+MOST_NUMBERS = 2**25
+NUMBERS = 24
 VALUES = ("zero", "mean", "mean inside", "mean outside", "closed", "open")
 
 
@@ -42,38 +45,38 @@ def losses(
     if not data:
         raise InterventionError("The text is empty.")
     found = np.full((len(interventions), len(data)), np.nan, np.float32)
-    for start in range(0, len(interventions), SEQUENCES):
-        group = slice(start, min(start + SEQUENCES, len(interventions)))
+    # Those that are held in the same layer together: what is below it is not read for them.
+    lowest = [min((hold.layer for hold in holds), default=0) for holds in interventions]
+    order = np.argsort(lowest, kind="stable")
+    for start in range(0, len(order), SEQUENCES):
+        group = order[start : start + SEQUENCES]
 
-        def of_group(share: float, group=group) -> None:
+        def of_group(share: float, start=start, group=group) -> None:
             if progress is not None:
-                done = group.start + share * (group.stop - group.start)
-                progress(done / len(interventions))
+                progress((start + share * len(group)) / len(order))
 
-        _read(model, data, interventions[group], found[group], of_group)
+        found[group] = _read(model, data, [interventions[n] for n in group], of_group)
     return found
 
 
 @torch.inference_mode()
-def _read(model, data: bytes, interventions, found: np.ndarray, progress: Progress) -> None:
-    """Fill `found` [intervention, byte], piece by piece."""
-    config, count = model.config, len(interventions)
-    holds = holds_of(interventions, config, model.decoder.weight)
+def _read(model, data: bytes, interventions, progress: Progress) -> np.ndarray:
+    """The losses [intervention, byte] of some interventions, piece by piece."""
+    found = np.full((len(interventions), len(data)), np.nan, np.float32)
     read = torch.frombuffer(bytearray(data), dtype=torch.uint8).to(model.decoder.weight.device)
-    read, state = read.long()[:, None], model.start(count)
-    a_position = count * config.layers * config.units * 12
+    read, together = read.long()[:, None], readings(model, interventions)
+    a_position = len(interventions) * model.config.units * NUMBERS * together.layers_at_once
     piece = max(8, MOST_NUMBERS // a_position)
     for start in range(0, len(data) - 1, piece):
         here = read[start : start + piece]
         coming = read[start + 1 : start + 1 + len(here)]
-        embedded = model.embedding(here.expand(-1, count))
-        seen = model.recurrent.observe(embedded, state, holds)
-        state = seen.state
-        log_chance = torch.log_softmax(model.decoder(seen.top[: len(coming)]), dim=-1)
-        chosen = coming[..., None].expand(-1, count, 1)
-        loss = -log_chance.gather(2, chosen)[..., 0]
+        top = together.read(model.embedding(here))[: len(coming)]
+        log_chance = torch.log_softmax(model.decoder(top), dim=-1)
+        chosen = coming[..., None].expand(-1, top.shape[1], 1)
+        loss = -log_chance.gather(2, chosen)[..., together.of, 0]
         found[:, start + 1 : start + 1 + len(coming)] = loss.T.cpu().numpy()
         progress(min(1.0, (start + len(here)) / (len(data) - 1)))
+    return found
 
 
 def value_to_hold(values: np.ndarray, marks: np.ndarray | None, name: str) -> float:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from gridlstm.cells import Observation, State
 from gridlstm.config import ModelConfig
 from gridlstm.holds import Holds
+from gridlstm.products import product_with
 
 # Values of a quantity in one layer [T, B, U], or one [B, U] for each position.
 Values = Tensor | Sequence[Tensor]
@@ -65,6 +66,7 @@ class LayerwiseNetwork(Weights):
         """All quantities of a layer, from 0, that gets `read` and `memory` [T, B, U] from below.
 
         `state` [B, U] is what the architecture carries, as it stands before the first position.
+        What comes from below may be [T, 1, U]: the same for all sequences.
         """
         raise NotImplementedError
 
@@ -79,7 +81,7 @@ class LayerwiseNetwork(Weights):
             if layer > 0:
                 read = drop(read, self.config.dropout if self.training else 0)
             values = self.read_layer(layer, read, memory, _of_layer(state, layer), None)
-            read, memory = self._handed_up(values)
+            read, memory = self.handed_up(values)
             after.append([values[q][-1] for q in self.config.form.state.values()])
         new = (torch.stack(parts) for parts in zip(*after, strict=True))
         return read, tuple(part.to(old.dtype) for part, old in zip(new, state, strict=True))
@@ -90,12 +92,13 @@ class LayerwiseNetwork(Weights):
         for layer in range(self.config.layers):
             values = self.read_layer(layer, read, memory, _of_layer(state, layer), holds)
             layers.append({name: _joined(of_name) for name, of_name in values.items()})
-            read, memory = self._handed_up(layers[-1])
+            read, memory = self.handed_up(layers[-1])
         values = {name: torch.stack([of[name] for of in layers]) for name in layers[0]}
         after = tuple(values[q][:, -1] for q in self.config.form.state.values())
         return Observation(values, read, after)
 
-    def _handed_up(self, values: dict[str, Values]) -> tuple[Tensor, Tensor | None]:
+    def handed_up(self, values: dict[str, Values]) -> tuple[Tensor, Tensor | None]:
+        """Of a layer's quantities what the layer above reads, and the memory [T, B, U]."""
         read, memory = self.hands_up
         joined = _joined(values[read])
         if memory is None or memory == read:
@@ -129,6 +132,36 @@ def split_columns(weight: Tensor) -> tuple[Tensor, Tensor]:
     return recurrent.contiguous(), below.contiguous()
 
 
+def product_of_both(seen: Tensor, read: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """`weight [seen ; read] + bias` for `seen` [T, B, U], `read` [T, B, U] or [T, 1, U]."""
+    rows = len(seen) * seen.shape[1]
+    if seen.shape == read.shape:
+        return product_with(weight, bias, rows)(torch.cat((seen, read), -1))
+    of_seen, of_read = split_columns(weight)
+    return product_with(of_seen, bias, rows)(seen) + product_with(of_read, None, len(read))(read)
+
+
+def lstm_over_time(
+    read: Tensor,
+    recurrent: Tensor,
+    below: Tensor,
+    bias: Tensor,
+    state: State,
+    holds: Holds | None,
+    layer: int,
+) -> list[dict[str, Tensor]]:
+    """`lstm_update` at each position of `read` [T, B, U] or [T, 1, U], from h and c [B, U].
+
+    Weights [4U, U] for h and for what is read from below, one bias [4U].
+    """
+    (h, c), steps = state, []
+    from_h = product_with(recurrent, None, len(h), times=len(read))
+    for sums in product_with(below, bias, len(read) * read.shape[1])(read):
+        steps.append(lstm_update(sums + from_h(h), c, holds, layer))
+        h, c = steps[-1]["hidden"], steps[-1]["cell"]
+    return steps
+
+
 def lstm_update(
     sums: Tensor,
     cell: Tensor,
@@ -141,11 +174,13 @@ def lstm_update(
 
     What is `joined` is added to the new memory.
     """
-    i, f, o, g = sums.to(cell.dtype).chunk(4, dim=-1)
-    i, f, o, g = i.sigmoid(), f.sigmoid(), o.sigmoid(), g.tanh()
+    sums = sums.to(cell.dtype)
+    units = cell.shape[-1]
+    i, f, o = sums[..., : 3 * units].sigmoid().chunk(3, dim=-1)
+    g = sums[..., 3 * units :].tanh()
     if holds is not None:
         holds.put(f, f"{dimension}.forget", layer)
-    cell = f * cell + i * g
+    cell = torch.addcmul(f * cell, i, g)
     if joined is not None:
         cell = cell + joined
     if holds is not None:

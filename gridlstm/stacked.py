@@ -12,6 +12,7 @@ from gridlstm.architectures import GATES
 from gridlstm.cells import Observation, State, activate
 from gridlstm.config import ModelConfig
 from gridlstm.holds import Holds
+from gridlstm.layerwise import LayerwiseNetwork, Values, by_name, lstm_over_time
 
 
 def swap_gates(tensor: Tensor) -> Tensor:
@@ -36,12 +37,14 @@ def run_memory(forget: Tensor, write: Tensor, start: Tensor) -> Tensor:
     return by_position.transpose(0, 1)
 
 
-class StackedLSTM(nn.Module):
+class StackedLSTM(LayerwiseNetwork):
     """A `torch.nn.LSTM` that speaks the project's tensor names."""
 
+    hands_up = "time.hidden", None
+
     def __init__(self, config: ModelConfig):
-        super().__init__()
-        self.layers, self.units = config.layers, config.units
+        nn.Module.__init__(self)
+        self.config = config
         between = config.dropout if config.layers > 1 else 0.0
         self.lstm = nn.LSTM(config.units, config.units, config.layers, dropout=between)
         for layer in range(config.layers):
@@ -51,9 +54,9 @@ class StackedLSTM(nn.Module):
     def initialise(self, forget_bias: float) -> None:
         """Set the bias of the forget gates; the redundant bias stays 0."""
         with torch.no_grad():
-            for layer in range(self.layers):
+            for layer in range(self.config.layers):
                 bias = getattr(self.lstm, f"bias_ih_l{layer}")
-                bias[self.units : 2 * self.units] = forget_bias
+                bias[self.config.units : 2 * self.config.units] = forget_bias
                 getattr(self.lstm, f"bias_hh_l{layer}").zero_()
 
     def forward(self, embedded: Tensor, state: State) -> tuple[Tensor, State]:
@@ -64,17 +67,15 @@ class StackedLSTM(nn.Module):
 
     def observe(self, embedded: Tensor, state: State, holds: Holds | None = None) -> Observation:
         """All that happens inside over embedded [T, B, U], without dropout, from a state."""
+        if holds is not None:
+            return super().observe(embedded, state, holds)
         below, layers = embedded, []
         for layer, (h, c) in enumerate(zip(*state, strict=True)):
-            if holds is None:
-                layers.append(self._observe_layer(layer, below, h, c))
-            else:
-                layers.append(self._walk_layer(layer, below, h, c, holds))
+            layers.append(self._observe_layer(layer, below, h, c))
             below = layers[-1]["time.hidden"]
         values = {quantity: torch.stack([of[quantity] for of in layers]) for quantity in layers[0]}
-        if holds is None:
-            i, f, g = (values[f"time.{gate}"] for gate in ("input", "forget", "candidate"))
-            values["time.cell"] = run_memory(f, i * g, state[1])
+        i, f, g = (values[f"time.{gate}"] for gate in ("input", "forget", "candidate"))
+        values["time.cell"] = run_memory(f, i * g, state[1])
         state = values["time.hidden"][:, -1], values["time.cell"][:, -1]
         return Observation(values, below, state)
 
@@ -94,23 +95,11 @@ class StackedLSTM(nn.Module):
         values = {f"time.{gate}": of_gate for gate, of_gate in zip(GATES, gates, strict=True)}
         return {**values, "time.hidden": hidden}
 
-    def _walk_layer(
-        self, layer: int, below: Tensor, h: Tensor, c: Tensor, holds: Holds
-    ) -> dict[str, Tensor]:
-        """All quantities [T, B, U] of a layer, position by position, with what is held of it."""
-        of_below, of_h, bias, _ = self._weights(layer)
-        from_below, rows = functional.linear(below, of_below, bias), []
-        for sums in from_below:
-            i, f, o, g = activate(_to_ifog(sums + functional.linear(h, of_h)))
-            holds.put(f, "time.forget", layer)
-            c = f * c + i * g
-            holds.put(c, "time.cell", layer)
-            h = o * torch.tanh(c)
-            rows.append((i, f, o, g, c, h))
-        names = [f"time.{quantity}" for quantity in (*GATES, "cell", "hidden")]
-        return {
-            name: torch.stack(of) for name, of in zip(names, zip(*rows, strict=True), strict=True)
-        }
+    def read_layer(
+        self, layer: int, read: Tensor, memory: None, state: State, holds: Holds | None
+    ) -> dict[str, Values]:
+        below, recurrent, bias = map(swap_gates, self._weights(layer)[:3])
+        return by_name(lstm_over_time(read, recurrent, below, bias, state, holds, layer), "time")
 
     def _weights(self, layer: int) -> list[Tensor]:
         """A layer's weights for what is below and for h, and both biases, as torch has them."""
@@ -120,7 +109,7 @@ class StackedLSTM(nn.Module):
     def to_tensors(self) -> dict[str, Tensor]:
         """The tensors of a checkpoint by name: columns [h ; input], gates i, f, o, g."""
         tensors = {}
-        for layer in range(self.layers):
+        for layer in range(self.config.layers):
             recurrent, below, bias = (
                 getattr(self.lstm, f"{name}_l{layer}")
                 for name in ("weight_hh", "weight_ih", "bias_ih")
@@ -132,10 +121,10 @@ class StackedLSTM(nn.Module):
     @torch.no_grad()
     def load_tensors(self, tensors: dict[str, Tensor]) -> None:
         """Take the values of `to_tensors`' names and shapes."""
-        for layer in range(self.layers):
+        for layer in range(self.config.layers):
             weight = swap_gates(tensors[f"layers.{layer}.time.weight"])
             bias = swap_gates(tensors[f"layers.{layer}.time.bias"])
-            getattr(self.lstm, f"weight_hh_l{layer}").copy_(weight[:, : self.units])
-            getattr(self.lstm, f"weight_ih_l{layer}").copy_(weight[:, self.units :])
+            getattr(self.lstm, f"weight_hh_l{layer}").copy_(weight[:, : self.config.units])
+            getattr(self.lstm, f"weight_ih_l{layer}").copy_(weight[:, self.config.units :])
             getattr(self.lstm, f"bias_ih_l{layer}").copy_(bias)
             getattr(self.lstm, f"bias_hh_l{layer}").zero_()

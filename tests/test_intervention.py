@@ -6,9 +6,12 @@ import pytest
 import reference
 import torch
 
-from gridlstm import intervention
+from gridlstm import intervention, products
+from gridlstm.architectures import ARCHITECTURES
+from gridlstm.config import ModelConfig
 from gridlstm.holds import Hold, HoldError
 from gridlstm.intervention import InterventionError, ablate, losses, value_to_hold
+from gridlstm.model import LanguageModel
 from gridlstm.progress import Cancelled
 from gridlstm.sampling import SamplingError, sample
 from gridlstm.text import character_losses, from_string
@@ -69,6 +72,43 @@ def test_many_interventions_side_by_side(make_model, monkeypatch, architecture, 
     found = losses(model, DATA, sets)
     for loss, holds in zip(found, sets, strict=True):
         np.testing.assert_allclose(loss, expected_of(model, holds).loss, atol=1e-5, rtol=0)
+
+
+def in_every_layer(config) -> list[list[Hold]]:
+    """None; each quantity that can be held, in each layer; two of one layer; one of every layer."""
+    kinds, layers = config.holdable, range(1, config.layers + 1)
+    of_kinds = [[Hold(kind, layer, 2, 0.8)] for kind in kinds for layer in layers]
+    of_layers = [[Hold(kind, layer, 1, 0.2) for kind in kinds] for layer in layers]
+    every = [Hold(kinds[0], layer, layer, 0.9) for layer in layers]
+    return [*of_kinds, [], *reversed(of_layers), every, every[1:], [], every[::-1]]
+
+
+FORMS = [
+    *((name, {}) for name in ARCHITECTURES if name != "grid"),
+    *(("grid", {"tie": tie}) for tie in ("none", "depth", "all")),
+    *(("grid", {"tie": "depth", "depth": depth}) for depth in ("tanh", "relu")),
+    *(("grid", {"tie": "none", "priority": "none", "depth": depth}) for depth in ("lstm", "tanh")),
+]
+
+
+@pytest.mark.parametrize(("architecture", "options"), FORMS)
+def test_each_is_as_if_it_were_alone(monkeypatch, architecture, options):
+    """In every architecture, wherever it holds what: as a trace with the same holds."""
+    monkeypatch.setattr(intervention, "SEQUENCES", 7)
+    monkeypatch.setattr(intervention, "MOST_NUMBERS", 7 * UNITS * intervention.NUMBERS * 20)
+    monkeypatch.setattr(products, "LARGE_WEIGHT", 1)
+    torch.manual_seed(1)
+    model = LanguageModel(ModelConfig(architecture, 4, UNITS, **options))
+    model.initialise(0.8, 1.0)
+    model.eval()
+    sets = in_every_layer(model.config)
+    found = losses(model, DATA, sets)
+    plain = trace(model, DATA, []).loss
+    for loss, holds in zip(found, sets, strict=True):
+        np.testing.assert_allclose(loss, trace(model, DATA, [], holds=holds).loss, atol=2e-5)
+        # Below the first layer there may be no memory that a gate of it could keep.
+        if any(hold.layer > 1 for hold in holds):
+            assert np.nanmax(abs(loss - plain)) > 1e-4
 
 
 @pytest.mark.parametrize(("architecture", "tie"), KINDS)

@@ -9,7 +9,7 @@ from torch.nn import functional
 from gridlstm import grid_walk
 from gridlstm.config import ConfigError, ModelConfig
 from gridlstm.grid import dropout_mask
-from gridlstm.grid_walk import walk_grid
+from gridlstm.grid_walk import Affine, walk_grid
 from gridlstm.trace import trace
 
 KINDS = [("stacked", None), ("grid", "none"), ("grid", "depth"), ("grid", "all")]
@@ -94,7 +94,8 @@ def test_what_the_training_pass_over_the_grid_keeps(make_model, tie, layers):
     read, state = random_bytes(6, 2), random_state(layers, 2, torch.float64)
     with torch.no_grad():
         embedded = model.embedding(torch.from_numpy(read))
-        walk = walk_grid(model.recurrent.weights, embedded, state, None, torch.float64)
+        affine = Affine(model.recurrent.weights, torch.float64)
+        walk = walk_grid(affine, embedded, state, None)
     kept = walk.quantities()
     for sequence in range(2):
         expected = reference.run(
@@ -125,6 +126,55 @@ def test_large_weights_in_an_order_of_their_own(make_model, monkeypatch, tie, la
     for sequence in range(sequences):
         expected = reference.run("grid", layers, numpy_tensors(model), read[:, sequence])
         np.testing.assert_allclose(chances[:, sequence], expected.next_byte, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("tie", ["none", "depth", "all"])
+@pytest.mark.parametrize("least", [1, grid_walk.LARGE_WEIGHT])
+def test_weights_that_were_changed_are_read_as_they_are(make_model, monkeypatch, tie, least):
+    """What is kept of them from call to call never outlives them, whichever way they change."""
+    monkeypatch.setattr(grid_walk, "LARGE_WEIGHT", least)
+    model = make_model("grid", 3, UNITS, tie).eval().requires_grad_(False)
+    network = model.recurrent
+    read = torch.from_numpy(random_bytes(8, 2))
+
+    def chances():
+        with torch.inference_mode():
+            return model(read, model.start(2))[0].softmax(-1).clone()
+
+    def check():
+        chances_now, tensors = chances(), numpy_tensors(model)
+        for sequence in range(2):
+            expected = reference.run("grid", 3, tensors, read[:, sequence].numpy())
+            np.testing.assert_allclose(
+                chances_now[:, sequence], expected.next_byte, atol=1e-5, rtol=0
+            )
+        return chances_now
+
+    before = check()
+    assert torch.equal(chances(), before)
+    for name, parameter in network.named_parameters():
+        parameter.mul_(-0.5)
+        after = check()
+        assert not torch.allclose(after, before, atol=1e-4), name
+        before = after
+    other = make_model("grid", 3, UNITS, tie, seed=1)
+    model.load_tensors({name: t.detach() for name, t in other.to_tensors().items()})
+    check()
+    for parameter in network.parameters():
+        parameter.data = parameter.data * 0.9
+        check()
+    network.time_bias = torch.nn.Parameter(network.time_bias + 1, requires_grad=False)
+    check()
+    model.double()
+    assert check().dtype == torch.float64
+    model.requires_grad_(True)
+    network.depth_bias.data.add_(1)
+    check()
+    with torch.inference_mode():
+        network.time_bias = torch.nn.Parameter(network.time_bias * 2, requires_grad=False)
+        check()
+        network.time_bias.add_(1)
+        check()
 
 
 @pytest.mark.parametrize(("architecture", "tie"), KINDS)

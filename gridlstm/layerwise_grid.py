@@ -1,25 +1,34 @@
-"""Other forms of the two-dimensional Grid LSTM (Kalchbrenner, Danihelka and Graves 2015): without
-depth priority (section 3.2: the depth LSTM sees h of the character before, as the time LSTM does),
-and with a plain tanh or ReLU layer along depth in place of the LSTM (section 3.4, where the time
-dimension alone has a memory; it always sees the new time state, unless priority is none).
+"""The two-dimensional Grid LSTM, one layer above the other, in all its forms (Kalchbrenner,
+Danihelka and Graves 2015).
+
+The usual one (sections 3.1, 3.2, 3.5); without depth priority (section 3.2: the depth LSTM sees h
+of the character before, as the time LSTM does); and with a plain tanh or ReLU layer along depth in
+place of the LSTM (section 3.4, where the time dimension alone has a memory; it always sees the new
+time state, unless priority is none).
 """
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from gridlstm.cells import State
-from gridlstm.config import ModelConfig
 from gridlstm.holds import Holds
-from gridlstm.layerwise import LayerwiseNetwork, Values, by_name, lstm_update, split_columns
+from gridlstm.layerwise import (
+    LayerwiseNetwork,
+    Values,
+    by_name,
+    lstm_over_time,
+    lstm_update,
+    product_of_both,
+    split_columns,
+)
 
 TRANSFERS = {"tanh": torch.tanh, "relu": torch.relu}
 
 
-class GridVariant(LayerwiseNetwork):
-    def __init__(self, config: ModelConfig):
-        super().__init__(config)
-        self.hands_up = "depth.hidden", "depth.cell" if config.depth == "lstm" else None
+class LayerwiseGrid(LayerwiseNetwork):
+    @property
+    def hands_up(self) -> tuple[str, str | None]:
+        return "depth.hidden", "depth.cell" if self.config.depth == "lstm" else None
 
     def initialise(self, forget_bias: float) -> None:
         """Set the bias of the forget gates."""
@@ -34,11 +43,8 @@ class GridVariant(LayerwiseNetwork):
     def read_layer(
         self, layer: int, read: Tensor, memory: Tensor | None, state: State, holds: Holds | None
     ) -> dict[str, Values]:
-        recurrent, below = split_columns(self.of(layer, "time.weight"))
-        (h, c), steps = state, []
-        for sums in functional.linear(read, below, self.of(layer, "time.bias")):
-            steps.append(lstm_update(sums + functional.linear(h, recurrent), c, holds, layer))
-            h, c = steps[-1]["hidden"], steps[-1]["cell"]
+        weight, bias = self.of(layer, "time.weight"), self.of(layer, "time.bias")
+        steps = lstm_over_time(read, *split_columns(weight), bias, state, holds, layer)
         new = torch.stack([step["hidden"] for step in steps])
         seen = new if self.config.priority == "depth" else torch.cat((state[0][None], new[:-1]))
         return {**by_name(steps, "time"), **self._depth(layer, seen, read, memory, holds)}
@@ -47,11 +53,8 @@ class GridVariant(LayerwiseNetwork):
         self, layer: int, seen: Tensor, read: Tensor, memory: Tensor | None, holds: Holds | None
     ) -> dict[str, Values]:
         """What is handed up from h as it is `seen` and from below: all positions at once."""
-        sums = functional.linear(
-            torch.cat((seen, read), -1),
-            self.of(layer, "depth.weight"),
-            self.of(layer, "depth.bias"),
-        ).to(seen.dtype)
+        weight, bias = self.of(layer, "depth.weight"), self.of(layer, "depth.bias")
+        sums = product_of_both(seen, read, weight, bias).to(seen.dtype)
         if memory is None:
             return {"depth.hidden": TRANSFERS[self.config.depth](sums)}
         values = lstm_update(sums, memory, holds, layer, "depth")
