@@ -23,10 +23,6 @@ from gridlstm.cells import State, lstm_backward
 from gridlstm.holds import Holds
 from gridlstm.products import gains_by_packing, packed
 
-# Measured on CPUs: a product of a few rows with a weight of so many elements, too large for the
-# near caches, takes half the time once oneDNN has put the weight in an order of its own.
-LARGE_WEIGHT = 2**20
-
 
 @dataclass(frozen=True)
 class GridWeights:
@@ -229,7 +225,7 @@ class Affine:
         self.biases = [bias.to(dtype)[:, None] for bias in (weights.time_bias, weights.depth_bias)]
         self.joint = self.packed = None
         if all(len(weight) == 1 for weight in self.weights):
-            if gains_by_packing(self.weights[0], LARGE_WEIGHT):
+            if gains_by_packing(self.weights[0]):
                 pairs = zip(self.weights, self.biases, strict=True)
                 self.packed = [packed(weight[0].t(), bias[0, 0]) for weight, bias in pairs]
             else:

@@ -21,7 +21,7 @@ def product_with(
 
     It will be asked so many `times` for so many `rows`. Where gradients are recorded, it has one.
     """
-    pays = rows > 1 and rows * times >= MANY_ROWS and gains_by_packing(weight, LARGE_WEIGHT)
+    pays = rows > 1 and rows * times >= MANY_ROWS and gains_by_packing(weight)
     if pays and not torch.is_grad_enabled() and not torch.is_autocast_enabled("cpu"):
         return packed(weight, bias)
     return partial(functional.linear, weight=weight, bias=bias)
@@ -34,11 +34,11 @@ def packed(weight: Tensor, bias: Tensor | None) -> Callable[[Tensor], Tensor]:
     return lambda rows: product(rows, order, bias, "none", [], "")
 
 
-def gains_by_packing(weight: Tensor, least: int) -> bool:
-    """Whether a weight, if it has at least so many elements, can be had in oneDNN's order."""
+def gains_by_packing(weight: Tensor) -> bool:
+    """Whether a product with this weight is faster in oneDNN's order."""
     return (
         weight.device.type == "cpu"
         and weight.dtype == torch.float32
-        and weight.numel() >= least
+        and weight.numel() >= LARGE_WEIGHT
         and torch.backends.mkldnn.is_available()
     )

@@ -6,7 +6,7 @@ import reference
 import torch
 from torch.nn import functional
 
-from gridlstm import grid_walk
+from gridlstm import products
 from gridlstm.config import ConfigError, ModelConfig
 from gridlstm.grid import dropout_mask
 from gridlstm.grid_walk import Affine, walk_grid
@@ -119,7 +119,7 @@ def test_what_the_training_pass_over_the_grid_keeps(make_model, tie, layers):
 @pytest.mark.parametrize(("layers", "sequences"), [(1, 1), (4, 1), (6, 1), (5, 2), (6, 3)])
 def test_large_weights_in_an_order_of_their_own(make_model, monkeypatch, tie, layers, sequences):
     """With every weight counted as a large one, the numbers are the reference's still."""
-    monkeypatch.setattr(grid_walk, "LARGE_WEIGHT", 1)
+    monkeypatch.setattr(products, "LARGE_WEIGHT", 1)
     model = make_model("grid", layers, UNITS, tie).eval()
     read = random_bytes(8, sequences)
     chances = model(torch.from_numpy(read), model.start(sequences))[0].softmax(-1).detach()
@@ -129,10 +129,10 @@ def test_large_weights_in_an_order_of_their_own(make_model, monkeypatch, tie, la
 
 
 @pytest.mark.parametrize("tie", ["none", "depth", "all"])
-@pytest.mark.parametrize("least", [1, grid_walk.LARGE_WEIGHT])
+@pytest.mark.parametrize("least", [1, products.LARGE_WEIGHT])
 def test_weights_that_were_changed_are_read_as_they_are(make_model, monkeypatch, tie, least):
     """What is kept of them from call to call never outlives them, whichever way they change."""
-    monkeypatch.setattr(grid_walk, "LARGE_WEIGHT", least)
+    monkeypatch.setattr(products, "LARGE_WEIGHT", least)
     model = make_model("grid", 3, UNITS, tie).eval().requires_grad_(False)
     network = model.recurrent
     read = torch.from_numpy(random_bytes(8, 2))
