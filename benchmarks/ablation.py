@@ -4,38 +4,23 @@
 
 Single units of a 6-layer model of 256 units, random ones, held at 0. `one by one` is a trace of
 nothing but the loss for each, measured on some of them and multiplied. The floor is the arithmetic
-alone: each ablation's multiply-adds at the speed of this machine's large matrix products. Random
-weights: they cost what trained ones do.
+alone: the multiply-adds of the layers from each held one up, at the speed of this machine's large
+matrix products. Random weights: they cost what trained ones do.
 """
 
 import argparse
-import time
 
 import numpy as np
 import torch
+from common import fresh_model, seconds
 
 from gridlstm.config import ModelConfig
 from gridlstm.holds import Hold
 from gridlstm.intervention import losses
-from gridlstm.model import LanguageModel
 from gridlstm.trace import trace
 
 LAYERS, UNITS = 6, 256
 ONE_BY_ONE = 5
-
-
-def fresh_model(architecture: str) -> LanguageModel:
-    tie = "all" if architecture == "grid" else None
-    torch.manual_seed(1)
-    model = LanguageModel(ModelConfig(architecture, LAYERS, UNITS, tie))
-    model.initialise(0.16, 1.0)
-    return model.eval().requires_grad_(False)
-
-
-def seconds(work) -> float:
-    begun = time.perf_counter()
-    work()
-    return time.perf_counter() - begun
 
 
 def operations_a_second() -> float:
@@ -58,17 +43,16 @@ def main() -> None:
     )
     print(f"{'model':<20}{'together s':>12}{'one by one / together':>24}{'together / floor':>18}")
     for architecture in ("grid", "stacked"):
-        model, dimensions = fresh_model(architecture), 2 if architecture == "grid" else 1
-        places = zip(
-            random.integers(1, LAYERS + 1, options.ablations),
-            random.integers(0, UNITS, options.ablations),
-            strict=True,
-        )
+        tie, dimensions = ("all", 2) if architecture == "grid" else (None, 1)
+        model = fresh_model(ModelConfig(architecture, LAYERS, UNITS, tie), 0.16)
+        layers = random.integers(1, LAYERS + 1, options.ablations)
+        places = zip(layers, random.integers(0, UNITS, options.ablations), strict=True)
         holds = [[Hold("time.cell", int(layer), int(unit), 0.0)] for layer, unit in places]
         together = seconds(lambda: losses(model, data, holds))  # noqa: B023
         some = seconds(lambda: [trace(model, data, [], holds=h) for h in holds[:ONE_BY_ONE]])  # noqa: B023
         alone = some / ONE_BY_ONE * options.ablations
-        multiply_adds = options.ablations * options.bytes * LAYERS * dimensions * 8 * UNITS**2
+        walked = (LAYERS + 1 - layers).sum()
+        multiply_adds = walked * options.bytes * dimensions * 8 * UNITS**2
         floor = multiply_adds / operations_a_second()
         print(f"{f'{architecture} {LAYERS} x {UNITS}':<20}{together:>12.1f}"
               f"{alone / together:>24.1f}{together / floor:>18.1f}", flush=True)  # fmt: skip

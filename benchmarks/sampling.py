@@ -11,13 +11,12 @@ cost what trained ones do.
 """
 
 import argparse
-import time
 
 import numpy as np
 import torch
+from common import fresh_model, seconds
 
 from gridlstm.config import ModelConfig
-from gridlstm.model import LanguageModel
 from gridlstm.sampling import write
 from gridlstm.trace import trace
 
@@ -26,19 +25,6 @@ MODELS = [("grid", "all"), ("grid", "none"), ("stacked", None)]
 LENGTHS = 5
 # Bytes that are timed: of a large model few, as each costs the same.
 TIMED = {128: 300, 1000: 20}
-
-
-def fresh_model(architecture: str, tie: str | None, layers: int, units: int) -> LanguageModel:
-    torch.manual_seed(1)
-    model = LanguageModel(ModelConfig(architecture, layers, units, tie))
-    model.initialise(0.08, 1.0)
-    return model.eval().requires_grad_(False)
-
-
-def seconds(work) -> float:
-    begun = time.perf_counter()
-    work()
-    return time.perf_counter() - begun
 
 
 def seconds_to_read(numbers: int) -> float:
@@ -56,7 +42,7 @@ def main() -> None:
     print(f"{'model':<26}{'ms a byte':>11}{'traced again / carried':>24}{'carried / floor':>17}")
     for units, timed in TIMED.items():
         for architecture, tie in MODELS:
-            model = fresh_model(architecture, tie, 6, units)
+            model = fresh_model(ModelConfig(architecture, 6, units, tie))
             text = bytes(step.byte for step in write(model, PRIME, 3)) * options.bytes
             carried = seconds(lambda: list(write(model, PRIME, timed))) / timed  # noqa: B023
             again = np.mean(
