@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from dashboard.charts.costs import CostPoint, cost_figure
-from dashboard.charts.curves import Look, Run, curves_figure
+from dashboard.charts.curves import Look, Run, curves_figure, out_of_sight
 from gridlstm.curve_log import CurvePoint, write_curve
 from gridlstm.curves import (
     AXES,
@@ -467,6 +467,17 @@ def test_a_steep_beginning_is_cut_off_at_first():
     gentle = [Run("a", curve([2.2, 2.1, 2.0]), 0, 0)]
     assert curves_figure(gentle, Look(unit="nats")).layout.yaxis.range is None
     assert curves_figure(runs[:1], Look(log_y=True)).layout.yaxis.range is None
+
+
+def test_a_line_far_above_the_others_is_named_and_not_in_sight_at_first():
+    learnt = [Run(name, curve(np.linspace(2.6, 2.0, 20)), 0, 0) for name in "ab"]
+    stuck = Run("<stuck>", curve([5.2] * 20), 1, 1)
+    figure = curves_figure([*learnt, stuck], Look(unit="nats"))
+    low, high = figure.layout.yaxis.range
+    assert low < 2.0 and 2.4 < high < 5.2
+    assert out_of_sight(figure) == ["<stuck>"]
+    alone = curves_figure([stuck], Look(unit="nats"))
+    assert alone.layout.yaxis.range is None and out_of_sight(alone) == []
 
 
 def test_a_level_line_is_labelled_where_no_curve_is():

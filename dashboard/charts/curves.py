@@ -1,7 +1,7 @@
 """The validation curves of all models in one picture."""
 
 from dataclasses import dataclass, replace
-from html import escape
+from html import escape, unescape
 
 import numpy as np
 import pandas as pd
@@ -25,6 +25,8 @@ FAINT, BAND = 0.3, 0.16
 # The beginning of a picture, as a share of its width, is cut off if the losses after it would take
 # less than such a share of the height.
 BEGINNING, MOST_PRESSED = 0.15, 0.5
+# So is a line that never came under so many times the median of all lines' lowest losses.
+MOST_OUTLYING = 1.5
 MARGIN = 0.06
 
 TITLES = {
@@ -107,7 +109,7 @@ def curves_figure(
     _set_axes(fig, look, time_unit)
     levels = [float(convert(nats, look.unit)) for nats in (references or {}).values()]
     if is_loss(look.quantity) and not look.log_y:
-        fig.update_yaxes(range=_without_beginning(fig, levels))
+        fig.update_yaxes(range=_in_sight(fig, levels))
     if is_loss(look.quantity):
         for label, loss in zip(references or {}, levels, strict=True):
             _add_reference(fig, label, loss, look)
@@ -157,21 +159,33 @@ def _set_axes(fig: go.Figure, look: Look, time_unit: str) -> None:
     )
 
 
-def _without_beginning(fig: go.Figure, levels: list[float]) -> list[float] | None:
-    """The losses in sight at first, where the steep descent of the beginning would press all that
-    the lines differ by into a strip; None if it does not. `levels` are always in sight."""
+def _in_sight(fig: go.Figure, levels: list[float]) -> list[float] | None:
+    """The losses in sight at first, where the steep descent of the beginning, or a line far above
+    the others, would press all that they differ by into a strip; None if nothing does. `levels` are
+    always in sight."""
     lines = [(np.asarray(t.x, float), np.asarray(t.y, float)) for t in fig.data if len(t.x)]
     if not lines:
         return None
+    usual = MOST_OUTLYING * np.median([y.min() for _, y in lines])
     begun = BEGINNING * max(x.max() for x, _ in lines)
-    # Of a run that has only just begun, its latest point.
-    later = np.concatenate([y[x >= min(begun, x.max())] for x, y in lines])
-    low, high = min([later.min(), *levels]), max([later.max(), *levels])
+    # Of a run that has only just begun, its latest point, however high.
+    later = [y[x >= min(begun, x.max())] for x, y in lines if y.min() <= usual or x.max() < begun]
+    later = np.concatenate([*later, levels])
+    low, high = later.min(), later.max()
     highest = max(y.max() for _, y in lines)
     if high - low > MOST_PRESSED * (highest - low):
         return None
     margin = MARGIN * (high - low)
     return [low - margin, high + margin]
+
+
+def out_of_sight(fig: go.Figure) -> list[str]:
+    """The labels of the lines that lie wholly above what is in sight at first."""
+    seen = fig.layout.yaxis.range
+    if seen is None:
+        return []
+    named = [trace for trace in fig.data if trace.showlegend is not False and len(trace.y)]
+    return [unescape(trace.name) for trace in named if min(trace.y) > seen[1]]
 
 
 def _time_unit(runs: list[Run]) -> tuple[int, str]:

@@ -3,11 +3,12 @@
 import math
 from dataclasses import replace
 
+import plotly.graph_objects as go
 import streamlit as st
 
 from dashboard import curve_verdict, foreign_runs, loading
 from dashboard.charts.costs import COSTS, cost_figure
-from dashboard.charts.curves import TITLES, Look, Run, curves_figure
+from dashboard.charts.curves import TITLES, Look, Run, curves_figure, out_of_sight
 from dashboard.charts.theme import plot_config
 from dashboard.curve_choices import (
     BEST_STACKED,
@@ -109,7 +110,7 @@ def explain(look: Look, published: bool, runs: list[CurveRun], drawn: list[Run])
         st.info(f"A log axis has no place for zero: points not shown: {hidden}.")
 
 
-def line_key(look: Look, groups: list[Group], beginning_cut: bool) -> str:
+def line_key(look: Look, groups: list[Group], figure: go.Figure) -> str:
     """What the lines of the picture are, in one sentence of Markdown."""
     names = {run.data_name for group in groups for run in group.runs if run.data_name is not None}
     parts = ["Each point is one measurement on text that the model was not trained on"]
@@ -125,8 +126,11 @@ def line_key(look: Look, groups: list[Group], beginning_cut: bool) -> str:
         parts.append("the thin lines with open points are the losses in training")
     if look.smoothing:
         parts.append("the faint lines are not smoothed")
-    if beginning_cut:
-        parts.append("the steep beginning is cut off: a double click in the picture shows it")
+    if figure.layout.yaxis.range is not None:
+        cut = "what lies higher is cut off"
+        if above := out_of_sight(figure):
+            cut += f", {', '.join(map(verbatim, above))} altogether"
+        parts.append(f"{cut}: a double click in the picture shows it")
     return "; ".join(parts) + "."
 
 
@@ -257,7 +261,7 @@ def draw(
         alt=f"{look.quantity} against {TITLES[look.axis].lower()}: "
         f"{', '.join(run.label for run in drawn)}",
     )
-    st.caption(line_key(look, shown, figure.layout.yaxis.range is not None))
+    st.caption(line_key(look, shown, figure))
 
 
 # -- Other people's runs ---------------------------------------------------------------------------
