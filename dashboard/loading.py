@@ -4,6 +4,7 @@ torch and pandas are imported where they are first needed, so that the first hea
 for them.
 """
 
+import math
 import os
 import tempfile
 from collections.abc import Callable
@@ -113,11 +114,14 @@ def _scan(folder: Path, uploaded: bool) -> tuple[list[ModelEntry], list[str]]:
 
 
 def _most_telling_first(entry: ModelEntry) -> tuple:
-    """Many units before few, grids before others, many layers before few; no weights at the end."""
-    if entry.metadata is None:
+    """Models of text before those that add, trained on a GPU before on a CPU, then by their loss;
+    no weights at the end."""
+    about = entry.metadata
+    if about is None:
         return (1,)
-    model = entry.metadata.model
-    return 0, -model.units, model.architecture != "grid", -model.layers, entry.name
+    adds = about.training.get("task") == "addition"
+    loss = math.inf if math.isnan(about.validation_loss) else about.validation_loss
+    return 0, adds, about.machine.startswith("CPU"), loss, entry.name
 
 
 def _is_offered(path: Path) -> bool:

@@ -173,7 +173,7 @@ def _in_sight(fig: go.Figure, levels: list[float]) -> list[float] | None:
     later = np.concatenate([*later, levels])
     low, high = later.min(), later.max()
     highest = max(y.max() for _, y in lines)
-    if high - low > MOST_PRESSED * (highest - low):
+    if high - low >= MOST_PRESSED * (highest - low):
         return None
     margin = MARGIN * (high - low)
     return [low - margin, high + margin]
