@@ -7,7 +7,7 @@ A few named keys of the session: `own_text`, `own_title` and `sample`, and the w
 import json
 from collections import Counter
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +42,14 @@ class Cell:
     quantity: str
     layer: int
     unit: int
+
+
+@dataclass(frozen=True)
+class Telling:
+    """The cell to look at where none has been chosen: how it is found, and what it is in words."""
+
+    find: Callable[[], Cell]
+    meaning: str
 
 
 @st.cache_data(show_spinner=False)
@@ -136,24 +144,26 @@ def choose_memory_shown() -> None:
 
 
 def choose_cell(
-    entry: ModelEntry, trace, text: Text, suffix: str = "", offered: Collection[str] | None = None
+    entry: ModelEntry,
+    trace,
+    text: Text,
+    suffix: str = "",
+    offered: Collection[str] | None = None,
+    telling: Telling | None = None,
 ) -> Cell:
     """Selectors of quantity, layer and unit of a model. `suffix` tells a second set of keys apart.
 
     `offered` are the quantities to choose from, all that the model has unless given; the memories
-    must be among them. Until the visitor chooses, the cell is the one whose memory follows web
-    addresses best in this text, or where there are none, the one that changes most.
+    must be among them. Until the visitor chooses, the cell is the `telling` one, that of the text
+    unless given.
     """
     config = entry.metadata.model
     known = config.quantities if offered is None else offered
     offered = {q: word for q, word in words.QUANTITIES.items() if q in known}
     keys = [name + suffix for name in ("quantity", "layer", "unit")]
-
-    def telling() -> Cell:
-        return _most_telling_cell(entry.path, entry.stamp, text.data, trace, text, config)
-
-    _keep_valid_or_find(keys[0], list(offered), lambda: telling().quantity)
-    _keep_valid_or_find(keys[1], range(1, config.layers + 1), lambda: telling().layer)
+    telling = telling or telling_of_text(entry, trace, text)
+    _keep_valid_or_find(keys[0], list(offered), lambda: telling.find().quantity)
+    _keep_valid_or_find(keys[1], range(1, config.layers + 1), lambda: telling.find().layer)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         quantity = st.selectbox(
             "Quantity",
@@ -165,13 +175,12 @@ def choose_cell(
             width=260,
         )
         units = config.width(quantity)
-        _keep_valid_or_find(keys[2], range(units), lambda: min(telling().unit, units - 1))
+        _keep_valid_or_find(keys[2], range(units), lambda: min(telling.find().unit, units - 1))
         layer, unit = _layer_and_unit(config.layers, units, *keys[1:])
         st.button(
             "Telling cell",
             icon=":material/auto_awesome:",
-            help="Choose the memory cell that follows web addresses best in this text or, where "
-            "there are none, the one that changes most.",
+            help=f"Choose {telling.meaning}.",
             key=f"telling{suffix}",
             on_click=_forget,
             args=keys,
@@ -187,13 +196,9 @@ def _forget(*keys: str) -> None:
 
 def choose_unit(entry: ModelEntry, trace, text: Text) -> tuple[int, int]:
     """Selectors of layer and unit alone, at first those of `choose_cell`."""
-    config = entry.metadata.model
-
-    def telling() -> Cell:
-        return _most_telling_cell(entry.path, entry.stamp, text.data, trace, text, config)
-
-    _keep_valid_or_find("layer", range(1, config.layers + 1), lambda: telling().layer)
-    _keep_valid_or_find("unit", range(config.units), lambda: telling().unit)
+    config, telling = entry.metadata.model, telling_of_text(entry, trace, text)
+    _keep_valid_or_find("layer", range(1, config.layers + 1), lambda: telling.find().layer)
+    _keep_valid_or_find("unit", range(config.units), lambda: telling.find().unit)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         return _layer_and_unit(config.layers, config.units, "layer", "unit")
 
@@ -219,6 +224,20 @@ def _layer_and_unit(layers: int, units: int, layer_key: str, unit_key: str) -> t
     return int(layer), int(unit)
 
 
+def telling_of_text(entry: ModelEntry, trace, text: Text) -> Telling:
+    """The memory cell that tells most of the text in use."""
+
+    def find() -> Cell:
+        config = entry.metadata.model
+        return _most_telling_cell(entry.path, entry.stamp, text.data, trace, text, config)
+
+    return Telling(
+        find,
+        "the memory cell that follows web addresses best in the text in use or, where there are "
+        "none, the one that changes most",
+    )
+
+
 @st.cache_data(max_entries=64, show_spinner=False)
 def _most_telling_cell(
     path: Path, stamp: tuple, data: bytes, _trace, _text: Text, _config: ModelConfig
@@ -230,17 +249,31 @@ def _most_telling_cell(
     memories = {q: _trace.values[q] for q in _config.cells}
     marks = inside_url(_text.characters)
     if marks.any() and not marks.all():
-        best = rank_units(memories, marks, positions=_text.last_byte, top=1).iloc[0]
-        return Cell(best["quantity"], int(best["layer"]), int(best["unit"]))
+        return cell_of(rank_units(memories, marks, positions=_text.last_byte, top=1).iloc[0])
     quantity = list(memories)[-1]
     spread = np.tanh(memories[quantity].astype(np.float32)).std(axis=1)
     layer, unit = np.unravel_index(spread.argmax(), spread.shape)
     return Cell(quantity, int(layer) + 1, int(unit))
 
 
+def cell_of(row) -> Cell:
+    """The cell that a row is about, of a frame with the columns quantity, layer and unit."""
+    return Cell(row["quantity"], int(row["layer"]), int(row["unit"]))
+
+
+def choose(cell: Cell) -> None:
+    """Choose a cell on the page that is shown, as what a click calls."""
+    st.session_state.update(asdict(cell))
+
+
 def open_cell(cell: Cell) -> None:
     """Go to the cells page with this cell chosen."""
-    open_page(CELLS_PAGE, quantity=cell.quantity, layer=cell.layer, unit=cell.unit)
+    open_page(CELLS_PAGE, **asdict(cell))
+
+
+def note_cell(cell: Cell) -> None:
+    """The same, as what a click calls: after that a new run begins by itself."""
+    _note_page(CELLS_PAGE, **asdict(cell))
 
 
 def open_page(page: str, **chosen) -> None:
@@ -248,8 +281,12 @@ def open_page(page: str, **chosen) -> None:
 
     Selectors that are drawn cannot be set, so the page is noted, and opened as a new run begins.
     """
-    st.session_state["page_to_open"] = page, chosen
+    _note_page(page, **chosen)
     st.rerun()
+
+
+def _note_page(page: str, **chosen) -> None:
+    st.session_state["page_to_open"] = page, chosen
 
 
 def open_noted_page() -> None:

@@ -8,6 +8,7 @@ import app_checkpoints
 import numpy as np
 import pytest
 from app_checkpoints import ROOT
+from streamlit.proto.WidgetStates_pb2 import WidgetState
 from streamlit.testing.v1 import AppTest
 
 from dashboard import loading
@@ -76,6 +77,21 @@ def paste(app: AppTest, characters: str) -> AppTest:
 def press(app: AppTest, label: str) -> AppTest:
     next(button for button in app.button if button.label == label).click()
     return checked(app.run())
+
+
+def mark(app: AppTest, key: str, row: int, column: str, *, keyboard: bool = False) -> AppTest:
+    """Mark a field of a table as the browser tells it, by a click or with the keyboard."""
+    table = next(table for table in app.dataframe if table.key == key)
+    marked = {"selection": {"rows": [], "columns": [], "cells": [[row, column]]}}
+    app.session_state[f"{key} hand"] = {"keyboard": keyboard}
+    # The tester's own way to choose something in a table would not tell the page of a change.
+    states = app._tree.get_widget_states()
+    states.widgets.append(WidgetState(id=table.proto.id, string_value=json.dumps(marked)))
+    return checked(app._run(states))
+
+
+def chosen_cell(app: AppTest) -> tuple:
+    return tuple(app.session_state[key] for key in ("quantity", "layer", "unit"))
 
 
 def upload_text(app: AppTest, name: str, data: bytes) -> AppTest:

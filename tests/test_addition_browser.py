@@ -11,6 +11,7 @@ from test_browser import (  # noqa: F401  (fixtures)
     PATIENCE,
     address_of_shipped,
     browser,
+    click_row,
     heading,
     named_in_address,
     rest,
@@ -27,7 +28,6 @@ from gridlstm.trace import trace
 pytestmark = pytest.mark.browser
 NAME = "addition-grid-tied"
 PAGE = f"addition?adder={NAME}"
-ROW_HEIGHT = 35
 
 
 @pytest.fixture(scope="module")
@@ -106,19 +106,14 @@ def test_a_digit_tells_how_it_is_remembered(window):  # noqa: F811
     expect(label).to_contain_text("character 5")
 
 
-def click_row(page, row: int, x: int) -> None:
-    rest(page)
-    place = {"x": x, "y": ROW_HEIGHT * (row + 1.5)}
-    page.get_by_test_id("stDataFrame").first.click(position=place)
-
-
 def test_a_click_on_a_row_chooses_its_cell_and_another_can_be_chosen_after(window, adder):  # noqa: F811
     model, layout, fraction = adder
     best = rank_by_carry(model, layout, fraction).head(8)
     page = opened(window)
-    page.get_by_test_id("stDataFrame").first.locator("#glide-cell-2-3").wait_for(state="attached")
+    table = page.get_by_test_id("stDataFrame").first
+    table.locator("#glide-cell-2-3").wait_for(state="attached")
     for row, x in ((1, 200), (3, 20), (2, 900)):
-        click_row(page, row, x)
+        click_row(page, table, row, x)
         cell = best.iloc[row]
         layer, unit = str(cell["layer"]), str(cell["unit"])
         named_in_address(page, quantity=cell["quantity"], layer=layer, unit=unit)

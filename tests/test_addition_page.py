@@ -3,7 +3,7 @@
 import app_checkpoints
 import numpy as np
 import pytest
-from app_pages import captions, checked, figures, go, said
+from app_pages import captions, checked, chosen_cell, figures, go, mark, press, said
 
 from dashboard import words
 from dashboard.charts import addition as charts
@@ -102,10 +102,42 @@ def test_the_cell_at_first_follows_the_carry_best(visit, folder, adder):
     table = app.dataframe[0].value
     assert list(table["Unit"]) == list(best["unit"][:8])
     assert list(table["Quantity"]) == [words.QUANTITIES[q].label for q in best["quantity"][:8]]
-    state = app.session_state
-    assert (state["quantity"], state["layer"], state["unit"]) == tuple(
-        best.iloc[0][["quantity", "layer", "unit"]]
-    )
+    assert chosen_cell(app) == cell_in(best, 0)
+
+
+def cell_in(table, row: int) -> tuple:
+    return tuple(table.iloc[row][["quantity", "layer", "unit"]])
+
+
+def test_a_click_in_a_row_chooses_its_cell_and_another_can_be_chosen_after(visit, folder, adder):
+    app = opened(visit, folder)
+    best = rank_by_carry(load_model(adder)[0], Layout(3, 14), 0.95)
+    mark(app, "followers", 3, "Follows the carry")
+    assert app.title[0].value == "Addition" and chosen_cell(app) == cell_in(best, 3)
+    quantity, layer, unit = cell_in(best, 3)
+    checked(app.number_input(key="unit").set_value((unit + 1) % 8).run())
+    assert chosen_cell(app) == (quantity, layer, (unit + 1) % 8)
+    mark(app, "followers", 3, "Follows the carry")
+    assert chosen_cell(app) == cell_in(best, 3)
+
+
+def test_the_telling_cell_is_the_one_that_follows_the_carry_and_the_button_says_so(
+    visit, folder, adder
+):
+    app = opened(visit, folder, quantity="depth.cell", layer="1", unit="6")
+    assert chosen_cell(app) == ("depth.cell", 1, 6)
+    button = app.button(key="telling")
+    assert "follows the carry" in button.help and "web address" not in button.help
+    press(app, "Telling cell")
+    best = rank_by_carry(load_model(adder)[0], Layout(3, 14), 0.95)
+    assert chosen_cell(app) == cell_in(best, 0)
+    assert "web addresses" in go(app, "cells").button(key="telling").help
+
+
+def test_a_cell_that_the_model_does_not_have_is_replaced_by_the_telling_one(visit, folder, adder):
+    app = opened(visit, folder, quantity="time.chess", layer="99", unit="-1")
+    best = rank_by_carry(load_model(adder)[0], Layout(3, 14), 0.95)
+    assert chosen_cell(app) == cell_in(best, 0)
 
 
 BAD = ["", "12a", "1234", "-5", "1.5", "٣", "½", "<b>1</b>", "1 2", "9" * 200, "\0", "0x1", "1e2"]

@@ -14,6 +14,7 @@ from gridlstm.text import from_string
 from gridlstm.trace import trace
 
 pytestmark = pytest.mark.browser
+ROW_HEIGHT = 35  # of a table, in pixels
 PATIENCE = 60_000  # milliseconds; the machine may be busy with a training run
 
 TEXT = "A note that no one has seen:\nsee http://www.example.net/path?q=42 today.\n"
@@ -125,6 +126,18 @@ def named_in_address(page, **wanted: str | None) -> None:
 def choose(page, label: str, option: str, place: int = 0) -> None:
     page.get_by_role("combobox", name=label).nth(place).click()
     page.get_by_role("option", name=option, exact=True).click()
+
+
+def in_row(table, row: int) -> list[str]:
+    """Quantity, layer and unit in a row of a table, from the one for screen readers."""
+    cells = [table.locator(f"#glide-cell-{column}-{row}") for column in (0, 1, 2)]
+    return [cell.text_content() for cell in cells]
+
+
+def click_row(page, table, row: int, x: int) -> None:
+    """Click in a row of a table, so many pixels from its left."""
+    rest(page)
+    table.click(position={"x": x, "y": ROW_HEIGHT * (row + 1.5)})
 
 
 def set_unit(page, unit: int) -> None:
@@ -284,9 +297,8 @@ def test_a_row_of_the_ranking_opens_its_cell(window):
     heading(page, "Find a cell")
     table = page.get_by_test_id("stDataFrame").first
     # The grid is a picture; what it shows is also there as a table for screen readers.
-    row = [table.locator(f"#glide-cell-{column}-4").text_content() for column in (1, 2, 3)]
-    box = table.bounding_box()
-    page.mouse.click(box["x"] + 20, box["y"] + 35 * 5.5)
+    row = in_row(table, 4)
+    click_row(page, table, 4, 300)
     heading(page, "Cells")
     named_in_address(page, layer=row[1], unit=row[2])
     characters(page).first.wait_for()
@@ -296,6 +308,51 @@ def test_a_row_of_the_ranking_opens_its_cell(window):
     go(page, "Find a cell")
     page.get_by_test_id("stDataFrame").first.wait_for()
     go(page, "Cells")
+    named_in_address(page, layer=row[1], unit=row[2])
+    other = str((int(row[2]) + 1) % 8)
+    set_unit(page, int(other))
+    named_in_address(page, layer=row[1], unit=other)
+    go(page, "Find a cell")
+    go(page, "Cells")
+    named_in_address(page, layer=row[1], unit=other)
+
+
+def test_a_click_in_a_sorted_ranking_opens_the_cell_that_is_clicked(window):
+    page = window("find?model=grid-3")
+    heading(page, "Find a cell")
+    table = page.get_by_test_id("stDataFrame").first
+    before = in_row(table, 2)
+    table.click(position={"x": 300, "y": ROW_HEIGHT / 2})
+    lowest = table.locator("#glide-cell-2-0").filter(has_text=re.compile("^0$"))
+    lowest.wait_for(state="attached")
+    rest(page)
+    after = in_row(table, 2)
+    assert after != before
+    click_row(page, table, 2, 600)
+    heading(page, "Cells")
+    named_in_address(page, layer=after[1], unit=after[2])
+
+
+def test_the_keyboard_passes_a_table_and_opens_a_cell_with_a_button(window):
+    page = window("find?model=grid-3")
+    heading(page, "Find a cell")
+    table = page.get_by_test_id("stDataFrame").first
+    row = in_row(table, 2)
+    page.get_by_role("combobox", name="Property").focus()
+    for _ in range(12):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.id").startswith("glide-cell"):
+            break
+    offer = page.get_by_role("button", name="Open the cell of the marked row")
+    offer.wait_for()
+    rest(page)
+    for below in (1, 2):
+        page.keyboard.press("ArrowDown")
+        page.wait_for_function(f"document.activeElement.id.endsWith('-{below}')")
+    page.wait_for_timeout(1000)
+    heading(page, "Find a cell")
+    offer.press("Enter")
+    heading(page, "Cells")
     named_in_address(page, layer=row[1], unit=row[2])
 
 
@@ -383,9 +440,7 @@ def test_a_selection_leads_to_its_cells_and_to_its_like(window, folder):
     page.get_by_text("The same cells elsewhere").wait_for()
     assert not in_view(page, places[row][0])
     table = page.get_by_test_id("stDataFrame").nth(1)
-    table.scroll_into_view_if_needed()
-    box = table.bounding_box()
-    page.mouse.click(box["x"] + 200, box["y"] + 35 * (row + 1.5))
+    click_row(page, table, row, 200)
     page.locator(".coloured-text .text [data-place]").first.wait_for()
     assert characters(page).evaluate_all(
         "all => all.flatMap((span, i) => 'place' in span.dataset ? [i] : [])"
@@ -451,11 +506,8 @@ def test_a_row_of_the_ablations_opens_its_cell(window):
     page.get_by_role("button", name="Start").click()
     table = page.get_by_test_id("stDataFrame").first
     table.locator("#glide-cell-4-2").wait_for(state="attached")
-    rest(page)
-    layer, unit = (table.locator(f"#glide-cell-{n}-2").text_content() for n in (3, 4))
-    table.scroll_into_view_if_needed()
-    box = table.bounding_box()
-    page.mouse.click(box["x"] + 20, box["y"] + 35 * 3.5)
+    layer, unit = (table.locator(f"#glide-cell-{n}-2").text_content() for n in (2, 3))
+    click_row(page, table, 2, 800)
     heading(page, "Cells")
     named_in_address(page, quantity="time.cell", layer=layer, unit=unit)
     expect(page.get_by_label("Unit", exact=True)).to_have_value(unit, timeout=PATIENCE)

@@ -16,9 +16,11 @@ from app_pages import (
     APP,
     captions,
     checked,
+    chosen_cell,
     drawn,
     figures,
     go,
+    mark,
     paste,
     plain,
     press,
@@ -36,8 +38,8 @@ from gridlstm.analysis.orders import ORDERS
 from gridlstm.analysis.probe import probe
 from gridlstm.analysis.properties import inside_url
 from gridlstm.analysis.ranking import rank_units
-from gridlstm.analysis.selection import SelectionError, units_on
-from gridlstm.checkpoint import read_metadata, split
+from gridlstm.analysis.selection import SelectionError, similar_places, units_on
+from gridlstm.checkpoint import load_model, read_metadata, split
 from gridlstm.text import from_bytes, from_string
 from gridlstm.trace import trace
 
@@ -415,6 +417,50 @@ def test_cells_are_found_on_one_part_and_judged_on_the_other(visit, shipped):
     assert [line["name"].split(": ")[1] for line in lines] == ["time memory", "depth memory"]
 
 
+def shown_cell(app: AppTest, row: int, place: int = 0) -> tuple:
+    """The cell that a row of a table is about, as it is shown."""
+    return tuple(app.dataframe[place].value.iloc[row][["Quantity", "Layer", "Unit"]])
+
+
+def assert_open(app: AppTest, cell: tuple) -> None:
+    assert app.title[0].value == "Cells"
+    quantity, layer, unit = chosen_cell(app)
+    assert (words.QUANTITIES[quantity].label, layer, unit) == cell
+    assert drawn(app)["title"].endswith(f"layer {layer}, unit {unit}")
+
+
+def test_a_click_in_the_ranking_opens_its_cell_once(visit):
+    app = go(paste(visit(), long_text()), "find")
+    cell = shown_cell(app, 5)
+    mark(app, "ranking", 5, "From")
+    assert_open(app, cell)
+    other = (cell[2] + 1) % GRID.units
+    checked(app.number_input(key="unit").set_value(other).run())
+    go(app, "find")
+    checked(app.run())
+    assert app.title[0].value == "Find a cell" and chosen_cell(app)[2] == other
+    mark(app, "ranking", 5, "From")
+    assert_open(app, cell)
+
+
+def test_a_ranking_on_the_whole_text_is_clicked_too(visit):
+    text = "A word, http://example.org/path?q=1 and www.example.com/x too; no more. "
+    app = go(paste(visit(), text), "find")
+    cell = shown_cell(app, 2)
+    mark(app, "ranking", 2, "Unit")
+    assert_open(app, cell)
+
+
+def test_the_keyboard_passes_the_ranking_and_opens_a_cell_with_a_button(visit):
+    app = go(paste(visit(), long_text()), "find")
+    mark(app, "ranking", 0, "Quantity", keyboard=True)
+    assert app.title[0].value == "Find a cell"
+    mark(app, "ranking", 4, "Quantity", keyboard=True)
+    cell = shown_cell(app, 4)
+    press(app, "Open the cell of the marked row")
+    assert_open(app, cell)
+
+
 def test_models_side_by_side_layer_by_layer(visit):
     app = go(paste(visit(), long_text()), "find")
     checked(app.multiselect(key="find_beside").set_value(["stacked-2"]).run())
@@ -509,6 +555,57 @@ def test_a_selection_leads_to_its_cells_and_to_its_like(visit, shipped):
         return
     shown = app.dataframe[0].value
     assert list(shown["Unit"]) == list(expected["unit"])[: len(shown)]
+
+
+@pytest.fixture
+def searched(visit, shipped):
+    """Find, with a selection that has cells and its like; and the places of these, [place, 2]."""
+    text = long_text()
+    # As the pages keep it: what is on in a place can hang on the last digit.
+    values = trace(load_model(shipped / "grid-3.safetensors")[0], from_string(text).data).values
+    memories = {q: v for q, v in values.items() if q.endswith(".cell")}
+    at, places = from_string(text).last_byte, ()
+    start = 100
+    while len(places) < 3:
+        start += 1
+        try:
+            units = units_on(memories, at, start, start + 2)
+        except SelectionError:
+            continue
+        places = similar_places(memories, at, units.head(50), start, start + 2)
+    app = go(paste(visit(), text), "find")
+    checked(app.segmented_control(key="find").set_value("selection").run())
+    select(app, "select", start, start + 2)
+    assert said(app) == [] and len(app.dataframe[1].value) == len(places)
+    return app, places[["start", "end"]].to_numpy()
+
+
+def test_a_click_in_the_cells_of_a_selection_opens_one(searched):
+    app, _ = searched
+    last = len(app.dataframe[0].value) - 1
+    cell = shown_cell(app, last)
+    mark(app, "units_on", last, "Clear by")
+    assert_open(app, cell)
+
+
+def test_a_click_in_the_places_shows_one_in_the_text_above_until_another_is_selected(searched):
+    app, places = searched
+    calls = []
+    for row in (1, 2, 1):
+        mark(app, "places", row, "Before")
+        place = drawn(app, "select")["place"]
+        assert [place["start"], place["end"]] == places[row].tolist()
+        calls.append(place["call"])
+    assert calls == sorted(set(calls))
+    checked(app.slider(key="margin").set_value(0).run())
+    assert drawn(app, "select")["place"]["call"] == calls[-1]
+    press(app, f"Open characters {places[1][0] + 1:,} to {places[1][1]:,} on the page Cells")
+    assert app.title[0].value == "Cells"
+    start, end = places[1].tolist()
+    assert drawn(app)["selection"] == {"start": start, "end": end}
+    go(app, "find")
+    select(app, "select", 4, 9)
+    assert drawn(app, "select")["place"] is None
 
 
 def test_a_selection_on_the_cells_page_is_searched_for(visit):

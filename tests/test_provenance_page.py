@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from app_pages import captions, checked, drawn, figures, go, paste, said, traced
+from app_pages import captions, checked, chosen_cell, drawn, figures, go, mark, paste, said, traced
 
 from dashboard.charts import provenance as charts
 from gridlstm.analysis.depth_provenance import layers_survived, mean_depth_shares
@@ -61,6 +61,15 @@ def test_half_lives_are_the_analysis(visit, shipped, name):
         list(table["Half-life"]) == sorted(table["Half-life"], reverse=True)
         or table["Longer than that"].any()
     )
+
+
+@pytest.mark.parametrize("name", ["grid-3", "stacked-2"])
+def test_a_click_in_the_table_of_half_lives_opens_its_time_memory(visit, name):
+    app = visit("provenance", model=name, provenance="half-life")
+    row = app.dataframe[0].value.iloc[5]
+    mark(app, "half-life-table", 5, "Longer than that")
+    assert app.title[0].value == "Cells"
+    assert chosen_cell(app) == ("time.cell", row["Layer"], row["Unit"])
 
 
 def test_a_link_to_the_depth_view_of_a_stacked_model_shows_what_it_has(visit):

@@ -7,7 +7,19 @@ import app_checkpoints
 import numpy as np
 import pandas as pd
 import pytest
-from app_pages import captions, checked, drawn, figures, go, paste, press, said, upload_models
+from app_pages import (
+    captions,
+    checked,
+    chosen_cell,
+    drawn,
+    figures,
+    go,
+    mark,
+    paste,
+    press,
+    said,
+    upload_models,
+)
 
 from dashboard import held, words
 from dashboard.charts import intervention as charts
@@ -390,6 +402,15 @@ def test_the_best_cells_are_those_of_the_ranking_of_memories(visit, shipped):
     assert list(zip(best["Layer"], best["Unit"], strict=True)) == list(
         zip(right["layer"], right["unit"], strict=True)
     )
+
+
+def test_a_click_in_the_table_opens_its_cell(visit):
+    app = press(opened(visit, model="grid-3"), "Start")
+    row = app.dataframe[0].value.iloc[7]
+    mark(app, "ablation", 7, "Inside")
+    assert app.title[0].value == "Cells"
+    assert chosen_cell(app)[1:] == (row["Layer"], row["Unit"])
+    assert words.QUANTITIES[chosen_cell(app)[0]].label == row["Quantity"]
 
 
 def test_a_cancelled_table_is_not_kept(visit, monkeypatch):

@@ -85,7 +85,7 @@ def units_by_character(
     fig.data[0].hovertemplate = "%{x}<br>unit %{y}: %{z:.3f}<extra></extra>"
     _label_columns(fig, text)
     fig.update_layout(height=int(np.clip(160 + 3 * len(order), 260, 640)))
-    return fig.update_yaxes(title_text="Unit, in the chosen order", range=[len(order) - 0.5, -0.5])
+    return fig.update_yaxes(title_text="Unit", range=[len(order) - 0.5, -0.5])
 
 
 def loss_by_character(

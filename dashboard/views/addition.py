@@ -10,7 +10,8 @@ from streamlit.delta_generator import DeltaGenerator
 from dashboard import choices, loading, words
 from dashboard.charts import addition as charts
 from dashboard.charts.theme import plot_config
-from dashboard.choices import Cell
+from dashboard.choices import Cell, Telling
+from dashboard.clickable_table import clickable_table
 from dashboard.loading import ModelEntry
 from dashboard.reading import Reading, models_or_stop, read, scales
 from gridlstm.addition import END, Layout, carries_of, layout_of
@@ -100,7 +101,8 @@ def draw_memory(reading: Reading, cell: Cell, answer: bytes, carries: np.ndarray
     by = "similarity" if reading.trace.units <= MOST_CLUSTERED else "index"
     file = f"{reading.entry.name}-{cell.quantity}"
     about = reading.text.characters, answer, carries, name, scale
-    st.caption(f"All units of layer {cell.layer}, those that go together side by side")
+    ordered = "those that go together side by side" if by == "similarity" else "by number"
+    st.caption(f"All units of layer {cell.layer}, {ordered}")
     st.plotly_chart(
         charts.units_along_sum(values.T, order(values, by), *about),
         config=plot_config(f"{file}-layer-{cell.layer}"),
@@ -134,22 +136,12 @@ def accuracy(path, stamp, layout: Layout, _entry: ModelEntry) -> tuple[float, fl
     return found.accuracy, found.digit_accuracy, len(operands)
 
 
-def begin_with_a_follower(entry: ModelEntry, layout: Layout) -> None:
-    """Choose the cell that follows the carry best, until the visitor has chosen one."""
-    best = followers(entry.path, entry.stamp, layout, entry)
-    for key, value in chosen_by(best.iloc[0]).items():
-        st.session_state.setdefault(key, value)
-
-
-def chosen_by(row: pd.Series) -> dict:
-    """What is chosen with the cell of a row, by the keys of the session."""
-    return {"quantity": row["quantity"], "layer": int(row["layer"]), "unit": int(row["unit"])}
-
-
-def choose_clicked(clicked, best: pd.DataFrame) -> None:
-    """Choose the cell of the row in which something is clicked."""
-    for row, _ in clicked.cells:
-        st.session_state.update(chosen_by(best.iloc[row]))
+def best_follower(entry: ModelEntry, layout: Layout) -> Telling:
+    """The cell to begin with: the one that follows the carry best."""
+    return Telling(
+        lambda: choices.cell_of(followers(entry.path, entry.stamp, layout, entry).iloc[0]),
+        "the memory cell that follows the carry best",
+    )
 
 
 def draw_followers(entry: ModelEntry, layout: Layout) -> None:
@@ -170,13 +162,12 @@ def draw_followers(entry: ModelEntry, layout: Layout) -> None:
             "With a carry it is": ["higher" if sign > 0 else "lower" for sign in best["sign"]],
         }
     )
-    st.dataframe(
+    clickable_table(
         table,
-        hide_index=True,
-        on_select=lambda: choose_clicked(st.session_state["followers"].selection, best),
-        selection_mode="single-cell",
-        column_config={"Follows the carry": st.column_config.NumberColumn(format="%.3f")},
+        lambda row: choices.choose(choices.cell_of(best.iloc[row])),
         key="followers",
+        action="Look at the cell of the marked row above",
+        columns={"Follows the carry": st.column_config.NumberColumn(format="%.3f")},
     )
 
 
@@ -210,7 +201,6 @@ st.caption(
     f"digit, and {digits:.1%} of the single digits."
 )
 st.subheader("Its memory", anchor=False)
-begin_with_a_follower(entry, layout)
-cell = choices.choose_cell(entry, reading.trace, reading.text)
+cell = choices.choose_cell(entry, reading.trace, reading.text, telling=best_follower(entry, layout))
 draw_memory(reading, cell, answer, carries_of(first, second, layout.digits))
 draw_followers(entry, layout)

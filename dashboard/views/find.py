@@ -9,7 +9,7 @@ import streamlit as st
 from dashboard import choices, words
 from dashboard.charts.find import probe_curve, score_by_layer
 from dashboard.charts.theme import SEQUENTIAL, plot_config
-from dashboard.choices import Cell
+from dashboard.clickable_table import clickable_table, table_of_cells
 from dashboard.coloured_text import Place, Scale, as_selected, coloured_text, selected_in
 from dashboard.loading import ModelEntry
 from dashboard.reading import Reading, models_or_stop, read, scales, text_line
@@ -245,18 +245,13 @@ def choose(cells: pd.DataFrame, table: pd.DataFrame, what: str, chance: float) -
         ),
         **CELL_COLUMNS,
     }
-    chosen = st.dataframe(
+    table_of_cells(
         table,
-        hide_index=True,
-        on_select="rerun",
-        selection_mode="single-row",
+        cells,
         key="ranking",
         height=420,
-        column_config={name: column for name, column in columns.items() if name in table},
+        columns={name: column for name, column in columns.items() if name in table},
     )
-    if chosen.selection.rows:
-        row = cells.iloc[chosen.selection.rows[0]]
-        choices.open_cell(Cell(row["quantity"], int(row["layer"]), int(row["unit"])))
 
 
 def by_layer(readings: list[Reading], target: Target) -> None:
@@ -491,18 +486,13 @@ def by_selection(entry: ModelEntry, text: Text) -> None:
             "character where it comes nearest; in standard deviations of the cell over the text.",
         ),
     }
-    chosen = st.dataframe(
+    table_of_cells(
         table,
-        hide_index=True,
-        on_select="rerun",
-        selection_mode="single-row",
+        units,
         key="units_on",
         height="auto" if len(table) < 6 else 247,
-        column_config=columns,
+        columns=columns,
     )
-    if chosen.selection.rows:
-        row = units.iloc[chosen.selection.rows[0]]
-        choices.open_cell(Cell(row["quantity"], int(row["layer"]), int(row["unit"])))
     show_places(memories, text, units, span)
 
 
@@ -521,8 +511,7 @@ def show_places(memories: dict, text: Text, units: pd.DataFrame, span: tuple[int
         f"{len(places):,} places, the likest first. **Click one to see it in the text above.**",
         help="At most 20 are listed.",
     )
-    key = f"places {span} {len(units)} {len(places)}"
-    st.dataframe(
+    clickable_table(
         pd.DataFrame(
             {
                 "Characters": [f"{r.start + 1:,}–{r.end:,}" for r in places.itertuples()],
@@ -532,11 +521,10 @@ def show_places(memories: dict, text: Text, units: pd.DataFrame, span: tuple[int
                 "Cells on": places["share"],
             }
         ),
-        hide_index=True,
-        on_select=lambda: note_place(st.session_state[key].selection, places, text, span),
-        selection_mode=["single-row", "single-cell"],
-        key=key,
-        column_config=PLACE_COLUMNS,
+        lambda row: note_place(places.iloc[row], text, span),
+        key="places",
+        action="Show the marked place in the text above",
+        columns=PLACE_COLUMNS,
     )
     place = place_to_show(text)
     if place and st.button(
@@ -562,15 +550,10 @@ PLACE_COLUMNS = {
 }
 
 
-def note_place(clicked, places: pd.DataFrame, text: Text, span: tuple[int, int]) -> None:
-    """Keep the place of the clicked row or cell of the table, or that none is clicked any more."""
-    rows = clicked.rows or [row for row, _ in clicked.cells]
-    if not rows:
-        st.session_state.pop("place", None)
-        return
+def note_place(row: pd.Series, text: Text, span: tuple[int, int]) -> None:
+    """Keep the place of a row, to be shown in the text while `span` is selected in it."""
     call = st.session_state.get("place_calls", 0) + 1
     st.session_state["place_calls"] = call
-    row = places.iloc[rows[0]]
     place = Place(int(row["start"]), int(row["end"]), call)
     st.session_state["place"] = text.data, span, place
 

@@ -7,7 +7,7 @@ import streamlit as st
 from dashboard import choices, words
 from dashboard.charts import provenance as charts
 from dashboard.charts.theme import plot_config
-from dashboard.choices import Cell
+from dashboard.clickable_table import table_of_cells
 from dashboard.coloured_text import cell_scale, coloured_text
 from dashboard.reading import Reading, models_or_stop, read, text_line
 from dashboard.shelf import progress_bar, shelf
@@ -203,7 +203,7 @@ def lasting(reading: Reading) -> None:
         "Measuring how long writes last …",
         lambda p: half_lives(reading.trace.values, reading.text.last_byte, p, memory),
     )
-    frame = half_life_frame(found)
+    frame = half_life_frame(found).assign(quantity=memory.cell)
     st.caption(
         "After how many characters half of what a unit writes into its time memory is left: the "
         "median over the text. Each point is one unit.",
@@ -214,7 +214,7 @@ def lasting(reading: Reading) -> None:
         config=plot_config(f"{reading.entry.name}-half-lives"),
     )
     st.caption("**Click a row to open that cell.**")
-    chosen = st.dataframe(
+    table_of_cells(
         pd.DataFrame(
             {
                 "Layer": frame["layer"],
@@ -223,11 +223,9 @@ def lasting(reading: Reading) -> None:
                 "Longer than that": frame["censored"],
             }
         ),
-        hide_index=True,
-        on_select="rerun",
-        selection_mode="single-row",
+        frame,
         key="half-life-table",
-        column_config={
+        columns={
             "Layer": st.column_config.NumberColumn(help="1 reads the bytes; the last is the top."),
             "Unit": st.column_config.NumberColumn(help="Which cell of the layer, counted from 0."),
             "Half-life": st.column_config.NumberColumn(
@@ -239,9 +237,6 @@ def lasting(reading: Reading) -> None:
             ),
         },
     )
-    if chosen.selection.rows:
-        row = frame.iloc[chosen.selection.rows[0]]
-        choices.open_cell(Cell(memory.cell, int(row["layer"]), int(row["unit"])))
 
 
 st.title("Who wrote it")

@@ -10,6 +10,7 @@ from dashboard import choices, words
 from dashboard.charts import intervention as charts
 from dashboard.charts import theme
 from dashboard.choices import Cell
+from dashboard.clickable_table import table_of_cells
 from dashboard.coloured_text import Scale, coloured_text
 from dashboard.held import (
     AT_RANDOM,
@@ -452,14 +453,12 @@ def show_ablation(reading: Reading, rows: pd.DataFrame) -> None:
         key="cost",
     )
     st.caption("**Click a row to open that cell.**")
-    chosen = st.dataframe(
+    table_of_cells(
         as_shown(rows),
-        hide_index=True,
-        on_select="rerun",
-        selection_mode="single-row",
+        rows,
         key="ablation",
         height=385,
-        column_config=ABLATION_COLUMNS,
+        columns=ABLATION_COLUMNS,
     )
     st.download_button(
         "Table as CSV",
@@ -469,9 +468,6 @@ def show_ablation(reading: Reading, rows: pd.DataFrame) -> None:
         file_name=f"{reading.entry.name}-ablation.csv",
         icon=":material/download:",
     )
-    if chosen.selection.rows:
-        row = rows.iloc[chosen.selection.rows[0]]
-        choices.open_cell(Cell(row["quantity"], int(row["layer"]), int(row["unit"])))
 
 
 def as_shown(rows: pd.DataFrame) -> pd.DataFrame:
