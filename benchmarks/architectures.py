@@ -16,8 +16,8 @@ from common import fresh_model, seconds_of_each
 from torch.nn import functional
 
 from gridlstm.model import LanguageModel
-from gridlstm.presets import MATCHED, PRESETS
 from gridlstm.trace import trace
+from gridlstm.training.presets import MATCHED, PRESETS
 
 RIVAL = "matched-stacked-6"
 

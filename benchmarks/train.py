@@ -18,11 +18,11 @@ import numpy as np
 import torch
 
 from gridlstm.corpus import Corpus
-from gridlstm.learner import Learner
-from gridlstm.presets import PRESETS, Preset
-from gridlstm.replay import CALLS_BEFORE_RECORDING
-from gridlstm.tasks import task_of
-from gridlstm.workers import Workers, machine_kind
+from gridlstm.training.learner import Learner
+from gridlstm.training.presets import PRESETS, Preset
+from gridlstm.training.replay import CALLS_BEFORE_RECORDING
+from gridlstm.training.tasks import task_of
+from gridlstm.training.workers import Workers, machine_kind
 
 MODELS = ("stacked-3", "grid-3", "stacked-6", "grid-6")
 

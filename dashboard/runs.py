@@ -12,7 +12,7 @@ from dashboard import choices, foreign_runs, loading
 from dashboard.loading import ModelEntry
 from gridlstm.config import ModelConfig
 from gridlstm.curves import with_operations
-from gridlstm.settings import TrainingSettings
+from gridlstm.training.settings import TrainingSettings
 
 UNKNOWN_DATA = "not known"
 MOST_LABEL = 80

@@ -1,7 +1,8 @@
 """The architectures by name: what each is called, which tensors it has, what a trace of it holds.
 
 Knows no torch, so that it loads at once. To add an architecture takes one file with its network
-(`gridlstm.layerwise` says what that is; `gridlstm.rnn` is the shortest) and one entry here.
+(`gridlstm.networks.layerwise` says what that is; `gridlstm.networks.rnn` is the shortest) and one
+entry here.
 
 Quantities are named `dimension.kind`. A weight's columns are [h ; below] unless said otherwise: the
 layer's own state at the character before, then what it reads from the layer below.
@@ -178,7 +179,7 @@ _STATE = {"h": "time.hidden", "c": "time.cell"}
 ARCHITECTURES: dict[str, Architecture] = {
     "grid": Grid(
         "Grid LSTM",
-        "gridlstm.grid:grid_network",
+        "gridlstm.networks.grid:grid_network",
         (*_lstm("time"), *_lstm("depth")),
         (_lstm_memory("time"), _lstm_memory("depth")),
         _STATE,
@@ -190,14 +191,14 @@ ARCHITECTURES: dict[str, Architecture] = {
     ),
     "stacked": Stacked(
         "Stacked LSTM",
-        "gridlstm.stacked:StackedLSTM",
+        "gridlstm.networks.stacked:StackedLSTM",
         _lstm("time"),
         (_lstm_memory("time"),),
         _STATE,
     ),
     "depth-gated": DepthGated(
         "Depth-gated LSTM",
-        "gridlstm.depth_gated:DepthGatedLSTM",
+        "gridlstm.networks.depth_gated:DepthGatedLSTM",
         (*_lstm("time"), "depth.gate"),
         (
             Memory("time", "time.cell", "time.forget"),
@@ -207,14 +208,14 @@ ARCHITECTURES: dict[str, Architecture] = {
     ),
     "gated-feedback": GatedFeedback(
         "Gated feedback LSTM",
-        "gridlstm.gated_feedback:GatedFeedbackLSTM",
+        "gridlstm.networks.gated_feedback:GatedFeedbackLSTM",
         (*_lstm("time"), "feedback.reset"),
         (_lstm_memory("time"),),
         _STATE,
     ),
     "highway": Highway(
         "Highway RNN",
-        "gridlstm.highway:HighwayRNN",
+        "gridlstm.networks.highway:HighwayRNN",
         ("depth.cell", "depth.carry", "depth.candidate"),
         (
             Memory(
@@ -229,17 +230,17 @@ ARCHITECTURES: dict[str, Architecture] = {
     ),
     "grid-1d": DepthGrid(
         "1-D Grid LSTM",
-        "gridlstm.depth_grid:DepthGridLSTM",
+        "gridlstm.networks.depth_grid:DepthGridLSTM",
         _lstm("depth"),
         (_lstm_memory("depth"),),
         {"h": "depth.hidden"},
     ),
     "gru": Gru(
         "GRU",
-        "gridlstm.gru:GRU",
+        "gridlstm.networks.gru:GRU",
         ("time.hidden", "time.reset", "time.update", "time.candidate"),
         (Memory("time", "time.hidden", "time.update", candidate="time.candidate"),),
         {"h": "time.hidden"},
     ),
-    "rnn": Rnn("RNN", "gridlstm.rnn:RNN", ("time.hidden",), (), {"h": "time.hidden"}),
+    "rnn": Rnn("RNN", "gridlstm.networks.rnn:RNN", ("time.hidden",), (), {"h": "time.hidden"}),
 }

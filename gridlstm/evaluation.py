@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from gridlstm.corpus import CorpusError, evaluation_blocks
 from gridlstm.model import LanguageModel
-from gridlstm.replay import Replayed
+from gridlstm.training.replay import Replayed
 
 MOST_STREAMS = 64
 SHORTEST_STREAM = 1024

@@ -7,8 +7,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from gridlstm.architectures import ARCHITECTURES
-from gridlstm.cells import State
 from gridlstm.config import ALPHABET, ModelConfig
+from gridlstm.networks.cells import State
 
 
 def network(config: ModelConfig) -> nn.Module:

@@ -14,8 +14,8 @@ import torch
 
 from gridlstm.config import ALPHABET
 from gridlstm.errors import UserError
-from gridlstm.holds import Hold, Holds, holds_of
 from gridlstm.model import LanguageModel
+from gridlstm.networks.holds import Hold, Holds, holds_of
 from gridlstm.trace import PIECE
 
 

@@ -12,8 +12,8 @@ from numpy.lib.format import open_memmap
 
 from gridlstm.config import ALPHABET
 from gridlstm.errors import UserError
-from gridlstm.holds import Hold, Holds, holds_of
 from gridlstm.model import LanguageModel
+from gridlstm.networks.holds import Hold, Holds, holds_of
 from gridlstm.progress import Progress
 
 # Positions computed at a time: their working memory is what a trace needs beyond its result.

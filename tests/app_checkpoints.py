@@ -21,7 +21,7 @@ from safetensors.numpy import save_file
 
 from gridlstm.checkpoint import FORMAT_VERSION, Data, Metadata, write_checkpoint
 from gridlstm.config import ModelConfig
-from gridlstm.curve_log import COLUMNS, CurvePoint, write_curve
+from gridlstm.training.curve_log import COLUMNS, CurvePoint, write_curve
 
 ROOT = Path(__file__).parents[1]
 BROWSER_ARGUMENTS = [

@@ -27,10 +27,10 @@ from gridlstm.addition import (
 from gridlstm.checkpoint import load_model, read_metadata
 from gridlstm.config import ModelConfig
 from gridlstm.errors import UserError
-from gridlstm.settings import SettingsError, TrainingSettings
-from gridlstm.tasks import AdditionTask, validate_addition
-from gridlstm.training import Run, Workers, train
-from gridlstm.training_state import ResumeError, read_state, state_path, write_state
+from gridlstm.training.run import Run, Workers, train
+from gridlstm.training.settings import SettingsError, TrainingSettings
+from gridlstm.training.state import ResumeError, read_state, state_path, write_state
+from gridlstm.training.tasks import AdditionTask, validate_addition
 
 CPU = Workers(0, 1, torch.device("cpu"))
 STACKED = ModelConfig("stacked", 2, 8, dropout=0.3)

@@ -9,11 +9,11 @@ from dashboard import words
 from dashboard.charts import addition as charts
 from dashboard.charts.theme import SIGNED
 from gridlstm.addition import Layout, Sums, carries_of
-from gridlstm.carry import rank_by_carry
+from gridlstm.analysis.carry import rank_by_carry
 from gridlstm.checkpoint import load_model
 from gridlstm.config import ModelConfig
-from gridlstm.tasks import validate_addition
 from gridlstm.trace import trace
+from gridlstm.training.tasks import validate_addition
 
 PAGE = "addition"
 ADDS = {"task": "addition", "digits": 3, "length": 14}

@@ -14,20 +14,20 @@ from torch.nn import functional
 
 from gridlstm import architectures
 from gridlstm import trace as tracing
+from gridlstm.analysis.intervention import losses
 from gridlstm.architectures import ARCHITECTURES, Architecture, Memory
 from gridlstm.checkpoint import Data, Metadata, load_model, read_metadata, write_checkpoint
 from gridlstm.checkpoint.metadata import parse, to_text
 from gridlstm.checkpoint.writing import write_tensors
 from gridlstm.config import ConfigError, ModelConfig
-from gridlstm.holds import Hold, HoldError, check_hold
-from gridlstm.intervention import losses
-from gridlstm.layerwise import dropout_mask
 from gridlstm.model import LanguageModel
+from gridlstm.networks.holds import Hold, HoldError, check_hold
+from gridlstm.networks.layerwise import dropout_mask
 from gridlstm.sampling import sample
-from gridlstm.settings import TrainingSettings
 from gridlstm.trace import trace
-from gridlstm.training import train
-from gridlstm.training_state import state_path
+from gridlstm.training.run import train
+from gridlstm.training.settings import TrainingSettings
+from gridlstm.training.state import state_path
 
 
 class Form(NamedTuple):
@@ -742,7 +742,7 @@ def test_a_short_run_and_the_same_run_resumed(tmp_path, corpus, form):
 # -- One more architecture ------------------------------------------------------------------------
 
 TOY = """
-from gridlstm.layerwise import LayerwiseNetwork
+from gridlstm.networks.layerwise import LayerwiseNetwork
 
 
 class Leaky(LayerwiseNetwork):

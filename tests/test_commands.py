@@ -12,8 +12,8 @@ import gridlstm.analysis
 from gridlstm import commands
 from gridlstm.checkpoint import Data, Metadata, read_metadata, write_checkpoint
 from gridlstm.evaluation import evaluate
-from gridlstm.presets import PRESETS
 from gridlstm.trace import trace
+from gridlstm.training.presets import PRESETS
 
 TEXT = "Grüße from http://example.org/, a cat sat on a mat.\n".encode() * 40
 MODEL = {"architecture": "grid", "tie": "all", "layers": 2, "units": 8}
@@ -246,5 +246,5 @@ def test_the_science_knows_no_streamlit():
     modules = pkgutil.walk_packages(gridlstm.__path__, "gridlstm.")
     names = [module.name for module in modules if not module.name.endswith("__main__")]
     loaded = imported_after(f"import {', '.join(names)}")
-    assert {"gridlstm.training", "gridlstm.trace", "torch"} <= loaded
+    assert {"gridlstm.training.run", "gridlstm.trace", "torch"} <= loaded
     assert not {"streamlit", "plotly", "dashboard"} & loaded

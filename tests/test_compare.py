@@ -10,8 +10,8 @@ import pytest
 from gridlstm import commands
 from gridlstm.checkpoint import Data, Metadata, split, write_checkpoint
 from gridlstm.config import ModelConfig
-from gridlstm.curve_log import CurvePoint, write_curve
 from gridlstm.curves import read_curve, summary
+from gridlstm.training.curve_log import CurvePoint, write_curve
 
 # Validation losses in nats per byte after updates 100, 200, ...
 LOSSES = {

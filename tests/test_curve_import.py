@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gridlstm.curve_log import COLUMNS
 from gridlstm.curves import (
     Columns,
     CurveError,
@@ -22,6 +21,7 @@ from gridlstm.curves import (
     read_curve,
     read_foreign,
 )
+from gridlstm.training.curve_log import COLUMNS
 
 LN2 = math.log(2)
 

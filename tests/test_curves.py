@@ -12,7 +12,6 @@ import pytest
 
 from dashboard.charts.costs import CostPoint, cost_figure
 from dashboard.charts.curves import Look, Run, curves_figure, out_of_sight
-from gridlstm.curve_log import CurvePoint, write_curve
 from gridlstm.curves import (
     AXES,
     COLUMNS,
@@ -28,6 +27,7 @@ from gridlstm.curves import (
     with_operations,
 )
 from gridlstm.errors import UserError
+from gridlstm.training.curve_log import CurvePoint, write_curve
 
 ROOT = Path(__file__).parents[1]
 HEADER = ",".join(COLUMNS)

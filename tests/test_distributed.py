@@ -10,8 +10,8 @@ from test_resume import assert_same_run, refused, rows, state
 
 from gridlstm.config import ModelConfig
 from gridlstm.corpus import read_corpus
-from gridlstm.settings import SettingsError, TrainingSettings
-from gridlstm.training import Run, Workers, train
+from gridlstm.training.run import Run, Workers, train
+from gridlstm.training.settings import SettingsError, TrainingSettings
 
 TEXT = b"a cat sat on a mat, and a rat sat on a hat. " * 60
 UPDATES = 200

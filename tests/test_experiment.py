@@ -10,15 +10,17 @@ import pytest
 from conftest import TEXT
 from test_resume import assert_same_run
 
-from gridlstm import commands, experiment, training
+from gridlstm import commands
 from gridlstm.checkpoint import read_metadata
 from gridlstm.config import ModelConfig
 from gridlstm.corpus import read_corpus
-from gridlstm.experiment import PLANS, Step, conduct, stands_at
-from gridlstm.presets import PRESETS, SEED, SMALL
-from gridlstm.settings import TrainingSettings
-from gridlstm.training import Run, train
-from gridlstm.training_state import MAY_CHANGE, state_path
+from gridlstm.training import experiment
+from gridlstm.training import run as training
+from gridlstm.training.experiment import PLANS, Step, conduct, stands_at
+from gridlstm.training.presets import PRESETS, SEED, SMALL
+from gridlstm.training.run import Run, train
+from gridlstm.training.settings import TrainingSettings
+from gridlstm.training.state import MAY_CHANGE, state_path
 
 LONG = TrainingSettings(
     sequences=4,

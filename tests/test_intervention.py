@@ -6,12 +6,13 @@ import pytest
 import reference
 import torch
 
-from gridlstm import intervention, products
+from gridlstm.analysis import intervention
+from gridlstm.analysis.intervention import InterventionError, ablate, losses, value_to_hold
 from gridlstm.architectures import ARCHITECTURES
 from gridlstm.config import ModelConfig
-from gridlstm.holds import Hold, HoldError
-from gridlstm.intervention import InterventionError, ablate, losses, value_to_hold
 from gridlstm.model import LanguageModel
+from gridlstm.networks import products
+from gridlstm.networks.holds import Hold, HoldError
 from gridlstm.progress import Cancelled
 from gridlstm.sampling import SamplingError, sample
 from gridlstm.text import character_losses, from_string

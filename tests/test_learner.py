@@ -10,11 +10,11 @@ import torch
 from gridlstm.config import ModelConfig
 from gridlstm.corpus import Corpus
 from gridlstm.evaluation import evaluate
-from gridlstm.learner import Learner
-from gridlstm.replay import CALLS_BEFORE_RECORDING, Replayed
-from gridlstm.settings import TrainingSettings
-from gridlstm.tasks import task_of
-from gridlstm.workers import Workers
+from gridlstm.training.learner import Learner
+from gridlstm.training.replay import CALLS_BEFORE_RECORDING, Replayed
+from gridlstm.training.settings import TrainingSettings
+from gridlstm.training.tasks import task_of
+from gridlstm.training.workers import Workers
 
 DATA = np.random.default_rng(1).integers(0, 256, 5000).astype(np.uint8)
 CORPUS = Corpus("noise", DATA, 0.9, "0")

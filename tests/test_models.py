@@ -6,10 +6,10 @@ import reference
 import torch
 from torch.nn import functional
 
-from gridlstm import products
 from gridlstm.config import ConfigError, ModelConfig
-from gridlstm.grid import dropout_mask
-from gridlstm.grid_walk import Affine, walk_grid
+from gridlstm.networks import products
+from gridlstm.networks.grid import dropout_mask
+from gridlstm.networks.grid_walk import Affine, walk_grid
 from gridlstm.trace import trace
 
 KINDS = [("stacked", None), ("grid", "none"), ("grid", "depth"), ("grid", "all")]

@@ -17,13 +17,13 @@ from conftest import TEXT
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from gridlstm import training
 from gridlstm.checkpoint import load_model, read_metadata
 from gridlstm.config import ModelConfig
 from gridlstm.corpus import read_corpus
-from gridlstm.settings import TrainingSettings
-from gridlstm.training import ResumeError, Run, train
-from gridlstm.training_state import read_progress, state_path
+from gridlstm.training import run as training
+from gridlstm.training.run import ResumeError, Run, train
+from gridlstm.training.settings import TrainingSettings
+from gridlstm.training.state import read_progress, state_path
 
 STACKED = ModelConfig("stacked", 2, 8, dropout=0.3)
 GRID = ModelConfig("grid", 2, 8, "all", dropout=0.3)
@@ -318,7 +318,7 @@ def test_sigkill_at_any_moment(tmp_path, uninterrupted):
 # has not taken its place, or right after it has. Answers with the child's exit status.
 KILLED_CHILDREN = """
 import json, os, signal, sys
-import gridlstm.training
+import gridlstm.training.run
 from gridlstm.commands import run
 
 fsync, replace, writings = os.fsync, os.replace, 0

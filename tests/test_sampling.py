@@ -15,7 +15,7 @@ from app_checkpoints import ROOT
 from gridlstm import commands
 from gridlstm import sampling as sampling_module
 from gridlstm.architectures import ARCHITECTURES
-from gridlstm.holds import Hold
+from gridlstm.networks.holds import Hold
 from gridlstm.sampling import Choice, SamplingError, chances_of, sample, write
 from gridlstm.trace import trace
 

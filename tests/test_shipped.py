@@ -9,7 +9,7 @@ from gridlstm.checkpoint import load_model, read_metadata
 from gridlstm.corpus import byte_entropy, read_corpus
 from gridlstm.curves import read_curve, read_published
 from gridlstm.evaluation import evaluate
-from gridlstm.presets import PRESETS
+from gridlstm.training.presets import PRESETS
 
 FOLDER = Path(__file__).parents[1] / "checkpoints"
 NAMES = ("grid-3", "grid-6", "stacked-3", "stacked-6")

@@ -12,14 +12,15 @@ import torch
 from conftest import TEXT
 from torch.nn import functional
 
-from gridlstm import commands, training
+from gridlstm import commands
 from gridlstm.checkpoint import read_metadata
 from gridlstm.config import OPTIONS, ModelConfig
 from gridlstm.corpus import CorpusError, byte_entropy, cut_into_streams
 from gridlstm.evaluation import evaluate
-from gridlstm.presets import PRESETS
-from gridlstm.settings import SettingsError, TrainingSettings
-from gridlstm.training import Run, Workers, train
+from gridlstm.training import run as training
+from gridlstm.training.presets import PRESETS
+from gridlstm.training.run import Run, Workers, train
+from gridlstm.training.settings import SettingsError, TrainingSettings
 
 STACKED = ModelConfig("stacked", 2, 8)
 GRID = ModelConfig("grid", 2, 8, "all")
@@ -272,7 +273,7 @@ def test_nothing_is_drawn_where_standard_error_is_no_terminal(tmp_path, corpus, 
 
 
 def test_plain_lines_tell_how_far_it_is(tmp_path, corpus, capsys, monkeypatch):
-    monkeypatch.setattr("gridlstm.progress_line.SECONDS_BETWEEN_LINES", 0.0)
+    monkeypatch.setattr("gridlstm.training.progress_line.SECONDS_BETWEEN_LINES", 0.0)
     train(STACKED, replace(SMALL, updates=3), corpus, tmp_path / "model.safetensors")
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("update")]
     assert len(lines) == 3

@@ -119,7 +119,7 @@ def draw_memory(reading: Reading, cell: Cell, answer: bytes, carries: np.ndarray
 @st.cache_resource(max_entries=8, show_spinner="Looking for the carry …")
 def followers(path, stamp, layout: Layout, _entry: ModelEntry) -> pd.DataFrame:
     """The memories that follow the carry best."""
-    from gridlstm.carry import rank_by_carry
+    from gridlstm.analysis.carry import rank_by_carry
 
     model, fraction = loading.model_of(_entry), _entry.metadata.data.train_fraction
     return rank_by_carry(model, layout, fraction).head(LISTED)
@@ -129,7 +129,7 @@ def followers(path, stamp, layout: Layout, _entry: ModelEntry) -> pd.DataFrame:
 def accuracy(path, stamp, layout: Layout, _entry: ModelEntry) -> tuple[float, float, int]:
     """Shares of sums and of digits that are right, and of how many sums, not trained on."""
     from gridlstm.addition import Sums
-    from gridlstm.tasks import validate_addition
+    from gridlstm.training.tasks import validate_addition
 
     operands = Sums(layout, _entry.metadata.data.train_fraction).validation()
     found = validate_addition(loading.model_of(_entry), *layout.lay_out(operands), layout)

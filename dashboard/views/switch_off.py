@@ -32,7 +32,7 @@ from dashboard.loading import ModelEntry
 from dashboard.reading import Reading, models_or_stop, read, text_line
 from gridlstm.analysis.properties import PROPERTIES, measure_named
 from gridlstm.errors import UserError
-from gridlstm.holds import Hold
+from gridlstm.networks.holds import Hold
 from gridlstm.text import Text, printable_byte, truncate
 
 # The model reads the text again for every choice, and some fifty times for the table.

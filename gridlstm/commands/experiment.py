@@ -6,7 +6,7 @@ from pathlib import Path
 from gridlstm.commands.markdown import NOTHING, table
 from gridlstm.commands.options import check_writable
 from gridlstm.errors import UserError
-from gridlstm.experiment import KERNEL, PLANS, WIKI, Step, conduct, stands_at, texts_of
+from gridlstm.training.experiment import KERNEL, PLANS, WIKI, Step, conduct, stands_at, texts_of
 
 
 def add(commands) -> None:

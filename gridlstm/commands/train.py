@@ -11,8 +11,8 @@ from gridlstm.commands.options import check_writable
 from gridlstm.config import ModelConfig
 from gridlstm.corpus import read_corpus
 from gridlstm.errors import UserError
-from gridlstm.presets import PRESETS
-from gridlstm.settings import OPTIMISERS, PRECISIONS, TASKS, TrainingSettings
+from gridlstm.training.presets import PRESETS
+from gridlstm.training.settings import OPTIMISERS, PRECISIONS, TASKS, TrainingSettings
 
 # As in coreylynch/grid-lstm.
 DIGITS = 4
@@ -114,7 +114,7 @@ def _train(options: argparse.Namespace) -> int:
     check_writable(options.out)
     reads = options.data is not None
     corpus = read_corpus(options.data, settings.train_fraction) if reads else None
-    from gridlstm.training import train
+    from gridlstm.training.run import train
 
     train(config, settings, corpus, options.out, resume=options.resume, device=options.device)
     return 0

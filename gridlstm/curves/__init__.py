@@ -1,7 +1,7 @@
 """Validation curves: read and checked, imported, smoothed, grouped by seeds, compared.
 
-`gridlstm.curve_log` writes them. A curve is a CSV file, one row a validation, with the header
-`update,epoch,bytes,train_loss,val_loss,learning_rate,seconds` and, for tasks that have answers,
+`gridlstm.training.curve_log` writes them. A curve is a CSV file, one row a validation, with the
+header `update,epoch,bytes,train_loss,val_loss,learning_rate,seconds` and, for tasks that have answers,
 `accuracy,digit_accuracy`; losses in nats per byte.
 
 The published curves (`checkpoints/published_curves.csv`) are the four of the experiment by
@@ -10,7 +10,6 @@ units. A row that is missing means that the curve is hidden by another there. Lo
 cannot be compared with them.
 """
 
-from gridlstm.curve_log import COLUMNS
 from gridlstm.curves.comparing import (
     VERDICTS,
     best_baseline,
@@ -33,6 +32,7 @@ from gridlstm.curves.series import (
     is_loss,
     smooth,
 )
+from gridlstm.training.curve_log import COLUMNS
 
 __all__ = [
     "AXES",

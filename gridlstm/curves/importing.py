@@ -11,10 +11,10 @@ from pathlib import PurePath
 import numpy as np
 import pandas as pd
 
-from gridlstm.curve_log import COLUMNS
 from gridlstm.curves.event_files import is_event_file, read_events
 from gridlstm.curves.reading import LARGEST, CurveError, Rows, read_curve, read_rows
 from gridlstm.curves.series import convert
+from gridlstm.training.curve_log import COLUMNS
 
 MOST_RUNS = 50
 MOST_COLUMNS = 500

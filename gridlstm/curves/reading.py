@@ -10,8 +10,8 @@ from typing import BinaryIO
 import numpy as np
 import pandas as pd
 
-from gridlstm.curve_log import ACCURACIES, COLUMNS
 from gridlstm.errors import UserError
+from gridlstm.training.curve_log import ACCURACIES, COLUMNS
 
 PUBLISHED_COLUMNS = ("model", "update", "val_loss")
 # What is counted in them never shrinks from row to row.

@@ -14,7 +14,7 @@ from gridlstm.checkpoint import Data
 from gridlstm.corpus import Corpus, byte_entropy, cut_into_streams
 from gridlstm.evaluation import Evaluation, evaluate, evaluate_answers
 from gridlstm.model import LanguageModel
-from gridlstm.settings import SettingsError, TrainingSettings
+from gridlstm.training.settings import SettingsError, TrainingSettings
 
 
 @dataclass(frozen=True)

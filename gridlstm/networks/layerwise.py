@@ -10,10 +10,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from gridlstm.cells import Observation, State
 from gridlstm.config import ModelConfig
-from gridlstm.holds import Holds
-from gridlstm.products import product_with
+from gridlstm.networks.cells import Observation, State
+from gridlstm.networks.holds import Holds
+from gridlstm.networks.products import product_with
 
 # Values of a quantity in one layer [T, B, U], or one [B, U] for each position.
 Values = Tensor | Sequence[Tensor]

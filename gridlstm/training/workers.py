@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, distributed
 
-from gridlstm.settings import SettingsError
+from gridlstm.training.settings import SettingsError
 
 
 @dataclass(frozen=True)

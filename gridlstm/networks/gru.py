@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from gridlstm.cells import State
 from gridlstm.config import ModelConfig
-from gridlstm.holds import Holds
-from gridlstm.layerwise import Values, split_columns
-from gridlstm.rnn import TorchNetwork
+from gridlstm.networks.cells import State
+from gridlstm.networks.holds import Holds
+from gridlstm.networks.layerwise import Values, split_columns
+from gridlstm.networks.rnn import TorchNetwork
 
 
 class GRU(TorchNetwork):

@@ -8,9 +8,9 @@ what is below, layer above layer costs less.
 import torch
 from torch import Tensor, nn
 
-from gridlstm.cells import Observation, State
 from gridlstm.config import ModelConfig
-from gridlstm.grid_walk import (
+from gridlstm.networks.cells import Observation, State
+from gridlstm.networks.grid_walk import (
     Affine,
     GridWeights,
     KeptAffine,
@@ -18,9 +18,9 @@ from gridlstm.grid_walk import (
     walk_grid,
     weight_gradients,
 )
-from gridlstm.holds import Holds
-from gridlstm.layerwise import dropout_mask
-from gridlstm.layerwise_grid import LayerwiseGrid
+from gridlstm.networks.holds import Holds
+from gridlstm.networks.layerwise import dropout_mask
+from gridlstm.networks.layerwise_grid import LayerwiseGrid
 
 
 class _GridFunction(torch.autograd.Function):

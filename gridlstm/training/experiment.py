@@ -10,8 +10,8 @@ from pathlib import Path
 from gridlstm.config import ModelConfig
 from gridlstm.corpus import read_corpus
 from gridlstm.errors import UserError
-from gridlstm.presets import PRESETS, SEED
-from gridlstm.settings import TrainingSettings
+from gridlstm.training.presets import PRESETS, SEED
+from gridlstm.training.settings import TrainingSettings
 
 WIKI, KERNEL = "wiki", "kernel"
 
@@ -115,7 +115,7 @@ def stands_at(step: Step, out: Path) -> tuple[int, bool]:
 
     Raises ResumeError if the state of the run cannot be read.
     """
-    from gridlstm.training_state import read_progress, state_path
+    from gridlstm.training.state import read_progress, state_path
 
     progress = read_progress(state_path(checkpoint_of(step, out)))
     return progress.update, progress.is_complete(step.training)
@@ -166,8 +166,8 @@ def conduct(
 
 def _do(step: Step, text: Path, out: Path, device: str | None, until: float | None) -> bool:
     """Train; return whether the step has come to its end."""
-    from gridlstm.training import train
-    from gridlstm.training_state import state_path
+    from gridlstm.training.run import train
+    from gridlstm.training.state import state_path
 
     checkpoint = checkpoint_of(step, out)
     return train(

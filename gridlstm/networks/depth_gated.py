@@ -11,9 +11,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from gridlstm.cells import State
-from gridlstm.holds import Holds
-from gridlstm.layerwise import LayerwiseNetwork, Values, by_name, lstm_update, split_columns
+from gridlstm.networks.cells import State
+from gridlstm.networks.holds import Holds
+from gridlstm.networks.layerwise import (
+    LayerwiseNetwork,
+    Values,
+    by_name,
+    lstm_update,
+    split_columns,
+)
 
 
 class DepthGatedLSTM(LayerwiseNetwork):

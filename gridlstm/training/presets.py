@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 from gridlstm.config import ModelConfig
-from gridlstm.settings import TrainingSettings
+from gridlstm.training.settings import TrainingSettings
 
 
 @dataclass(frozen=True)

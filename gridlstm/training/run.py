@@ -2,7 +2,7 @@
 
 `sequences` streams are read side by side, `length` bytes an update, each stream's state carried
 from one update to the next where the task is a text. What is read and how it is validated is the
-task's (`gridlstm.tasks`). One straight road: `train` sets up a `Run`, and `Run.go` loops.
+task's (`gridlstm.training.tasks`). One straight road: `train` sets up a `Run`, and `Run.go` loops.
 """
 
 import signal
@@ -18,12 +18,11 @@ from torch import Tensor
 from gridlstm.checkpoint import Metadata, load_model, write_checkpoint
 from gridlstm.config import ModelConfig
 from gridlstm.corpus import Corpus
-from gridlstm.curve_log import CurvePoint, write_curve
-from gridlstm.learner import Learner
-from gridlstm.progress_line import ProgressLine
-from gridlstm.settings import TrainingSettings
-from gridlstm.tasks import Validation, task_of
-from gridlstm.training_state import (
+from gridlstm.training.curve_log import CurvePoint, write_curve
+from gridlstm.training.learner import Learner
+from gridlstm.training.progress_line import ProgressLine
+from gridlstm.training.settings import TrainingSettings
+from gridlstm.training.state import (
     Progress,
     ResumeError,
     State,
@@ -33,7 +32,8 @@ from gridlstm.training_state import (
     state_path,
     write_state,
 )
-from gridlstm.workers import Workers, machine_kind, workers
+from gridlstm.training.tasks import Validation, task_of
+from gridlstm.training.workers import Workers, machine_kind, workers
 
 
 class Run:

@@ -9,9 +9,9 @@ the carry gate; the gate is learnt as C, whose bias of 1 at the start is T's of 
 from torch import Tensor
 from torch.nn import functional
 
-from gridlstm.cells import State
-from gridlstm.holds import Holds
-from gridlstm.layerwise import LayerwiseNetwork, Values, split_columns
+from gridlstm.networks.cells import State
+from gridlstm.networks.holds import Holds
+from gridlstm.networks.layerwise import LayerwiseNetwork, Values, split_columns
 
 
 class HighwayRNN(LayerwiseNetwork):

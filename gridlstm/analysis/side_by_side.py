@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gridlstm.cells import State
-from gridlstm.holds import Hold, Holds, holds_of
-from gridlstm.layerwise import LayerwiseNetwork
 from gridlstm.model import LanguageModel
+from gridlstm.networks.cells import State
+from gridlstm.networks.holds import Hold, Holds, holds_of
+from gridlstm.networks.layerwise import LayerwiseNetwork
 
 
 class WholeReadings:

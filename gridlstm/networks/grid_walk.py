@@ -19,9 +19,9 @@ import torch
 from torch import Tensor
 
 from gridlstm.architectures import GATES
-from gridlstm.cells import State, lstm_backward
-from gridlstm.holds import Holds
-from gridlstm.products import gains_by_packing, packed
+from gridlstm.networks.cells import State, lstm_backward
+from gridlstm.networks.holds import Holds
+from gridlstm.networks.products import gains_by_packing, packed
 
 
 @dataclass(frozen=True)

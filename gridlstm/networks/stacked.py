@@ -9,10 +9,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from gridlstm.architectures import GATES
-from gridlstm.cells import Observation, State, activate
 from gridlstm.config import ModelConfig
-from gridlstm.holds import Holds
-from gridlstm.layerwise import LayerwiseNetwork, Values, by_name, lstm_over_time
+from gridlstm.networks.cells import Observation, State, activate
+from gridlstm.networks.holds import Holds
+from gridlstm.networks.layerwise import LayerwiseNetwork, Values, by_name, lstm_over_time
 
 
 def swap_gates(tensor: Tensor) -> Tensor:

@@ -13,9 +13,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from gridlstm.architectures import LSTM
-from gridlstm.cells import Observation, State
-from gridlstm.holds import Holds
-from gridlstm.layerwise import Weights, drop
+from gridlstm.networks.cells import Observation, State
+from gridlstm.networks.holds import Holds
+from gridlstm.networks.layerwise import Weights, drop
 
 
 class GatedFeedbackLSTM(Weights):

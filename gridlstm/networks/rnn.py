@@ -7,10 +7,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from gridlstm.cells import State
 from gridlstm.config import ModelConfig
-from gridlstm.holds import Holds
-from gridlstm.layerwise import LayerwiseNetwork, Values, split_columns
+from gridlstm.networks.cells import State
+from gridlstm.networks.holds import Holds
+from gridlstm.networks.layerwise import LayerwiseNetwork, Values, split_columns
 
 
 class TorchNetwork(LayerwiseNetwork):

@@ -1,7 +1,8 @@
 """A model that learns: one update of its weights after another, its state carried between them.
 
 All that an update reads and writes stays where it is, so that a GPU can replay it
-(`gridlstm.replay`): the batch, the carried state, the weights, the optimiser's sums, the rate.
+(`gridlstm.training.replay`): the batch, the carried state, the weights, the optimiser's sums, the
+rate.
 """
 
 from contextlib import nullcontext
@@ -13,10 +14,10 @@ from torch.nn.parallel import DistributedDataParallel
 
 from gridlstm.config import ModelConfig
 from gridlstm.model import LanguageModel
-from gridlstm.replay import Replayed
-from gridlstm.settings import TrainingSettings
-from gridlstm.tasks import Task
-from gridlstm.workers import Workers
+from gridlstm.training.replay import Replayed
+from gridlstm.training.settings import TrainingSettings
+from gridlstm.training.tasks import Task
+from gridlstm.training.workers import Workers
 
 
 def matmul_dtype(precision: str, device: torch.device) -> torch.dtype:

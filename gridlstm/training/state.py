@@ -16,9 +16,9 @@ from torch import Tensor
 
 from gridlstm.checkpoint import write_aside
 from gridlstm.config import ModelConfig
-from gridlstm.curve_log import CurvePoint
 from gridlstm.errors import UserError
-from gridlstm.settings import TrainingSettings
+from gridlstm.training.curve_log import CurvePoint
+from gridlstm.training.settings import TrainingSettings
 
 DOCUMENT_KEY = "run"
 # What a run may be resumed with: settings that only say when to stop, validate and save.

@@ -10,9 +10,9 @@ time state, unless priority is none).
 import torch
 from torch import Tensor
 
-from gridlstm.cells import State
-from gridlstm.holds import Holds
-from gridlstm.layerwise import (
+from gridlstm.networks.cells import State
+from gridlstm.networks.holds import Holds
+from gridlstm.networks.layerwise import (
     LayerwiseNetwork,
     Values,
     by_name,

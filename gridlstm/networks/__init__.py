@@ -1,0 +1,1 @@
+"""The recurrent networks: one architecture a file, and what they share."""
