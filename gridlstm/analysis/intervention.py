@@ -1,8 +1,8 @@
 """What a model loses when units of it are held: a text read again, many interventions at a time.
 
-An intervention is a set of holds (`gridlstm.networks.holds`). Whether a cell that follows a property
-is also used for it shows in the loss: inside the property against outside, beside that of units taken
-at random from the same layer.
+An intervention is a set of holds (`gridlstm.networks.holds`). Whether a cell that follows a
+property is also used for it shows in the loss: inside the property against outside, beside that of
+units taken at random from the same layer.
 """
 
 from collections.abc import Sequence

@@ -1,8 +1,8 @@
 """Validation curves: read and checked, imported, smoothed, grouped by seeds, compared.
 
 `gridlstm.training.curve_log` writes them. A curve is a CSV file, one row a validation, with the
-header `update,epoch,bytes,train_loss,val_loss,learning_rate,seconds` and, for tasks that have answers,
-`accuracy,digit_accuracy`; losses in nats per byte.
+header `update,epoch,bytes,train_loss,val_loss,learning_rate,seconds` and, for tasks that have
+answers, `accuracy,digit_accuracy`; losses in nats per byte.
 
 The published curves (`checkpoints/published_curves.csv`) are the four of the experiment by
 coreylynch (grid-lstm), read off its picture pixel by pixel, about ±0.004 nats: on enwik8, with 1000
