@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from common import fresh_model, seconds
 
-from gridlstm.analysis.intervention import losses
 from gridlstm.config import ModelConfig
+from gridlstm.intervention import losses
 from gridlstm.networks.holds import Hold
 from gridlstm.trace import trace
 

@@ -16,9 +16,9 @@ from dashboard.loading import ModelEntry
 from dashboard.reading import Reading
 from dashboard.shelf import progress_bar, shelf
 from dashboard.words import Word
-from gridlstm.analysis.intervention import ablate, value_to_hold
 from gridlstm.analysis.ranking import rank_units
 from gridlstm.curves import convert
+from gridlstm.intervention import ablate, value_to_hold
 from gridlstm.networks.holds import Hold
 from gridlstm.progress import Progress
 from gridlstm.sampling import sample

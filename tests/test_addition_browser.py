@@ -21,7 +21,7 @@ from test_browser import (  # noqa: F401  (fixtures)
 
 from dashboard import words
 from gridlstm.addition import END, layout_of
-from gridlstm.analysis.carry import rank_by_carry
+from gridlstm.carry import rank_by_carry
 from gridlstm.checkpoint import load_model
 from gridlstm.trace import trace
 

@@ -9,7 +9,7 @@ from dashboard import words
 from dashboard.charts import addition as charts
 from dashboard.charts.theme import SIGNED
 from gridlstm.addition import Layout, Sums, carries_of
-from gridlstm.analysis.carry import rank_by_carry
+from gridlstm.carry import rank_by_carry
 from gridlstm.checkpoint import load_model
 from gridlstm.config import ModelConfig
 from gridlstm.trace import trace

@@ -14,12 +14,12 @@ from torch.nn import functional
 
 from gridlstm import architectures
 from gridlstm import trace as tracing
-from gridlstm.analysis.intervention import losses
 from gridlstm.architectures import ARCHITECTURES, Architecture, Memory
 from gridlstm.checkpoint import Data, Metadata, load_model, read_metadata, write_checkpoint
 from gridlstm.checkpoint.metadata import parse, to_text
 from gridlstm.checkpoint.writing import write_tensors
 from gridlstm.config import ConfigError, ModelConfig
+from gridlstm.intervention import losses
 from gridlstm.model import LanguageModel
 from gridlstm.networks.holds import Hold, HoldError, check_hold
 from gridlstm.networks.layerwise import dropout_mask

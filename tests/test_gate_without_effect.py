@@ -4,10 +4,10 @@ import pytest
 from app_checkpoints import about, random_tensors
 from app_pages import captions, go, said
 
-from gridlstm.analysis.intervention import losses
 from gridlstm.architectures import ARCHITECTURES
 from gridlstm.checkpoint import write_checkpoint
 from gridlstm.config import ModelConfig
+from gridlstm.intervention import losses
 from gridlstm.networks.holds import Hold
 
 SENTENCE = "Holding this gate changes nothing"

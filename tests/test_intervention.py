@@ -6,10 +6,10 @@ import pytest
 import reference
 import torch
 
-from gridlstm.analysis import intervention
-from gridlstm.analysis.intervention import InterventionError, ablate, losses, value_to_hold
+from gridlstm import intervention
 from gridlstm.architectures import ARCHITECTURES
 from gridlstm.config import ModelConfig
+from gridlstm.intervention import InterventionError, ablate, losses, value_to_hold
 from gridlstm.model import LanguageModel
 from gridlstm.networks import products
 from gridlstm.networks.holds import Hold, HoldError

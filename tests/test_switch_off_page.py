@@ -23,9 +23,9 @@ from app_pages import (
 
 from dashboard import held, words
 from dashboard.charts import intervention as charts
-from gridlstm.analysis.intervention import ablate, losses
 from gridlstm.analysis.properties import inside_url
 from gridlstm.checkpoint import load_model
+from gridlstm.intervention import ablate, losses
 from gridlstm.networks.holds import Hold
 from gridlstm.sampling import sample
 from gridlstm.text import character_losses, from_string, printable_byte

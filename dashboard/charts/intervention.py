@@ -67,7 +67,7 @@ def next_byte_chances(before: np.ndarray, after: np.ndarray, count: int = MOST_B
 def cost_of_units(rows: pd.DataFrame) -> go.Figure:
     """What holding each unit alone costs: inside a property against outside, a point a unit.
 
-    `rows` has the columns of `gridlstm.analysis.intervention.ablate`, the changes in bits per
+    `rows` has the columns of `gridlstm.intervention.ablate`, the changes in bits per
     character. Above the dotted line holding it costs more inside than outside.
     """
     fig = go.Figure()

@@ -119,7 +119,7 @@ def draw_memory(reading: Reading, cell: Cell, answer: bytes, carries: np.ndarray
 @st.cache_resource(max_entries=8, show_spinner="Looking for the carry …")
 def followers(path, stamp, layout: Layout, _entry: ModelEntry) -> pd.DataFrame:
     """The memories that follow the carry best."""
-    from gridlstm.analysis.carry import rank_by_carry
+    from gridlstm.carry import rank_by_carry
 
     model, fraction = loading.model_of(_entry), _entry.metadata.data.train_fraction
     return rank_by_carry(model, layout, fraction).head(LISTED)

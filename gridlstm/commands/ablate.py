@@ -43,9 +43,9 @@ def add(commands) -> None:
 def _ablate(options: argparse.Namespace) -> int:
     from tqdm import tqdm
 
-    from gridlstm.analysis.intervention import ablate
     from gridlstm.analysis.properties import measure_named
     from gridlstm.checkpoint import load_model
+    from gridlstm.intervention import ablate
 
     model, _ = load_model(options.checkpoint)
     text = read_text(options.file)

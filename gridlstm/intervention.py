@@ -11,11 +11,11 @@ import numpy as np
 import pandas as pd
 import torch
 
-from gridlstm.analysis.side_by_side import readings
 from gridlstm.errors import UserError
 from gridlstm.model import LanguageModel
 from gridlstm.networks.holds import Hold
 from gridlstm.progress import Progress
+from gridlstm.side_by_side import readings
 from gridlstm.text import Text, character_losses
 from gridlstm.trace import trace
 
