@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from dashboard.charts import costs
 from dashboard.charts.costs import CostPoint, cost_figure
 from dashboard.charts.curves import Look, Run, curves_figure, out_of_sight
 from gridlstm.curves import (
@@ -545,6 +546,16 @@ def test_best_losses_against_their_cost():
     assert fig.data[0].marker.symbol != fig.data[1].marker.symbol
     assert "<b>c" not in str(fig.data[2].customdata)
     np.testing.assert_allclose(cost_figure(points, "seconds", "bits").data[0].x, 1e6 / 60)
+
+
+def test_a_model_far_above_the_others_is_named_and_not_in_sight_at_first():
+    points = [CostPoint(name, 1e6, loss, loss, loss, 0, 0, "") for name, loss in
+              (("a", 1.4), ("b", 1.5), ("c", 1.6), ("stuck", 3.6))]  # fmt: skip
+    low, high = cost_figure(points, "parameters", "nats").layout.yaxis.range
+    assert low < 1.4 and 1.6 < high < 3.6
+    assert costs.out_of_sight(points) == ["stuck"]
+    assert costs.out_of_sight(points[:3]) == costs.out_of_sight(points[3:]) == []
+    assert cost_figure(points[:3], "parameters", "nats").layout.yaxis.range is None
 
 
 def test_wall_time_is_given_in_minutes_or_hours():

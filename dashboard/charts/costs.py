@@ -3,9 +3,17 @@
 from dataclasses import dataclass
 from html import escape
 
+import numpy as np
 import plotly.graph_objects as go
 
-from dashboard.charts.curves import LEGEND, LEGEND_COLUMNS, LEGEND_ROW, log_ticks
+from dashboard.charts.curves import (
+    LEGEND,
+    LEGEND_COLUMNS,
+    LEGEND_ROW,
+    MARGIN,
+    MOST_OUTLYING,
+    log_ticks,
+)
 from dashboard.charts.theme import CATEGORICAL, SYMBOLS, apply
 from gridlstm.curves import convert
 
@@ -77,5 +85,27 @@ def cost_figure(points: list[CostPoint], cost: str, unit: str, log_x: bool = Tru
         showgrid=True,
         nticks=log_ticks(fig) if log_x else 0,
     )
-    fig.update_yaxes(title_text=f"Best loss, {unit} per byte", showgrid=True)
+    fig.update_yaxes(
+        title_text=f"Best loss, {unit} per byte",
+        showgrid=True,
+        range=[float(convert(x, unit)) for x in _in_sight(points)] or None,
+    )
     return fig
+
+
+def _in_sight(points: list[CostPoint]) -> list[float]:
+    """The lowest and highest loss in sight at first, nats, where points far above the others would
+    press those into a strip; else nothing."""
+    most = MOST_OUTLYING * np.median([point.loss for point in points])
+    seen = [point for point in points if point.loss <= most]
+    if len(seen) == len(points):
+        return []
+    low, high = min(point.low for point in seen), max(point.high for point in seen)
+    margin = MARGIN * (high - low) or MARGIN * high
+    return [low - margin, high + margin]
+
+
+def out_of_sight(points: list[CostPoint]) -> list[str]:
+    """The labels of the points that lie above what is in sight at first."""
+    seen = _in_sight(points)
+    return [point.label for point in points if seen and point.loss > seen[1]]

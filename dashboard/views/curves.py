@@ -7,6 +7,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from dashboard import curve_verdict, foreign_runs, loading
+from dashboard.charts import costs
 from dashboard.charts.costs import COSTS, cost_figure
 from dashboard.charts.curves import TITLES, Look, Run, curves_figure, out_of_sight
 from dashboard.charts.theme import plot_config
@@ -165,7 +166,11 @@ def show_costs(groups: list[Group], style: dict[str, Style], unit: str) -> None:
         key="curves_cost",
         alt=f"Best loss against {COSTS[cost].lower()}: {', '.join(p.label for p in points)}",
     )
-    st.caption("Point at a mark for its model. Marks of one colour differ in their shape.")
+    key = "Point at a mark for its model. Marks of one colour differ in their shape."
+    if above := costs.out_of_sight(points):
+        names = ", ".join(map(verbatim, above))
+        key += f" Higher than what is shown: {names}; a double click in the picture shows all."
+    st.caption(key)
 
 
 # -- All that changes while a model is in training -------------------------------------------------
