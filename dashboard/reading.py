@@ -1,5 +1,7 @@
 """A text as a model read it, character by character: what several pages draw."""
 
+import sys
+import time
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +15,7 @@ from gridlstm.errors import UserError
 from gridlstm.text import Text, character_losses, printable_byte
 
 GUESSES = 5
+SECONDS_TO_SEND = 0.1
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,7 @@ def _predictions(path, stamp, data: bytes, _trace, _text: Text) -> tuple[np.ndar
 
 def models_or_stop() -> dict[str, ModelEntry]:
     """The models with weights; broken files are named, and without any model the page ends."""
+    _let_the_heading_out()
     found = loading.catalogue()
     for problem in found.problems:
         st.warning(problem)
@@ -99,6 +103,15 @@ def models_or_stop() -> dict[str, ModelEntry]:
         )
         st.stop()
     return found.usable
+
+
+def _let_the_heading_out() -> None:
+    """Before the first import of torch, wait until what is drawn so far has gone to the browser.
+
+    Another thread sends it, which an import of large libraries would keep waiting for a second.
+    """
+    if "torch" not in sys.modules:
+        time.sleep(SECONDS_TO_SEND)
 
 
 def text_line() -> None:
