@@ -9,13 +9,22 @@ import streamlit as st
 
 from dashboard import choices, loading, words
 from dashboard.charts import theme
-from dashboard.coloured_text import Likeliest, Scale, cell_scale, gate_scale
+from dashboard.choices import Cell
+from dashboard.coloured_text import (
+    Likeliest,
+    Scale,
+    Selection,
+    cell_scale,
+    coloured_text,
+    gate_scale,
+)
 from dashboard.loading import ModelEntry
 from gridlstm.errors import UserError
 from gridlstm.text import Text, character_losses, printable_byte
 
 GUESSES = 5
 SECONDS_TO_SEND = 0.1
+TEXT_HEIGHT = 420
 
 
 @dataclass(frozen=True)
@@ -143,3 +152,27 @@ def scales(quantity: str, memory_as: str, values: np.ndarray) -> tuple[Scale, th
     if quantity.endswith(".cell") and memory_as == "c":
         limit = max(1.0, float(np.abs(values).max()))
     return cell_scale(name, limit), theme.signed(limit)
+
+
+def draw_coloured(
+    reading: Reading, cell: Cell, values: np.ndarray, *, key: str, from_end: bool = False
+) -> Selection | None:
+    """The text as a model read it, coloured by a cell, whose unit did `values` [layer, character]
+    (NaN without colour); what is selected in it. `from_end` as in `coloured_text`."""
+    memory_as = st.session_state["memory"]
+    known = values[np.isfinite(values)]
+    scale, _ = scales(cell.quantity, memory_as, known if known.size else np.zeros(1))
+    return coloured_text(
+        reading.text.characters,
+        values,
+        rows=reading.layer_labels,
+        chosen_row=cell.layer - 1,
+        scale=scale,
+        title=f"{reading.entry.title} · layer {cell.layer}, unit {cell.unit}",
+        key=key,
+        losses=reading.loss_bits,
+        likeliest=reading.likeliest,
+        show_whitespace=st.session_state["whitespace"],
+        height=TEXT_HEIGHT,
+        from_end=from_end,
+    )

@@ -6,8 +6,8 @@ from dashboard import choices, first_look, words
 from dashboard.charts import cells as charts
 from dashboard.charts.theme import plot_config
 from dashboard.choices import Cell
-from dashboard.coloured_text import Selection, as_selected, coloured_text
-from dashboard.reading import Reading, models_or_stop, read, scales, text_line
+from dashboard.coloured_text import Selection, as_selected
+from dashboard.reading import Reading, draw_coloured, models_or_stop, read, scales, text_line
 
 NOTHING = "Nothing"
 VIEWS = {
@@ -19,22 +19,8 @@ VIEWS = {
 
 def draw_text(reading: Reading, cell: Cell, suffix: str) -> None:
     """The coloured text, and what its unit does at the selected character."""
-    memory_as = st.session_state["memory"]
-    values = reading.of_unit(cell.quantity, cell.unit, memory_as)
-    scale, _ = scales(cell.quantity, memory_as, values)
-    selection = coloured_text(
-        reading.text.characters,
-        values,
-        rows=reading.layer_labels,
-        chosen_row=cell.layer - 1,
-        scale=scale,
-        title=f"{reading.entry.title} · layer {cell.layer}, unit {cell.unit}",
-        key=f"coloured{suffix}",
-        losses=reading.loss_bits,
-        likeliest=reading.likeliest,
-        show_whitespace=st.session_state["whitespace"],
-        height=420,
-    )
+    values = reading.of_unit(cell.quantity, cell.unit, st.session_state["memory"])
+    selection = draw_coloured(reading, cell, values, key=f"coloured{suffix}")
     if selection is None:
         st.caption(
             "Point at a character for its values; click one to see every gate of this unit. Drag "

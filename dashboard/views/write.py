@@ -6,9 +6,8 @@ import streamlit as st
 from dashboard import choices, words
 from dashboard.address import STARTS
 from dashboard.choices import Cell
-from dashboard.coloured_text import coloured_text
 from dashboard.loading import ModelEntry
-from dashboard.reading import Reading, models_or_stop, read, scales
+from dashboard.reading import Reading, draw_coloured, models_or_stop, read
 from dashboard.writing import Writing
 from gridlstm.config import ALPHABET
 from gridlstm.errors import UserError
@@ -19,7 +18,6 @@ MOST_PRIME_BYTES, MOST_WRITTEN_BYTES = 1000, 5000
 BOLDEST, LEAST_SHARE, MOST_SEED = 2.0, 0.05, 2**31
 # What is written in a slice is drawn at once; between two there is time for other visitors.
 SLICE_SECONDS, SECONDS_BETWEEN_SLICES = 0.15, 0.25
-TEXT_HEIGHT = 420
 # In pixels: two sliders or three numbers fill a line; a narrow window breaks it.
 SETTINGS_WIDTH, SLIDER_WIDTH, NUMBER_WIDTH = 468, 226, 145
 
@@ -169,25 +167,9 @@ def choose_action(entry: ModelEntry, cell: Cell) -> None:
 
 def draw(reading: Reading, prime: int, cell: Cell, unit: int, *, from_end: bool = False) -> None:
     """The text, coloured but for the `prime` bytes it began with; `unit` is the cell's place."""
-    memory_as = st.session_state["memory"]
-    values = reading.of_unit(cell.quantity, unit, memory_as)
+    values = reading.of_unit(cell.quantity, unit, st.session_state["memory"])
     values[:, reading.text.last_byte < prime] = np.nan
-    known = values[np.isfinite(values)]
-    scale, _ = scales(cell.quantity, memory_as, known if known.size else np.zeros(1))
-    coloured_text(
-        reading.text.characters,
-        values,
-        rows=reading.layer_labels,
-        chosen_row=cell.layer - 1,
-        scale=scale,
-        title=f"{reading.entry.title} · layer {cell.layer}, unit {cell.unit}",
-        key="written",
-        losses=reading.loss_bits,
-        likeliest=reading.likeliest,
-        show_whitespace=st.session_state["whitespace"],
-        height=TEXT_HEIGHT,
-        from_end=from_end,
-    )
+    draw_coloured(reading, cell, values, key="written", from_end=from_end)
 
 
 def describe(writing: Writing, reader: ModelEntry) -> None:
