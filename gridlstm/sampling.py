@@ -105,8 +105,10 @@ def sample(
 class _Reader:
     """A model and its state after all that it has read so far."""
 
+    @torch.inference_mode()
     def __init__(self, model: LanguageModel, holds: Holds | None) -> None:
         self.model, self.holds, self.state = model, holds, model.start(1)
+        self.observe = model.recurrent.observer()
 
     @torch.inference_mode()
     def read(self, data: bytes, quantities: Sequence[str]) -> tuple[np.ndarray, dict]:
@@ -116,7 +118,7 @@ class _Reader:
         read = torch.frombuffer(bytearray(data), dtype=torch.uint8).long()[:, None]
         for piece in read.split(PIECE):
             embedded = model.embedding(piece.to(device))
-            seen = model.recurrent.observe(embedded, self.state, self.holds)
+            seen = self.observe(embedded, self.state, self.holds)
             self.state = seen.state
         logits = model.decoder(seen.top[-1, 0]).double().cpu().numpy()
         if not np.isfinite(logits).all():

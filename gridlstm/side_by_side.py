@@ -6,21 +6,22 @@ holds up to its lowest held layer, which then is all that it has to itself.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import torch
 from torch import Tensor
 
 from gridlstm.model import LanguageModel
 from gridlstm.networks.cells import State
-from gridlstm.networks.holds import Hold, Holds, holds_of
-from gridlstm.networks.layerwise import LayerwiseNetwork
+from gridlstm.networks.holds import Hold, Holds, check_hold, holds_of
+from gridlstm.networks.layerwise import LayerwiseNetwork, Products
 
 
 class WholeReadings:
     """Readings of all layers, for every architecture. Raises HoldError."""
 
     def __init__(self, model: LanguageModel, interventions: Sequence[Sequence[Hold]]) -> None:
-        self.network, self.state = model.recurrent, model.start(len(interventions))
+        self.observe, self.state = model.recurrent.observer(), model.start(len(interventions))
         self.layers_at_once = model.config.layers
         self.holds = holds_of(interventions, model.config, model.decoder.weight)
         self.of = torch.arange(len(interventions), device=model.decoder.weight.device)
@@ -32,14 +33,14 @@ class WholeReadings:
         how many layers all that is computed is in memory at a time.
         """
         shared = embedded.expand(-1, len(self.of), -1)
-        seen = self.network.observe(shared, self.state, self.holds)
+        seen = self.observe(shared, self.state, self.holds)
         self.state = seen.state
         return seen.top
 
 
 @dataclass
-class Part:
-    """Sequences that a layer reads at once: what is held of them, what it carries [sequence, U]."""
+class Level:
+    """What is held of the sequences that a layer reads, and what it carries [sequence, U]."""
 
     holds: Holds
     state: State
@@ -48,50 +49,37 @@ class Part:
 class ReadingsFromBelow:
     """Readings each from its lowest held layer up, for layers that run one above the other.
 
-    In each layer two parts are read: the sequences that are apart already, of which the first has
-    no holds, and those that begin here, which read of the first what all of them share. Raises
-    HoldError.
+    The first sequence has no holds. Those of a layer come before those that begin above it, which
+    up to there are the first one. Raises HoldError.
     """
 
     layers_at_once = 1
 
     def __init__(self, model: LanguageModel, interventions: Sequence[Sequence[Hold]]) -> None:
-        self.network, layers = model.recurrent, model.config.layers
-        like = model.decoder.weight
-        holds_of(interventions, model.config, like)
+        self.network, like = model.recurrent, model.decoder.weight
+        self.products, self.levels = Products(model.recurrent), []
+        for hold in chain.from_iterable(interventions):
+            check_hold(hold, model.config)
         begins = [min((hold.layer for hold in holds), default=0) for holds in interventions]
-        apart, self.layers, of = [[]], [], torch.zeros(len(begins), dtype=torch.int64)
-        for layer in range(1, layers + 1):
-            here = [n for n, begin in enumerate(begins) if begin == layer]
-            new = [interventions[n] for n in here]
-            of[here] = torch.arange(len(here)) + len(apart)
-            self.layers.append([self._part(model, part) for part in (apart, new) if part])
-            apart = apart + new
-        self.of = of.to(like.device)
-
-    @staticmethod
-    def _part(model: LanguageModel, interventions: Sequence[Sequence[Hold]]) -> Part:
-        holds = holds_of(interventions, model.config, model.decoder.weight)
-        return Part(holds, tuple(x[0] for x in model.start(len(interventions))))
+        order = sorted((n for n, begin in enumerate(begins) if begin), key=begins.__getitem__)
+        self.of = torch.zeros(len(begins), dtype=torch.int64, device=like.device)
+        self.of[order] = torch.arange(1, len(order) + 1, device=like.device)
+        for layer in range(1, model.config.layers + 1):
+            read = [interventions[n] for n in order if begins[n] <= layer]
+            state = tuple(part[0] for part in model.start(len(read) + 1))
+            self.levels.append(Level(holds_of([[], *read], model.config, like), state))
 
     def read(self, embedded: Tensor) -> Tensor:
         """As that of `WholeReadings`."""
         network = self.network
         carried = network.config.form.state.values()
         read, memory = embedded, network.first_memory(embedded)
-        for layer, parts in enumerate(self.layers):
-            below, above = (read, memory), []
-            for part in parts:
-                values = network.read_layer(layer, *below, part.state, part.holds)
-                part.state = tuple(values[quantity][-1] for quantity in carried)
-                above.append(network.handed_up(values))
-                below = tuple(x if x is None else x[:, :1].contiguous() for x in (read, memory))
-            read, memory = map(_joined, zip(*above, strict=True))
+        for layer, level in enumerate(self.levels):
+            below = read, memory
+            values = network.read_layer(layer, self.products, *below, level.state, level.holds)
+            level.state = tuple(values[quantity][-1] for quantity in carried)
+            read, memory = network.handed_up(values)
         return read
-
-
-def _joined(parts: Sequence[Tensor | None]) -> Tensor | None:
-    return None if parts[0] is None else torch.cat(parts, dim=1)
 
 
 def readings(

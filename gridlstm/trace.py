@@ -108,9 +108,10 @@ def _fill(
     read = torch.frombuffer(bytearray(data), dtype=torch.uint8).to(device).long()[:, None]
     state = model.start(1)
     with torch.inference_mode():
+        observe = model.recurrent.observer()
         for start in range(0, len(data), PIECE):
             here = slice(start, min(start + PIECE, len(data)))
-            seen = model.recurrent.observe(model.embedding(read[here]), state, holds)
+            seen = observe(model.embedding(read[here]), state, holds)
             state = seen.state
             for quantity, values in result.values.items():
                 _write(values, here, seen.values[quantity][:, :, 0])

@@ -742,7 +742,7 @@ def test_a_short_run_and_the_same_run_resumed(tmp_path, corpus, form):
 # -- One more architecture ------------------------------------------------------------------------
 
 TOY = """
-from gridlstm.networks.layerwise import LayerwiseNetwork
+from gridlstm.networks.layerwise import LayerwiseNetwork, spread
 
 
 class Leaky(LayerwiseNetwork):
@@ -751,10 +751,10 @@ class Leaky(LayerwiseNetwork):
     def initialise(self, forget_bias):
         self.set_bias("time.leak", slice(None), forget_bias)
 
-    def read_layer(self, layer, read, memory, state, holds):
+    def read_layer(self, layer, products, read, memory, state, holds):
         keep, (cell,) = self.of(layer, "time.leak").sigmoid(), state
         cells, keeps = [], []
-        for below in read:
+        for below in spread(read, len(cell)):
             kept = keep.expand_as(cell).clone()
             if holds is not None:
                 holds.put(kept, "time.forget", layer)

@@ -28,7 +28,7 @@ def test_the_page_says_so_exactly_where_holding_it_changes_nothing(
     model = make_model(name, config.layers, config.units, config.tie)
     holds = [[], [Hold(gate, layer, unit=1, value=0.9)]]
     as_it_is, held = losses(model, b"a cat sat on a mat", holds)
-    changes = (as_it_is[1:] != held[1:]).any()
+    changes = (abs(as_it_is[1:] - held[1:]) > 1e-5).any()
     assert changes == (layer == 2 or name == "highway")
 
     write_checkpoint(tmp_path / "one.safetensors", random_tensors(config), about(config))

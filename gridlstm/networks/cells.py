@@ -26,11 +26,26 @@ class Observation:
     state: State
 
 
+# Measured on CPUs: torch computes the sigmoids of so many values in a sixth of the time of tanh.
+MANY_VALUES = 8192
+_MINUS_ONE = torch.tensor(-1.0)
+
+
+def tanh(values: Tensor, out: Tensor | None = None) -> Tensor:
+    """tanh, written to `out` if given; of many values on a CPU, where no gradient is recorded, as
+    `2 sigmoid(2x) - 1`, which is off by up to 2e-7."""
+    fast = values.device.type == "cpu" and values.numel() >= MANY_VALUES
+    if not fast or torch.is_grad_enabled():
+        return torch.tanh(values, out=out)
+    out = torch.mul(values, 2, out=out).sigmoid_()
+    return torch.add(_MINUS_ONE, out, alpha=2, out=out)
+
+
 def activate(gates: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Turn sums [..., 4U] into gates, in place; return i, f, o, g."""
     i, f, o, g = gates.chunk(4, dim=-1)
     gates[..., : -g.shape[-1]].sigmoid_()
-    return i, f, o, g.tanh_()
+    return i, f, o, tanh(g, out=g)
 
 
 def lstm_backward(
@@ -49,7 +64,7 @@ def lstm_backward(
     """
     i, f, o, g = gates.chunk(4, dim=-1)
     grad_i, grad_f, grad_o, grad_g = grad_gates.chunk(4, dim=-1)
-    squashed = torch.tanh(new_cell)
+    squashed = tanh(new_cell)
     sigmoid_backward, tanh_backward = torch.ops.aten.sigmoid_backward, torch.ops.aten.tanh_backward
     through = tanh_backward(grad_hidden * o, squashed).add_(grad_new_cell)
     grad_i.copy_(sigmoid_backward(through * g, i))

@@ -15,10 +15,12 @@ from gridlstm.networks.cells import State
 from gridlstm.networks.holds import Holds
 from gridlstm.networks.layerwise import (
     LayerwiseNetwork,
+    Products,
     Values,
+    add_spread,
     by_name,
     lstm_update,
-    split_columns,
+    spread,
 )
 
 
@@ -31,12 +33,17 @@ class DepthGatedLSTM(LayerwiseNetwork):
         self.set_bias("time.bias", slice(units, 2 * units), forget_bias)
 
     def read_layer(
-        self, layer: int, read: Tensor, memory: Tensor | None, state: State, holds: Holds | None
+        self,
+        layer: int,
+        products: Products,
+        read: Tensor,
+        memory: Tensor | None,
+        state: State,
+        holds: Holds | None,
     ) -> dict[str, Values]:
-        recurrent, below = split_columns(self.of(layer, "time.weight"))
         (h, c), steps, gates = state, [], []
-        from_below = functional.linear(read, below, self.of(layer, "time.bias"))
-        from_memory = self._from_memory(layer, read, memory)
+        from_h, from_below = products.of(layer, "time").over_time(read, len(h))
+        from_memory = self._from_memory(layer, read, memory, len(h))
         for sums, (for_depth, carried) in zip(from_below, from_memory, strict=True):
             depth, joined = torch.zeros_like(c), None
             if carried is not None:
@@ -45,16 +52,16 @@ class DepthGatedLSTM(LayerwiseNetwork):
                 holds.put(depth, "depth.gate", layer)
             if carried is not None:
                 joined = depth * carried
-            sums = sums + functional.linear(h, recurrent)
+            sums = add_spread(from_h(h), sums)
             steps.append(lstm_update(sums, c, holds, layer, joined=joined))
             h, c = steps[-1]["hidden"], steps[-1]["cell"]
             gates.append(depth)
         return {**by_name(steps, "time"), "depth.gate": gates}
 
-    def _from_memory(self, layer: int, read: Tensor, memory: Tensor | None):
+    def _from_memory(self, layer: int, read: Tensor, memory: Tensor | None, sequences: int):
         """At each position what below gives to the sums of the depth gate, and the memory below."""
         if memory is None:
             return [(None, None)] * len(read)
         weight, bias = self.of(layer, "depth.weight"), self.of(layer, "depth.bias")
         sums = functional.linear(read, weight, bias) + self.of(layer, "depth.below") * memory
-        return zip(sums, memory, strict=True)
+        return zip(spread(sums, sequences), spread(memory, sequences), strict=True)

@@ -5,16 +5,17 @@ memory in time: what a layer knows of the characters before is its own hidden st
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from gridlstm.networks.cells import State
 from gridlstm.networks.holds import Holds
 from gridlstm.networks.layerwise import (
     LayerwiseNetwork,
+    Products,
     Values,
+    add_spread,
     by_name,
     lstm_update,
-    split_columns,
+    spread,
 )
 
 
@@ -30,13 +31,18 @@ class DepthGridLSTM(LayerwiseNetwork):
         return torch.zeros_like(embedded)
 
     def read_layer(
-        self, layer: int, read: Tensor, memory: Tensor, state: State, holds: Holds | None
+        self,
+        layer: int,
+        products: Products,
+        read: Tensor,
+        memory: Tensor,
+        state: State,
+        holds: Holds | None,
     ) -> dict[str, Values]:
-        recurrent, below = split_columns(self.of(layer, "depth.weight"))
         (h,), steps = state, []
-        from_below = functional.linear(read, below, self.of(layer, "depth.bias"))
-        for sums, carried in zip(from_below, memory, strict=True):
-            sums = sums + functional.linear(h, recurrent)
+        from_h, from_below = products.of(layer, "depth").over_time(read, len(h))
+        for sums, carried in zip(from_below, spread(memory, len(h)), strict=True):
+            sums = add_spread(from_h(h), sums)
             steps.append(lstm_update(sums, carried, holds, layer, "depth"))
             h = steps[-1]["hidden"]
         return by_name(steps, "depth")

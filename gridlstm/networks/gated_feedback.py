@@ -8,6 +8,8 @@ at the character before and `below` is that of the layer below. The candidate is
 the input, forget and output gates are those of a stacked LSTM.
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -32,6 +34,10 @@ class GatedFeedbackLSTM(Weights):
             state = tuple(torch.stack([row[kind] for row in rows]) for kind in ("hidden", "cell"))
             top.append(state[0][-1])
         return torch.stack(top), state
+
+    def observer(self) -> Callable[..., Observation]:
+        """`observe` for many calls: it needs nothing made ready."""
+        return self.observe
 
     def observe(self, embedded: Tensor, state: State, holds: Holds | None = None) -> Observation:
         """All that happens inside over embedded [T, B, U], without dropout, from a state."""

@@ -5,6 +5,9 @@ With a few sequences, and in training, the grid is walked along its diagonals. W
 what is below, layer above layer costs less.
 """
 
+from collections.abc import Callable
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 
@@ -13,7 +16,6 @@ from gridlstm.networks.cells import Observation, State
 from gridlstm.networks.grid_walk import (
     Affine,
     GridWeights,
-    KeptAffine,
     walk_back,
     walk_grid,
     weight_gradients,
@@ -48,7 +50,7 @@ class GridLSTM(LayerwiseGrid):
 
     def __init__(self, config: ModelConfig):
         nn.Module.__init__(self)
-        self.config, self.dropout, self._affine = config, config.dropout, KeptAffine()
+        self.config, self.dropout = config, config.dropout
         shape = 4 * config.units, 2 * config.units
         own = {"time": config.tie != "all", "depth": config.tie == "none"}
         for dimension, by_layer in own.items():
@@ -79,13 +81,23 @@ class GridLSTM(LayerwiseGrid):
         if torch.is_grad_enabled():
             top, h, c = _GridFunction.apply(*parameters, embedded, *state, mask, dtype)
         else:
-            walk = walk_grid(self._affine.of(self.weights, dtype), embedded, state, mask)
+            walk = walk_grid(Affine(self.weights, dtype), embedded, state, mask)
             top, h, c = walk.top_and_state()
         return top, (h, c)
 
-    def observe(self, embedded: Tensor, state: State, holds: Holds | None = None) -> Observation:
+    def observer(self) -> Callable[..., Observation]:
+        """`observe` for many calls, for as long as the weights stay what they are."""
+        return partial(self.observe, affine=Affine(self.weights, self.time_weight.dtype))
+
+    def observe(
+        self,
+        embedded: Tensor,
+        state: State,
+        holds: Holds | None = None,
+        affine: Affine | None = None,
+    ) -> Observation:
         """All that happens inside over embedded [T, B, U], without dropout, from a state."""
-        affine = self._affine.of(self.weights, embedded.dtype)
+        affine = affine or Affine(self.weights, embedded.dtype)
         walk = walk_grid(affine, embedded, state, None, holds)
         top, h, c = walk.top_and_state()
         return Observation(walk.quantities(), top, (h, c))

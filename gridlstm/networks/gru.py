@@ -13,7 +13,7 @@ from torch.nn import functional
 from gridlstm.config import ModelConfig
 from gridlstm.networks.cells import State
 from gridlstm.networks.holds import Holds
-from gridlstm.networks.layerwise import Values, split_columns
+from gridlstm.networks.layerwise import Products, Values, spread
 from gridlstm.networks.rnn import TorchNetwork
 
 
@@ -22,15 +22,20 @@ class GRU(TorchNetwork):
         super().__init__(config, nn.GRU)
 
     def read_layer(
-        self, layer: int, read: Tensor, memory: None, state: State, holds: Holds | None
+        self,
+        layer: int,
+        products: Products,
+        read: Tensor,
+        memory: None,
+        state: State,
+        holds: Holds | None,
     ) -> dict[str, Values]:
-        recurrent, below, of_recurrent, of_below = self.parts(layer)
-        (h,), steps = state, []
-        for from_below in functional.linear(read, below, of_below):
-            from_h = functional.linear(h, recurrent, of_recurrent)
-            (r, z, g), (r_h, z_h, g_h) = from_below.chunk(3, -1), from_h.chunk(3, -1)
+        (h,), steps, bias = state, [], self.of(layer, "time.candidate_bias")
+        from_h, from_below = products.of(layer, "time").over_time(read, len(h))
+        for below in spread(from_below, len(h)):
+            (r, z, g), (r_h, z_h, g_h) = below.chunk(3, -1), from_h(h).chunk(3, -1)
             r, z = (r + r_h).sigmoid(), (z + z_h).sigmoid()
-            g = (g + r * g_h).tanh()
+            g = (g + r * (g_h + bias)).tanh()
             if holds is not None:
                 holds.put(z, "time.update", layer)
             h = z * h + (1 - z) * g
@@ -40,18 +45,17 @@ class GRU(TorchNetwork):
         names = "time.hidden", "time.reset", "time.update", "time.candidate"
         return dict(zip(names, zip(*steps, strict=True), strict=True))
 
-    def to_tensors(self) -> dict[str, Tensor]:
-        """The tensors of a checkpoint by name: columns [h ; below], rows reset, update, candidate;
-        both biases of a gate added up, those of the candidate apart."""
-        tensors, gates = {}, 2 * self.config.units
-        for layer in range(self.config.layers):
-            recurrent, below, of_recurrent, of_below = self.parts(layer)
-            own = f"layers.{layer}.time"
-            tensors[f"{own}.weight"] = torch.cat((recurrent, below), 1)
-            added = functional.pad(of_recurrent[:gates], (0, self.config.units))
-            tensors[f"{own}.bias"] = of_below + added
-            tensors[f"{own}.candidate_bias"] = of_recurrent[gates:]
-        return tensors
+    def tensors_of(self, layer: int) -> dict[str, Tensor]:
+        """Columns [h ; below], rows reset, update, candidate; both biases of a gate added up, those
+        of the candidate apart."""
+        recurrent, below, of_recurrent, of_below = self.parts(layer)
+        gates = 2 * self.config.units
+        added = functional.pad(of_recurrent[:gates], (0, self.config.units))
+        return {
+            "time.weight": torch.cat((recurrent, below), 1),
+            "time.bias": of_below + added,
+            "time.candidate_bias": of_recurrent[gates:],
+        }
 
     @torch.no_grad()
     def load_tensors(self, tensors: dict[str, Tensor]) -> None:
@@ -63,7 +67,7 @@ class GRU(TorchNetwork):
                 self.parts(layer),
             )
             for mine, given in zip(
-                (recurrent, below), split_columns(tensors[f"{own}.weight"]), strict=True
+                (recurrent, below), tensors[f"{own}.weight"].chunk(2, 1), strict=True
             ):
                 mine.copy_(given)
             of_below.copy_(tensors[f"{own}.bias"])

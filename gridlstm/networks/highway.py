@@ -7,11 +7,16 @@ the carry gate; the gate is learnt as C, whose bias of 1 at the start is T's of 
 """
 
 from torch import Tensor
-from torch.nn import functional
 
 from gridlstm.networks.cells import State
 from gridlstm.networks.holds import Holds
-from gridlstm.networks.layerwise import LayerwiseNetwork, Values, split_columns
+from gridlstm.networks.layerwise import (
+    LayerwiseNetwork,
+    Products,
+    Values,
+    add_spread,
+    spread,
+)
 
 
 class HighwayRNN(LayerwiseNetwork):
@@ -25,13 +30,18 @@ class HighwayRNN(LayerwiseNetwork):
         return embedded
 
     def read_layer(
-        self, layer: int, read: Tensor, memory: Tensor, state: State, holds: Holds | None
+        self,
+        layer: int,
+        products: Products,
+        read: Tensor,
+        memory: Tensor,
+        state: State,
+        holds: Holds | None,
     ) -> dict[str, Values]:
-        recurrent, below = split_columns(self.of(layer, "depth.weight"))
         (y,), steps = state, []
-        from_below = functional.linear(read, below, self.of(layer, "depth.bias"))
-        for sums, carried in zip(from_below, memory, strict=True):
-            sums = (sums + functional.linear(y, recurrent)).to(y.dtype)
+        from_y, from_below = products.of(layer, "depth").over_time(read, len(y))
+        for sums, carried in zip(from_below, spread(memory, len(y)), strict=True):
+            sums = add_spread(from_y(y), sums).to(y.dtype)
             carry, candidate = sums.chunk(2, -1)
             carry, candidate = carry.sigmoid(), candidate.tanh()
             if holds is not None:

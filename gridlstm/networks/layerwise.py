@@ -5,15 +5,16 @@ A network of this kind is one class that says what a layer does (`read_layer`); 
 carries on are quantities that it names. The rest, this module and `architectures`, is shared.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 from gridlstm.config import ModelConfig
-from gridlstm.networks.cells import Observation, State
+from gridlstm.networks.cells import Observation, State, tanh
 from gridlstm.networks.holds import Holds
-from gridlstm.networks.products import product_with
+from gridlstm.networks.products import JoinedProduct
 
 # Values of a quantity in one layer [T, B, U], or one [B, U] for each position.
 Values = Tensor | Sequence[Tensor]
@@ -61,12 +62,19 @@ class LayerwiseNetwork(Weights):
     hands_up: tuple[str, str | None]
 
     def read_layer(
-        self, layer: int, read: Tensor, memory: Tensor | None, state: State, holds: Holds | None
+        self,
+        layer: int,
+        products: "Products",
+        read: Tensor,
+        memory: Tensor | None,
+        state: State,
+        holds: Holds | None,
     ) -> dict[str, Values]:
-        """All quantities of a layer, from 0, that gets `read` and `memory` [T, B, U] from below.
+        """All quantities of a layer, from 0, that gets `read` and `memory` from below.
 
         `state` [B, U] is what the architecture carries, as it stands before the first position.
-        What comes from below may be [T, 1, U]: the same for all sequences.
+        What comes from below is [T, A, U]: a sequence beyond the first A gets what the first gets
+        (see `spread`).
         """
         raise NotImplementedError
 
@@ -77,20 +85,34 @@ class LayerwiseNetwork(Weights):
     def forward(self, embedded: Tensor, state: State) -> tuple[Tensor, State]:
         """embedded [T, B, U], states [L, B, U] -> what the top hands up [T, B, U], new states."""
         read, memory, after = embedded, self.first_memory(embedded), []
+        products = Products(self)
         for layer in range(self.config.layers):
             if layer > 0:
                 read = drop(read, self.config.dropout if self.training else 0)
-            values = self.read_layer(layer, read, memory, _of_layer(state, layer), None)
+            below = read, memory
+            values = self.read_layer(layer, products, *below, _of_layer(state, layer), None)
             read, memory = self.handed_up(values)
             after.append([values[q][-1] for q in self.config.form.state.values()])
         new = (torch.stack(parts) for parts in zip(*after, strict=True))
         return read, tuple(part.to(old.dtype) for part, old in zip(new, state, strict=True))
 
-    def observe(self, embedded: Tensor, state: State, holds: Holds | None = None) -> Observation:
+    def observer(self) -> Callable[..., Observation]:
+        """`observe` for many calls, for as long as the weights stay what they are."""
+        return partial(self.observe, products=Products(self))
+
+    def observe(
+        self,
+        embedded: Tensor,
+        state: State,
+        holds: Holds | None = None,
+        products: "Products | None" = None,
+    ) -> Observation:
         """All that happens inside over embedded [T, B, U], without dropout, from a state."""
         read, memory, layers = embedded, self.first_memory(embedded), []
+        products = products or Products(self)
         for layer in range(self.config.layers):
-            values = self.read_layer(layer, read, memory, _of_layer(state, layer), holds)
+            below = read, memory
+            values = self.read_layer(layer, products, *below, _of_layer(state, layer), holds)
             layers.append({name: _joined(of_name) for name, of_name in values.items()})
             read, memory = self.handed_up(layers[-1])
         values = {name: torch.stack([of[name] for of in layers]) for name in layers[0]}
@@ -104,6 +126,45 @@ class LayerwiseNetwork(Weights):
         if memory is None or memory == read:
             return joined, joined if memory else None
         return joined, _joined(values[memory])
+
+
+class Products:
+    """The products with a network's weights, made ready once for all that is read with them.
+
+    It shows what the weights were when they were first used.
+    """
+
+    def __init__(self, network: LayerwiseNetwork) -> None:
+        self._network, self._joined = network, {}
+        self._own = network.config.layer_shapes()
+
+    def of(self, layer: int, dimension: str) -> JoinedProduct:
+        """With a layer's `weight` and `bias` of a dimension, the shared ones where it has none of
+        its own."""
+        home = layer if f"layers.{layer}.{dimension}.weight" in self._own else 0
+        if (home, dimension) not in self._joined:
+            names = f"{dimension}.weight", f"{dimension}.bias"
+            tensors = (self._network.of(home, name) for name in names)
+            self._joined[home, dimension] = JoinedProduct(*tensors)
+        return self._joined[home, dimension]
+
+
+def spread(values: Tensor, sequences: int) -> Tensor:
+    """[..., A, X] -> [..., B, X]: each sequence beyond the first A gets what the first gets."""
+    more = sequences - values.shape[-2]
+    if more == 0:
+        return values
+    return torch.cat((values, values[..., :1, :].expand(*values.shape[:-2], more, -1)), -2)
+
+
+def add_spread(own: Tensor, shared: Tensor) -> Tensor:
+    """`own + spread(shared)` for own [..., B, X], shared [..., A, X]; may change `own`."""
+    count = shared.shape[-2]
+    if count in (1, own.shape[-2]):
+        return own + shared
+    own[..., :count, :] += shared
+    own[..., count:, :] += shared[..., :1, :]
+    return own
 
 
 def drop(values: Tensor, rate: float) -> Tensor:
@@ -120,44 +181,23 @@ def dropout_mask(like: Tensor, shape: tuple[int, ...], rate: float) -> Tensor:
     return (draws >= round(rate * 2**16) - 2**15).to(like.dtype).mul_(1 / (1 - rate))
 
 
-def split_columns(weight: Tensor) -> tuple[Tensor, Tensor]:
-    """The columns of a weight [rows, 2U] for [h ; below], in the type that products are done in.
-
-    A product at each position would else bring the weight into that type each time.
-    """
-    device = weight.device.type
-    if torch.is_autocast_enabled(device):
-        weight = weight.to(torch.get_autocast_dtype(device))
-    recurrent, below = weight.chunk(2, dim=1)
-    return recurrent.contiguous(), below.contiguous()
-
-
-def product_of_both(seen: Tensor, read: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """`weight [seen ; read] + bias` for `seen` [T, B, U], `read` [T, B, U] or [T, 1, U]."""
+def product_of_both(seen: Tensor, read: Tensor, product: JoinedProduct) -> Tensor:
+    """The product of [seen ; read] for `seen` [T, B, U], `read` [T, A, U]: [T, B, O]."""
     rows = len(seen) * seen.shape[1]
     if seen.shape == read.shape:
-        return product_with(weight, bias, rows)(torch.cat((seen, read), -1))
-    of_seen, of_read = split_columns(weight)
-    return product_with(of_seen, bias, rows)(seen) + product_with(of_read, None, len(read))(read)
+        return product.whole.over(rows)(torch.cat((seen, read), -1))
+    of_read = product.of_below.over(len(read) * read.shape[1])(read)
+    return add_spread(product.of_h.over(rows)(seen), of_read)
 
 
 def lstm_over_time(
-    read: Tensor,
-    recurrent: Tensor,
-    below: Tensor,
-    bias: Tensor,
-    state: State,
-    holds: Holds | None,
-    layer: int,
+    read: Tensor, product: JoinedProduct, state: State, holds: Holds | None, layer: int
 ) -> list[dict[str, Tensor]]:
-    """`lstm_update` at each position of `read` [T, B, U] or [T, 1, U], from h and c [B, U].
-
-    Weights [4U, U] for h and for what is read from below, one bias [4U].
-    """
+    """`lstm_update` at each position of `read` [T, A, U], from h and c [B, U]."""
     (h, c), steps = state, []
-    from_h = product_with(recurrent, None, len(h), times=len(read))
-    for sums in product_with(below, bias, len(read) * read.shape[1])(read):
-        steps.append(lstm_update(sums + from_h(h), c, holds, layer))
+    from_h, from_below = product.over_time(read, len(h))
+    for sums in from_below:
+        steps.append(lstm_update(add_spread(from_h(h), sums), c, holds, layer))
         h, c = steps[-1]["hidden"], steps[-1]["cell"]
     return steps
 
@@ -177,7 +217,7 @@ def lstm_update(
     sums = sums.to(cell.dtype)
     units = cell.shape[-1]
     i, f, o = sums[..., : 3 * units].sigmoid().chunk(3, dim=-1)
-    g = sums[..., 3 * units :].tanh()
+    g = tanh(sums[..., 3 * units :])
     if holds is not None:
         holds.put(f, f"{dimension}.forget", layer)
     cell = torch.addcmul(f * cell, i, g)
@@ -187,7 +227,7 @@ def lstm_update(
         holds.put(cell, f"{dimension}.cell", layer)
     return {
         "cell": cell,
-        "hidden": o * cell.tanh(),
+        "hidden": o * tanh(cell),
         "input": i,
         "forget": f,
         "output": o,

@@ -14,12 +14,13 @@ from gridlstm.networks.cells import State
 from gridlstm.networks.holds import Holds
 from gridlstm.networks.layerwise import (
     LayerwiseNetwork,
+    Products,
     Values,
     by_name,
     lstm_over_time,
     lstm_update,
     product_of_both,
-    split_columns,
+    spread,
 )
 
 TRANSFERS = {"tanh": torch.tanh, "relu": torch.relu}
@@ -41,21 +42,26 @@ class LayerwiseGrid(LayerwiseNetwork):
         return torch.zeros_like(embedded) if self.config.depth == "lstm" else None
 
     def read_layer(
-        self, layer: int, read: Tensor, memory: Tensor | None, state: State, holds: Holds | None
+        self,
+        layer: int,
+        products: Products,
+        read: Tensor,
+        memory: Tensor | None,
+        state: State,
+        holds: Holds | None,
     ) -> dict[str, Values]:
-        weight, bias = self.of(layer, "time.weight"), self.of(layer, "time.bias")
-        steps = lstm_over_time(read, *split_columns(weight), bias, state, holds, layer)
+        steps = lstm_over_time(read, products.of(layer, "time"), state, holds, layer)
         new = torch.stack([step["hidden"] for step in steps])
         seen = new if self.config.priority == "depth" else torch.cat((state[0][None], new[:-1]))
-        return {**by_name(steps, "time"), **self._depth(layer, seen, read, memory, holds)}
+        sums = product_of_both(seen, read, products.of(layer, "depth")).to(seen.dtype)
+        return {**by_name(steps, "time"), **self._depth(layer, sums, memory, holds)}
 
     def _depth(
-        self, layer: int, seen: Tensor, read: Tensor, memory: Tensor | None, holds: Holds | None
+        self, layer: int, sums: Tensor, memory: Tensor | None, holds: Holds | None
     ) -> dict[str, Values]:
-        """What is handed up from h as it is `seen` and from below: all positions at once."""
-        weight, bias = self.of(layer, "depth.weight"), self.of(layer, "depth.bias")
-        sums = product_of_both(seen, read, weight, bias).to(seen.dtype)
+        """What is handed up, from the sums before the gates [T, B, 4U]: all positions at once."""
         if memory is None:
             return {"depth.hidden": TRANSFERS[self.config.depth](sums)}
+        memory = spread(memory, sums.shape[1])
         values = lstm_update(sums, memory, holds, layer, "depth")
         return {f"depth.{kind}": of_kind for kind, of_kind in values.items()}

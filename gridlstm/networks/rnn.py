@@ -5,12 +5,11 @@ It trains through `torch.nn.RNN`, which keeps two biases that are only ever adde
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from gridlstm.config import ModelConfig
 from gridlstm.networks.cells import State
 from gridlstm.networks.holds import Holds
-from gridlstm.networks.layerwise import LayerwiseNetwork, Values, split_columns
+from gridlstm.networks.layerwise import LayerwiseNetwork, Products, Values, add_spread
 
 
 class TorchNetwork(LayerwiseNetwork):
@@ -37,31 +36,48 @@ class TorchNetwork(LayerwiseNetwork):
         names = "weight_hh", "weight_ih", "bias_hh", "bias_ih"
         return tuple(getattr(self.torch, f"{name}_l{layer}") for name in names)
 
+    def tensors_of(self, layer: int) -> dict[str, Tensor]:
+        """A layer's tensors by the rest of their names in a checkpoint."""
+        raise NotImplementedError
+
+    def of(self, layer: int, name: str) -> Tensor:
+        return self.tensors_of(layer)[name]
+
+    def to_tensors(self) -> dict[str, Tensor]:
+        """The tensors of a checkpoint by name."""
+        return {
+            f"layers.{layer}.{name}": tensor
+            for layer in range(self.config.layers)
+            for name, tensor in self.tensors_of(layer).items()
+        }
+
 
 class RNN(TorchNetwork):
     def __init__(self, config: ModelConfig):
         super().__init__(config, nn.RNN)
 
     def read_layer(
-        self, layer: int, read: Tensor, memory: None, state: State, holds: Holds | None
+        self,
+        layer: int,
+        products: Products,
+        read: Tensor,
+        memory: None,
+        state: State,
+        holds: Holds | None,
     ) -> dict[str, Values]:
-        recurrent, below, *biases = self.parts(layer)
         (h,), hidden = state, []
-        for sums in functional.linear(read, below, sum(biases)):
-            h = torch.tanh(sums + functional.linear(h, recurrent))
+        from_h, from_below = products.of(layer, "time").over_time(read, len(h))
+        for sums in from_below:
+            h = add_spread(from_h(h), sums).tanh()
             if holds is not None:
                 holds.put(h, "time.hidden", layer)
             hidden.append(h)
         return {"time.hidden": hidden}
 
-    def to_tensors(self) -> dict[str, Tensor]:
-        """The tensors of a checkpoint by name: columns [h ; below], the sum of both biases."""
-        tensors = {}
-        for layer in range(self.config.layers):
-            recurrent, below, *biases = self.parts(layer)
-            tensors[f"layers.{layer}.time.weight"] = torch.cat((recurrent, below), 1)
-            tensors[f"layers.{layer}.time.bias"] = sum(biases)
-        return tensors
+    def tensors_of(self, layer: int) -> dict[str, Tensor]:
+        """Columns [h ; below], the sum of both biases."""
+        recurrent, below, *biases = self.parts(layer)
+        return {"time.weight": torch.cat((recurrent, below), 1), "time.bias": sum(biases)}
 
     @torch.no_grad()
     def load_tensors(self, tensors: dict[str, Tensor]) -> None:
@@ -70,7 +86,7 @@ class RNN(TorchNetwork):
             recurrent, below, of_recurrent, of_below = self.parts(layer)
             for mine, given in zip(
                 (recurrent, below),
-                split_columns(tensors[f"layers.{layer}.time.weight"]),
+                tensors[f"layers.{layer}.time.weight"].chunk(2, 1),
                 strict=True,
             ):
                 mine.copy_(given)

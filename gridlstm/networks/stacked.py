@@ -12,7 +12,13 @@ from gridlstm.architectures import GATES
 from gridlstm.config import ModelConfig
 from gridlstm.networks.cells import Observation, State, activate
 from gridlstm.networks.holds import Holds
-from gridlstm.networks.layerwise import LayerwiseNetwork, Values, by_name, lstm_over_time
+from gridlstm.networks.layerwise import (
+    LayerwiseNetwork,
+    Products,
+    Values,
+    by_name,
+    lstm_over_time,
+)
 
 
 def swap_gates(tensor: Tensor) -> Tensor:
@@ -65,10 +71,16 @@ class StackedLSTM(LayerwiseNetwork):
         # Under autocast they come in half precision; what is carried on stays in full, as a grid's.
         return top, (h.to(state[0].dtype), c.to(state[1].dtype))
 
-    def observe(self, embedded: Tensor, state: State, holds: Holds | None = None) -> Observation:
+    def observe(
+        self,
+        embedded: Tensor,
+        state: State,
+        holds: Holds | None = None,
+        products: Products | None = None,
+    ) -> Observation:
         """All that happens inside over embedded [T, B, U], without dropout, from a state."""
         if holds is not None:
-            return super().observe(embedded, state, holds)
+            return super().observe(embedded, state, holds, products)
         below, layers = embedded, []
         for layer, (h, c) in enumerate(zip(*state, strict=True)):
             layers.append(self._observe_layer(layer, below, h, c))
@@ -96,10 +108,21 @@ class StackedLSTM(LayerwiseNetwork):
         return {**values, "time.hidden": hidden}
 
     def read_layer(
-        self, layer: int, read: Tensor, memory: None, state: State, holds: Holds | None
+        self,
+        layer: int,
+        products: Products,
+        read: Tensor,
+        memory: None,
+        state: State,
+        holds: Holds | None,
     ) -> dict[str, Values]:
-        below, recurrent, bias = map(swap_gates, self._weights(layer)[:3])
-        return by_name(lstm_over_time(read, recurrent, below, bias, state, holds, layer), "time")
+        steps = lstm_over_time(read, products.of(layer, "time"), state, holds, layer)
+        return by_name(steps, "time")
+
+    def of(self, layer: int, name: str) -> Tensor:
+        """One of a layer's tensors: columns [h ; input], gates i, f, o, g."""
+        below, recurrent, bias, _ = self._weights(layer)
+        return swap_gates(bias if name == "time.bias" else torch.cat((recurrent, below), 1))
 
     def _weights(self, layer: int) -> list[Tensor]:
         """A layer's weights for what is below and for h, and both biases, as torch has them."""
@@ -107,16 +130,12 @@ class StackedLSTM(LayerwiseNetwork):
         return [getattr(self.lstm, f"{name}_l{layer}") for name in names]
 
     def to_tensors(self) -> dict[str, Tensor]:
-        """The tensors of a checkpoint by name: columns [h ; input], gates i, f, o, g."""
-        tensors = {}
-        for layer in range(self.config.layers):
-            recurrent, below, bias = (
-                getattr(self.lstm, f"{name}_l{layer}")
-                for name in ("weight_hh", "weight_ih", "bias_ih")
-            )
-            tensors[f"layers.{layer}.time.weight"] = swap_gates(torch.cat((recurrent, below), 1))
-            tensors[f"layers.{layer}.time.bias"] = swap_gates(bias)
-        return tensors
+        """The tensors of a checkpoint by name."""
+        return {
+            f"layers.{layer}.{name}": self.of(layer, name)
+            for layer in range(self.config.layers)
+            for name in ("time.weight", "time.bias")
+        }
 
     @torch.no_grad()
     def load_tensors(self, tensors: dict[str, Tensor]) -> None:
