@@ -1,12 +1,23 @@
+import functools
 import os
 
 import pytest
 from app_pages import folder, shipped, visit  # noqa: F401  (fixtures)
+from streamlit.components.v2 import manifest_scanner
 
 # Sums are then added up in the same order in this process and in those that the tests start.
 os.environ["OMP_NUM_THREADS"] = "1"
 
 TEXT = b"a cat sat on a mat, and a rat sat on a hat. " * 60
+
+
+@pytest.fixture(scope="session", autouse=True)
+def components_are_looked_for_once():
+    """Streamlit looks through all installed packages for them whenever a visit begins."""
+    scan = functools.cache(manifest_scanner.scan_component_manifests)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(manifest_scanner, "scan_component_manifests", scan)
+        yield
 
 
 @pytest.fixture

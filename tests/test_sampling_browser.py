@@ -25,6 +25,26 @@ pytestmark = pytest.mark.browser
 PAGE = "write?sample=code.txt&model=grid-3&quantity=time.cell&layer=2&unit=3"
 PRIME = "The website is [http://"
 PAPER = "rgba(0, 0, 0, 0)"
+READ = "Read this text on the other pages"
+
+
+def opened(window, link=PAGE):  # noqa: F811
+    page = window(link)
+    heading(page, "Let it write")
+    return page
+
+
+def button(page, name: str):
+    return page.get_by_role("button", name=name, exact=True)
+
+
+def write(page, length: int | None = None) -> None:
+    """Begin to write, so many bytes or as many as are set."""
+    if length is not None:
+        box = page.get_by_role("spinbutton", name="Length in bytes")
+        box.fill(str(length))
+        box.press("Enter")
+    button(page, "Write").click()
 
 
 def written(page) -> str:
@@ -32,18 +52,14 @@ def written(page) -> str:
 
 
 def test_a_text_appears_coloured_stops_and_is_recoloured_without_writing_anew(window):  # noqa: F811
-    page = window(PAGE)
-    heading(page, "Let it write")
-    length = page.get_by_role("spinbutton", name="Length in bytes")
-    length.fill("5000")
-    length.press("Enter")
-    page.get_by_role("button", name="Write", exact=True).click()
+    page = opened(window)
+    write(page, 5000)
     page.get_by_text(re.compile(r"^[1-9][\d,]* of 5,000 bytes so far")).wait_for()
     early = written(page)
     characters(page).nth(len(early) + 1).wait_for(state="attached")
-    page.get_by_role("button", name="Stop", exact=True).click()
-    page.get_by_role("button", name="Go on", exact=True).wait_for()
-    page.get_by_role("button", name="Read this text on the other pages").wait_for()
+    button(page, "Stop").click()
+    button(page, "Go on").wait_for()
+    button(page, READ).wait_for()
     rest(page)
     text, first = written(page), colours(page)
     assert text.startswith(early[:-1]) and early.startswith(PRIME)
@@ -55,7 +71,7 @@ def test_a_text_appears_coloured_stops_and_is_recoloured_without_writing_anew(wi
     second = recoloured(page, first)
     assert written(page) == text and set(second[: len(PRIME)]) == {PAPER}
 
-    page.get_by_role("button", name="Read this text on the other pages").click()
+    button(page, READ).click()
     page.get_by_text("This text is in use on every page.").wait_for()
     go(page, "Cells")
     expect(characters(page)).to_have_count(len(first), timeout=PATIENCE)
@@ -63,7 +79,9 @@ def test_a_text_appears_coloured_stops_and_is_recoloured_without_writing_anew(wi
 
 
 def pane(page, of: str) -> float:
-    return page.locator(".coloured-text .text").evaluate(f"n => {of}")
+    """A number of the pane n, taken in one step: between two the pane may leave the page."""
+    (number,) = page.locator(".coloured-text .text").evaluate_all(f"all => all.map(n => {of})")
+    return number
 
 
 def outlined(page) -> list[int]:
@@ -78,9 +96,8 @@ def longer_than(page, length: int) -> None:
 
 def test_the_end_is_followed_while_it_writes_and_who_scrolls_back_stays_there(window):  # noqa: F811
     prime = "line\n" * 30
-    page = window(f"{PAGE}&written_length=5000&{urlencode({'prime': prime})}")
-    heading(page, "Let it write")
-    page.get_by_role("button", name="Write", exact=True).click()
+    page = opened(window, f"{PAGE}&written_length=5000&{urlencode({'prime': prime})}")
+    write(page)
     longer_than(page, len(prime))
     characters(page).nth(16).evaluate("span => { span.kept = true; }")
     for _ in range(2):
@@ -91,8 +108,8 @@ def test_the_end_is_followed_while_it_writes_and_who_scrolls_back_stays_there(wi
     page.locator(".coloured-text .text").evaluate("n => { n.scrollTop = 30; }")
     characters(page).nth(16).click()
     longer_than(page, characters(page).count() + 40)
-    page.get_by_role("button", name="Stop", exact=True).click()
-    page.get_by_role("button", name="Read this text on the other pages").wait_for()
+    button(page, "Stop").click()
+    button(page, READ).wait_for()
     rest(page)
     assert pane(page, "n.scrollTop") == 30
     assert outlined(page) == [16]
@@ -100,8 +117,7 @@ def test_the_end_is_followed_while_it_writes_and_who_scrolls_back_stays_there(wi
 
 
 def test_a_copied_link_opens_the_same_settings(window):  # noqa: F811
-    page = window(PAGE)
-    heading(page, "Let it write")
+    page = opened(window)
     prime = "== Grüße & <b> ==\n?x=1#[http://"
     box = page.get_by_role("textbox", name="Text to begin with (the prime)")
     box.fill(prime)
@@ -109,8 +125,7 @@ def test_a_copied_link_opens_the_same_settings(window):  # noqa: F811
     page.get_by_role("slider").first.focus()
     page.keyboard.press("ArrowRight")
     named_in_address(page, prime=prime, temperature="0.85")
-    other = window(page.url.split("/")[-1])
-    heading(other, "Let it write")
+    other = opened(window, page.url.split("/")[-1])
     named_in_address(other, prime=prime, temperature="0.85", model="grid-3", unit="3")
     box = other.get_by_role("textbox", name="Text to begin with (the prime)")
     expect(box).to_have_value(prime, timeout=PATIENCE)
@@ -118,12 +133,8 @@ def test_a_copied_link_opens_the_same_settings(window):  # noqa: F811
 
 
 def test_a_short_text_is_written_to_its_end_by_itself(window):  # noqa: F811
-    page = window(PAGE)
-    heading(page, "Let it write")
-    length = page.get_by_role("spinbutton", name="Length in bytes")
-    length.fill("60")
-    length.press("Enter")
-    page.get_by_role("button", name="Write", exact=True).click()
+    page = opened(window)
+    write(page, 60)
     page.get_by_text(re.compile(r"^60 of 60 bytes · ")).wait_for()
-    page.get_by_role("button", name="Read this text on the other pages").wait_for()
-    expect(page.get_by_role("button", name="Stop", exact=True)).to_be_disabled()
+    button(page, READ).wait_for()
+    expect(button(page, "Stop")).to_be_disabled()
