@@ -48,7 +48,7 @@ def multiply_adds_a_second(dtype: torch.dtype, device: torch.device) -> float:
 
 
 def learner_of(preset: Preset, device: torch.device) -> Learner:
-    """A learner with random bytes to read, for more than as many updates as are made."""
+    """A learner with random bytes to read: forty updates' worth, again and again."""
     settings = replace(preset.training, validation_bytes=None)
     random = np.random.default_rng(1)
     data = random.integers(0, 256, 40 * settings.bytes_an_update).astype(np.uint8)

@@ -79,7 +79,8 @@ def byte_entropy(data: np.ndarray) -> float:
 class Streams:
     """Data cut into parallel streams, each read on and on, the next piece where the last ended.
 
-    `rows` uint8 [stream, byte]: one byte more than a whole number of pieces of `length`.
+    `rows` uint8 [stream, byte], an array or a tensor: one byte more than a whole number of pieces
+    of `length`.
     """
 
     rows: np.ndarray
@@ -91,9 +92,9 @@ class Streams:
         return (self.rows.shape[1] - 1) // self.length
 
     def piece(self, number: int) -> tuple[np.ndarray, np.ndarray]:
-        """The bytes read and the bytes to predict, int64 [position, stream]; wraps at the end."""
+        """The bytes read and the bytes to predict, views [position, stream]; wraps at the end."""
         start = (number % self.pieces) * self.length
-        window = self.rows[:, start : start + self.length + 1].T.astype(np.int64)
+        window = self.rows[:, start : start + self.length + 1].T
         return window[:-1], window[1:]
 
 

@@ -1,6 +1,8 @@
 """The grid's own backward pass against finite differences and against torch's differentiation of a
 walk that goes one cell at a time."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch.nn import functional
@@ -74,7 +76,8 @@ MASKED = [("grid", tie, layers, True) for tie in ("none", "depth", "all") for la
 def test_a_plain_walk_gives_the_same_gradients(make_model, architecture, tie, layers, dropped):
     """Of a loss that also depends on the state handed on, through two pieces of text."""
     model = make_model(architecture, layers, 6, tie, double=True)
-    model.recurrent.dropout = rate = 0.3 if dropped else 0.0
+    rate = 0.3 if dropped else 0.0
+    model.recurrent.config = replace(model.config, dropout=rate)
     torch.manual_seed(1)
     read = torch.randint(256, (9, 3))
     start = [torch.randn(layers, 3, 6, dtype=torch.float64, requires_grad=True) for _ in range(2)]

@@ -3,6 +3,8 @@
 import csv
 import json
 import math
+import subprocess
+import sys
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -64,7 +66,7 @@ def test_updates_are_those_of_a_plain_loop(tmp_path, corpus, config):
     squares = [torch.zeros_like(p) for p in weights]
     state, clipped = expected.start(settings.sequences), 0
     for update in range(6):
-        read, target = map(torch.from_numpy, streams.piece(update))
+        read, target = (torch.from_numpy(x.astype(np.int64)) for x in streams.piece(update))
         logits, state = expected(read, tuple(part.detach() for part in state))
         losses = functional.cross_entropy(
             logits.flatten(0, 1), target.flatten(), reduction="none"
@@ -371,3 +373,35 @@ def test_a_gpu_trains_too(tmp_path, corpus, config):
     train(config, replace(SMALL, precision="auto"), corpus, out, device="cuda")
     assert curve(out)[-1]["val_loss"] < curve(out)[0]["val_loss"]
     assert read_metadata(out).training["precision"] == "bfloat16"
+
+
+# What a machine that only trains may lack.
+LACKING = "streamlit", "plotly", "pandas", "sklearn", "scipy", "tensorboard", "triton"
+WITHOUT = """
+import sys
+
+sys.modules |= dict.fromkeys(sys.argv[1].split())
+from gridlstm import commands
+
+for command in sys.argv[2:]:
+    assert commands.run(command.split()) == 0, command
+"""
+
+
+def test_training_asks_for_no_library_of_the_pages(tmp_path):
+    (tmp_path / "text.txt").write_bytes(TEXT)
+    model = "--architecture grid --tie all --layers 2 --units 8"
+    lines = (
+        f"train text.txt {model} --sequences 4 --length 5 --updates 3 --out grid.safetensors",
+        "evaluate grid.safetensors text.txt",
+        "shard grid.safetensors --out shards",
+        "experiment --preset small --wiki text.txt --minutes 0.000001 --out runs",
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT, " ".join(LACKING), *lines],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "nats_per_byte" in done.stdout

@@ -48,9 +48,9 @@ class GridLSTM(LayerwiseGrid):
     """The grid's weights: `tie` = "none" (each layer its own), "depth" (layers share the depth
     LSTM) or "all" (they share both, paper section 3.5)."""
 
-    def __init__(self, config: ModelConfig):
-        nn.Module.__init__(self)
-        self.config, self.dropout = config, config.dropout
+    def add_parameters(self) -> None:
+        """Those of all layers together, [W, ...]: W = 1 where layers share them."""
+        config = self.config
         shape = 4 * config.units, 2 * config.units
         own = {"time": config.tie != "all", "depth": config.tie == "none"}
         for dimension, by_layer in own.items():
@@ -69,11 +69,10 @@ class GridLSTM(LayerwiseGrid):
 
     def forward(self, embedded: Tensor, state: State) -> tuple[Tensor, State]:
         """embedded [T, B, U], state h and c [L, B, U] -> the top layer's d [T, B, U], new state."""
-        mask = None
-        layers = self.config.layers
-        if self.training and self.dropout > 0 and layers > 1:
+        mask, layers, dropout = None, self.config.layers, self.config.dropout
+        if self.training and dropout > 0 and layers > 1:
             positions, batch, units = embedded.shape
-            mask = dropout_mask(embedded, (positions, layers - 1, batch, units), self.dropout)
+            mask = dropout_mask(embedded, (positions, layers - 1, batch, units), dropout)
         device = embedded.device.type
         autocast = torch.is_autocast_enabled(device)
         dtype = torch.get_autocast_dtype(device) if autocast else embedded.dtype

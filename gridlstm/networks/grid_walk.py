@@ -13,13 +13,14 @@ steps count from 0 here. Dimension 0 is time, dimension 1 depth.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from types import ModuleType
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from gridlstm.architectures import GATES
-from gridlstm.networks.cells import State, lstm_backward
+from gridlstm.networks.cells import State, lstm_backward, tanh
 from gridlstm.networks.holds import Holds
 from gridlstm.networks.products import gains_by_packing, packed
 
@@ -143,7 +144,7 @@ class Walk:
     def straight(self, by_step: Tensor) -> Tensor:
         """View [layer, position, ...] of an array [step, layer, ...] that begins with a cell."""
         of_step, of_layer, *inner = by_step.stride()
-        shape = self.layers, self.positions, *by_step.shape[2:]
+        shape = by_step.shape[1], self.positions, *by_step.shape[2:]
         strides = 2 * of_step + of_layer, of_step, *inner
         return by_step.as_strided(shape, strides, by_step.storage_offset())
 
@@ -188,14 +189,14 @@ class Lstms(NamedTuple):
         `part` says which part of a step's LSTMs these are, `holds` what is held of them.
         """
         self.sigmoids.sigmoid_()
-        self.candidates.tanh_()
+        tanh(self.candidates, out=self.candidates)
         if holds is not None:
             holds.kinds["forget"].put(self.forget, part)
         torch.mul(self.forget, self.cells, out=self.new_cells)
         self.new_cells.addcmul_(self.write, self.candidates)
         if holds is not None:
             holds.kinds["cell"].put(self.new_cells, part)
-        torch.mul(self.output, torch.tanh(self.new_cells), out=self.outputs)
+        torch.mul(self.output, tanh(self.new_cells), out=self.outputs)
 
 
 class Step(NamedTuple):
@@ -260,31 +261,6 @@ def _multiply(product, bias: Tensor, rows: Tensor, weight: Tensor, out: Tensor) 
         out.copy_(product(bias, rows, weight))
 
 
-class KeptAffine:
-    """An `Affine` that is kept from call to call, for weights that nobody trains.
-
-    It is made anew when a weight is another tensor, in another type or elsewhere, or was written
-    to, which torch counts in its version. A CUDA graph that trains writes uncounted, so nothing is
-    kept of weights that have gradients; nor of inference tensors, which have no version. Who writes
-    through `.data` of a weight without gradients hides it from torch, and from here.
-    """
-
-    def __init__(self) -> None:
-        self._kept: tuple | None = None
-
-    def of(self, weights: GridWeights, dtype: torch.dtype) -> Affine:
-        """The weights' `Affine` for products in `dtype`."""
-        tensors = weights.time_weight, weights.time_bias, weights.depth_weight, weights.depth_bias
-        if any(tensor.requires_grad or tensor.is_inference() for tensor in tensors):
-            return Affine(weights, dtype)
-        key = dtype, *((t.data_ptr(), t._version, t.dtype, t.device) for t in tensors)
-        kept = self._kept
-        if kept is None or kept[0] != key:
-            # With the tensors themselves, so that no other can come to lie where they do.
-            kept = self._kept = key, Affine(weights, dtype), [t.detach() for t in tensors]
-        return kept[1]
-
-
 def walk_grid(
     affine: Affine,
     embedded: Tensor,
@@ -299,15 +275,30 @@ def walk_grid(
     B sequences.
     """
     walk = _start_walk(embedded, state, affine.dtype)
+    masks = None if mask is None else _by_step(mask, walk)
+    fused = _fused_gates(embedded) if holds is None else None
     for k, step in enumerate(walk.steps()):
-        if mask is not None:
+        if masks is not None:
             here = walk.active(k)
-            _drop(step.now[here], mask, k, here)
+            _drop(step.now[here], masks[k], here)
         for part in walk.parts(k):
             affine(step, part)
-            step.lstms.at(part).update(part, holds)
+            lstms = step.lstms.at(part)
+            if fused:
+                fused.update(step.sums[part], lstms.cells, lstms.new_cells, lstms.outputs)
+            else:
+                lstms.update(part, holds)
         step.next_before.copy_(step.now)
     return walk
+
+
+def _fused_gates(like: Tensor) -> ModuleType | None:
+    """The kernels that compute the gates of a step where a tensor is on a GPU, else None."""
+    if not like.is_cuda:
+        return None
+    from gridlstm.networks import fused_gates
+
+    return fused_gates
 
 
 def _start_walk(embedded: Tensor, state: State, dtype: torch.dtype) -> Walk:
@@ -331,12 +322,18 @@ def _start_walk(embedded: Tensor, state: State, dtype: torch.dtype) -> Walk:
     return walk
 
 
-def _drop(received: Tensor, mask: Tensor, step: int, here: slice) -> None:
-    """Multiply what the active layers received from below [n, B, U] by the dropout mask."""
+def _by_step(mask: Tensor, walk: Walk) -> Tensor:
+    """The mask [T, L-1, B, U] as the steps need it [S, L-1, B, U]."""
+    masks = mask.new_empty(len(walk.gates), *mask.shape[1:])
+    walk.straight(masks[2:]).copy_(mask.transpose(0, 1))
+    return masks
+
+
+def _drop(received: Tensor, mask: Tensor, here: slice) -> None:
+    """Multiply what the active layers received from below [n, B, U] by a step's [L-1, B, U]."""
     start = max(here.start, 1)
     if start < here.stop:
-        layer = torch.arange(start, here.stop, device=mask.device)
-        received[start - here.start :].mul_(mask[step - 2 * layer, layer - 1])
+        received[start - here.start :].mul_(mask[start - 1 : here.stop - 1])
 
 
 @dataclass(frozen=True)
@@ -359,7 +356,9 @@ def walk_back(
     """What flows back through a walk from the gradients of its top [T, B, U] and last state."""
     layers, positions, units = walk.layers, walk.positions, walk.units
     time_weight, depth_weight = weights.time_weight.to(dtype), weights.depth_weight.to(dtype)
-    new_cells = walk.new_cells
+    masks = None if mask is None else _by_step(mask, walk)
+    new_cells, fused = walk.new_cells, _fused_gates(walk.gates)
+    backward = fused.update_backward if fused else lstm_backward
     grads = torch.empty_like(walk.gates, dtype=dtype)
     embedded, state = torch.empty_like(grad_top), tuple(map(torch.empty_like, grad_state))
     # On their way to the step before: of its outputs and its cells, by dimension. A depth memory
@@ -372,23 +371,23 @@ def walk_back(
             to_outputs[1, -1] = grad_top[k - 2 * layers + 1]
         last, rest = divmod(k - positions + 1, 2)
         if rest == 0 and 0 <= last < layers:
-            to_outputs[0, last] += grad_state[0][last]
-            to_cells[0, last] += grad_state[1][last]
+            to_outputs[0, last].add_(grad_state[0][last])
+            to_cells[0, last].add_(grad_state[1][last])
         if not walk.is_steady(k):
             grads[k] = 0
         to_came_in = torch.zeros_like(to_cells)
         for part in walk.parts(k):
             values = walk.gates[k], walk.cells[k, :, :-1], new_cells[k], to_outputs, to_cells
-            lstm_backward(*(x[part] for x in values), grads[k][part], to_came_in[part])
+            backward(*(x[part] for x in values), grads[k][part], to_came_in[part])
         to_time = _transposed(grads[k, 0, here], time_weight, here, grad_top.dtype)
         to_depth = _transposed(grads[k, 1, later], depth_weight, later, grad_top.dtype)
 
         to_outputs, to_cells = torch.zeros_like(to_outputs), torch.zeros_like(to_cells)
         to_outputs[0, here] = to_time[..., :units]
-        to_outputs[0, later] += to_depth[..., :units]
+        to_outputs[0, later].add_(to_depth[..., :units])
         to_now, to_before = to_time[..., units:] + to_before, to_depth[..., units:]
-        if mask is not None:
-            _drop(to_now, mask, k, here)
+        if masks is not None:
+            _drop(to_now, masks[k], here)
         if k < positions:
             embedded[k], to_now = to_now[0], to_now[1:]
         to_outputs[1, max(here.start - 1, 0) : here.stop - 1] = to_now

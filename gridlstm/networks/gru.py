@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from gridlstm.config import ModelConfig
 from gridlstm.networks.cells import State
 from gridlstm.networks.holds import Holds
 from gridlstm.networks.layerwise import Products, Values, spread
@@ -18,8 +17,7 @@ from gridlstm.networks.rnn import TorchNetwork
 
 
 class GRU(TorchNetwork):
-    def __init__(self, config: ModelConfig):
-        super().__init__(config, nn.GRU)
+    kind = nn.GRU
 
     def read_layer(
         self,

@@ -21,12 +21,17 @@ Values = Tensor | Sequence[Tensor]
 
 
 class Weights(nn.Module):
-    """The tensors of the layers, as parameters that are called as in a checkpoint."""
+    """The tensors of the layers."""
 
     def __init__(self, config: ModelConfig):
         super().__init__()
         self.config = config
-        for name, shape in config.layer_shapes().items():
+        self.add_parameters()
+
+    def add_parameters(self) -> None:
+        """Make the parameters, all 0: one for each tensor of a checkpoint, called as it is there,
+        unless an architecture keeps them in another order."""
+        for name, shape in self.config.layer_shapes().items():
             self.register_parameter(_attribute(name), nn.Parameter(torch.zeros(shape)))
 
     def of(self, layer: int, name: str) -> Tensor:

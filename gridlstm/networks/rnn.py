@@ -6,7 +6,6 @@ It trains through `torch.nn.RNN`, which keeps two biases that are only ever adde
 import torch
 from torch import Tensor, nn
 
-from gridlstm.config import ModelConfig
 from gridlstm.networks.cells import State
 from gridlstm.networks.holds import Holds
 from gridlstm.networks.layerwise import LayerwiseNetwork, Products, Values, add_spread
@@ -16,12 +15,12 @@ class TorchNetwork(LayerwiseNetwork):
     """An architecture that has its trained weights in a module of `torch.nn`, which is faster."""
 
     hands_up = "time.hidden", None
+    kind: type[nn.RNNBase]
 
-    def __init__(self, config: ModelConfig, kind: type[nn.RNNBase]):
-        nn.Module.__init__(self)
-        self.config = config
+    def add_parameters(self) -> None:
+        config = self.config
         between = config.dropout if config.layers > 1 else 0.0
-        self.torch = kind(config.units, config.units, config.layers, dropout=between)
+        self.torch = self.kind(config.units, config.units, config.layers, dropout=between)
 
     def initialise(self, forget_bias: float) -> None:
         """Nothing is set: there is no forget gate."""
@@ -53,8 +52,7 @@ class TorchNetwork(LayerwiseNetwork):
 
 
 class RNN(TorchNetwork):
-    def __init__(self, config: ModelConfig):
-        super().__init__(config, nn.RNN)
+    kind = nn.RNN
 
     def read_layer(
         self,

@@ -9,7 +9,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from gridlstm.architectures import GATES
-from gridlstm.config import ModelConfig
 from gridlstm.networks.cells import Observation, State, activate
 from gridlstm.networks.holds import Holds
 from gridlstm.networks.layerwise import (
@@ -48,9 +47,8 @@ class StackedLSTM(LayerwiseNetwork):
 
     hands_up = "time.hidden", None
 
-    def __init__(self, config: ModelConfig):
-        nn.Module.__init__(self)
-        self.config = config
+    def add_parameters(self) -> None:
+        config = self.config
         between = config.dropout if config.layers > 1 else 0.0
         self.lstm = nn.LSTM(config.units, config.units, config.layers, dropout=between)
         for layer in range(config.layers):

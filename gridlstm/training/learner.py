@@ -53,9 +53,10 @@ class Learner:
         torch.manual_seed(settings.seed + team.rank)
         self.carried = self.model.start(self.mine.stop - self.mine.start)
         self.loss = torch.zeros((), device=team.device)
-        batch = task.batch(0)
+        self.batches = task.batches(self.mine, team.device)
+        batch = self.batches(0)
         self.read, self.target = (
-            torch.zeros(rows[:, self.mine].shape, dtype=torch.int64, device=team.device)
+            torch.zeros(rows.shape, dtype=torch.int64, device=team.device)
             for rows in (batch.read, batch.target[-batch.counted :])
         )
         # What processes say to each other in the middle of an update is not recorded.
@@ -71,9 +72,9 @@ class Learner:
     def update(self, number: int) -> float:
         """The update of that number; return its loss in nats per byte."""
         self._set_rate(self.settings.learning_rate_at(self.task.epoch(number)))
-        batch = self.task.batch(number)
-        self.read.copy_(torch.from_numpy(batch.read[:, self.mine]))
-        self.target.copy_(torch.from_numpy(batch.target[-batch.counted :, self.mine]))
+        batch = self.batches(number)
+        self.read.copy_(batch.read)
+        self.target.copy_(batch.target[-batch.counted :])
         self._replayed()
         return self.team.mean(self.loss)
 

@@ -3,11 +3,14 @@
 Two tasks with one face: the bytes of a text, read on and on, and digit-by-digit addition.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Protocol
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from gridlstm.addition import Layout, Sums
 from gridlstm.checkpoint import Data
@@ -19,11 +22,11 @@ from gridlstm.training.settings import SettingsError, TrainingSettings
 
 @dataclass(frozen=True)
 class Batch:
-    """What an update reads and has to predict, int64 [position, sequence]; the predictions at the
-    last `counted` positions are what the loss is of."""
+    """The bytes that an update reads and has to predict [position, sequence]; the predictions at
+    the last `counted` positions are what the loss is of."""
 
-    read: np.ndarray
-    target: np.ndarray
+    read: Tensor
+    target: Tensor
     counted: int
 
 
@@ -44,8 +47,9 @@ class Task(Protocol):
     data: Data
     carries_state: bool
 
-    def batch(self, update: int) -> Batch:
-        """What the update of that number reads, whenever it is asked for."""
+    def batches(self, sequences: slice, device: torch.device) -> Callable[[int], Batch]:
+        """The function that gives what the update of a number reads, whenever it is asked for: on
+        the device, of those among the sequences of an update."""
 
     def epoch(self, update: int) -> float:
         """How often all data have been read before that update."""
@@ -77,9 +81,11 @@ class TextTask:
             byte_entropy=byte_entropy(corpus.validation),
         )
 
-    def batch(self, update: int) -> Batch:
-        read, target = self.streams.piece(update)
-        return Batch(read, target, self.streams.length)
+    def batches(self, sequences: slice, device: torch.device) -> Callable[[int], Batch]:
+        # All of the text, so that a GPU need not wait for it update by update.
+        rows = torch.tensor(self.streams.rows[sequences], device=device)
+        streams = replace(self.streams, rows=rows)
+        return lambda update: Batch(*streams.piece(update), streams.length)
 
     def epoch(self, update: int) -> float:
         return update / self.streams.pieces
@@ -101,7 +107,7 @@ class AdditionTask:
         self.layout = Layout(settings.digits, settings.length)
         self.sums = Sums(self.layout, settings.train_fraction)
         self.read, self.target = self.layout.lay_out(self.sums.validation())
-        self.batch(0)  # raises here, not later, where too few pairs are left to train on
+        self._drawn(0)  # raises here, not later, where too few pairs are left to train on
         answers = self.target[-self.layout.answered :]
         self.data = Data(
             name=f"addition of {settings.digits}-digit numbers",
@@ -111,10 +117,18 @@ class AdditionTask:
             byte_entropy=byte_entropy(answers.flatten()),
         )
 
-    def batch(self, update: int) -> Batch:
+    def batches(self, sequences: slice, device: torch.device) -> Callable[[int], Batch]:
+        def batch(update: int) -> Batch:
+            drawn = (torch.from_numpy(rows[:, sequences]) for rows in self._drawn(update))
+            return Batch(*(rows.to(device) for rows in drawn), self.layout.answered)
+
+        return batch
+
+    def _drawn(self, update: int) -> tuple[np.ndarray, np.ndarray]:
+        """What the update reads and has to predict, int64 [position, sequence], all sequences."""
         settings = self.settings
         operands = self.sums.training(settings.seed, update, settings.sequences)
-        return Batch(*self.layout.lay_out(operands), self.layout.answered)
+        return self.layout.lay_out(operands)
 
     def epoch(self, update: int) -> float:
         """Always 0: there is no round of samples that could come to its end."""

@@ -65,6 +65,9 @@ def workers(device_name: str | None):
     if device_name is None:
         device_name = "cuda" if torch.cuda.is_available() else "cpu"
     device = _usable(f"cuda:{local}" if device_name == "cuda" and count > 1 else device_name)
+    if device.type == "cuda":
+        # Streams, recordings and what processes say to each other go to the current device.
+        torch.cuda.set_device(device)
     if count == 1:
         yield Workers(0, 1, device)
         return
