@@ -37,7 +37,7 @@ def tanh(values: Tensor, out: Tensor | None = None) -> Tensor:
     fast = values.device.type == "cpu" and values.numel() >= MANY_VALUES
     if not fast or torch.is_grad_enabled():
         return torch.tanh(values, out=out)
-    out = torch.mul(values, 2, out=out).sigmoid_()
+    out = torch.mul(values, 2.0, out=out).sigmoid_()
     return torch.add(_MINUS_ONE, out, alpha=2, out=out)
 
 

@@ -225,7 +225,7 @@ def lstm_update(
     g = tanh(sums[..., 3 * units :])
     if holds is not None:
         holds.put(f, f"{dimension}.forget", layer)
-    cell = torch.addcmul(f * cell, i, g)
+    cell = (f * cell).addcmul_(i, g)
     if joined is not None:
         cell = cell + joined
     if holds is not None:
