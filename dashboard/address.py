@@ -4,6 +4,8 @@ What is chosen lives in the session under these keys, most of them widgets' own.
 a widget to the address by itself, but then writes its label there, not the name of the quantity.)
 """
 
+import contextlib
+import time
 import urllib.parse
 from collections.abc import Callable
 
@@ -13,6 +15,9 @@ from gridlstm.config import ALPHABET
 
 # A value that takes more characters is left out, so that any program takes the link.
 MOST_CHARACTERS = 1000
+# So long after the address was changed here, another one comes from the visitor's Back button. One
+# that comes sooner may be the old one, from a browser that does not know of the change yet.
+SETTLED_SECONDS = 1.0
 # What the page "Let it write" starts with: this is not named in the address.
 STARTS = {
     "prime": "The website is [http://",
@@ -57,12 +62,33 @@ def take() -> bool:
     if "address_taken" in st.session_state:
         return False
     st.session_state["address_taken"] = True
-    for key, kind in KEYS.items():
-        try:
-            st.session_state[key] = kind(st.query_params[key])
-        except (KeyError, ValueError):
-            continue
+    for key in KEYS:
+        _choose_named(key)
     return not st.query_params
+
+
+def _choose_named(key: str) -> None:
+    with contextlib.suppress(KeyError, ValueError):
+        st.session_state[key] = KEYS[key](st.query_params[key])
+
+
+def follow(page: str) -> None:
+    """Where the visitor went back or forward on this page, choose what the address names again.
+
+    Then it differs from what was named in it last, while nothing else has been chosen since. A text
+    of the visitor's own stays.
+    """
+    state = st.session_state
+    left, at = state.get("address_left", (None, 0))
+    named = {key: st.query_params[key] for key in KEYS if key in st.query_params}
+    stayed = state.get("carried_to") == page and left == _nameable()
+    if not stayed or named == left or time.monotonic() - at < SETTLED_SECONDS:
+        return
+    for key in KEYS:
+        if key in named and not (key == "sample" and "own_text" in state):
+            _choose_named(key)
+        elif key in STARTS and key in state:
+            del state[key]
 
 
 def carry(page: str) -> None:
@@ -85,7 +111,7 @@ def carried(page: str) -> None:
 
 def show() -> None:
     """Name in the address what is chosen now, as far as it can be named."""
-    chosen = {key: str(st.session_state[key]) for key in KEYS if _is_named(key)}
+    chosen = _nameable()
     new = {key: value for key, value in chosen.items() if st.query_params.get(key) != value}
     if new:
         # At one stroke: every change of the address is a step for the browser's Back button.
@@ -93,6 +119,13 @@ def show() -> None:
     for key in KEYS:
         if key not in chosen and key in st.query_params:
             del st.query_params[key]
+    if st.session_state.get("address_left", (None,))[0] != chosen:
+        st.session_state["address_left"] = chosen, time.monotonic()
+
+
+def _nameable() -> dict[str, str]:
+    """What is chosen now and can be named in an address, by key."""
+    return {key: str(st.session_state[key]) for key in KEYS if _is_named(key)}
 
 
 def _is_named(key: str) -> bool:

@@ -29,6 +29,7 @@ page = st.navigation(
 )
 if address.take() and page.url_path == "":
     first_look.open_if_there()
+address.follow(page.url_path)
 choices.keep_a_sample()
 choices.open_noted_page()
 address.carry(page.url_path)
