@@ -1,8 +1,9 @@
 """A table of rows to click: a click anywhere in a row is told with the row's number.
 
-Streamlit tells which field of a table is marked, but not by what: by a click, or by the keyboard,
-which marks every field that it passes on its way through the page. So the browser also tells which
-of the two was used last. What the keyboard marks is offered on a button below the table.
+Streamlit tells which field of a table is marked, but not by what: by a click, by the keyboard,
+which marks every field on its way through the page, or by a click on the header, to sort, which
+marks the first field. So the browser also tells which of the three was last. What the keyboard
+marks is offered on a button below the table, and what the header marks does not count.
 """
 
 from collections.abc import Callable
@@ -26,19 +27,19 @@ function isAboveRows(container, event) {
 
 /** Streamlit calls this at first and again whenever the theme changes; `data` names the table. */
 export default function ({ data, parentElement, setStateValue }) {
-  const table = tables.get(parentElement) ?? { told: false };
+  const table = tables.get(parentElement) ?? { told: "click" };
   tables.set(parentElement, table);
   table.end?.abort();
   table.end = new AbortController();
-  let keyboard = table.told;
+  let last = table.told;
   const tell = (event) => {
     const container = event.target.closest?.(`.st-key-${data}`);
-    if (event.type === "keydown") keyboard = true;
-    // A click on the header, to sort, marks the first field as the keyboard would on its way.
-    if (event.type === "pointerdown") keyboard = container ? isAboveRows(container, event) : false;
-    if (keyboard === table.told || !container) return;
-    table.told = keyboard;
-    setStateValue("keyboard", keyboard);
+    if (event.type === "keydown") last = "keyboard";
+    if (event.type === "pointerdown")
+      last = container && isAboveRows(container, event) ? "header" : "click";
+    if (last === table.told || !container) return;
+    table.told = last;
+    setStateValue("last", last);
   };
   // Before the table itself hears of it.
   const options = { capture: true, signal: table.end.signal };
@@ -47,7 +48,7 @@ export default function ({ data, parentElement, setStateValue }) {
   return () => table.end.abort();
 }
 """
-_hand = st.components.v2.component("keyboard_or_pointer", js=_HAND)
+_hand = st.components.v2.component("click_keyboard_or_header", js=_HAND)
 
 
 def clickable_table(
@@ -113,8 +114,8 @@ def _listen(key: str, container: str) -> None:
     _hand(
         data=container,
         key=key,
-        default={"keyboard": False},
-        on_keyboard_change=lambda: None,
+        default={"last": "click"},
+        on_last_change=lambda: None,
     )
 
 
@@ -130,9 +131,10 @@ def _new_mark(key: str) -> str:
 def _note_mark(key: str, rows: int, on_click: Callable[[int], None]) -> None:
     """Something else is marked in the table: tell of it where that was a click."""
     row = _marked_row(key, rows)
-    if row is None:
+    last = st.session_state[_hand_key(key)]["last"]
+    if row is None or last == "header":
         return
-    by_keyboard = st.session_state[_hand_key(key)]["keyboard"]
+    by_keyboard = last == "keyboard"
     st.session_state[_new_mark(key)] = by_keyboard
     if not by_keyboard:
         on_click(row)

@@ -79,11 +79,11 @@ def press(app: AppTest, label: str) -> AppTest:
     return checked(app.run())
 
 
-def mark(app: AppTest, key: str, row: int, column: str, *, keyboard: bool = False) -> AppTest:
-    """Mark a field of a table as the browser tells it, by a click or with the keyboard."""
+def mark(app: AppTest, key: str, row: int, column: str, *, by: str = "click") -> AppTest:
+    """Mark a field of a table as the browser tells it, by a click, the keyboard or the header."""
     table = next(table for table in app.dataframe if table.key == key)
     marked = {"selection": {"rows": [], "columns": [], "cells": [[row, column]]}}
-    app.session_state[f"{key} hand"] = {"keyboard": keyboard}
+    app.session_state[f"{key} hand"] = {"last": by}
     # The tester's own way to choose something in a table would not tell the page of a change.
     states = app._tree.get_widget_states()
     states.widgets.append(WidgetState(id=table.proto.id, string_value=json.dumps(marked)))

@@ -7,6 +7,7 @@ from app_pages import captions, checked, chosen_cell, figures, go, mark, press, 
 
 from dashboard import words
 from dashboard.charts import addition as charts
+from dashboard.charts.cells import layers_by_character
 from dashboard.charts.theme import SIGNED
 from gridlstm.addition import Layout, Sums, carries_of
 from gridlstm.carry import rank_by_carry
@@ -230,8 +231,11 @@ def test_every_sign_of_a_written_sum_is_in_the_picture_which_ends_with_the_last(
 
 def test_carries_are_framed():
     carries = carries_of(5, 15, 2)
-    figure = charts.layers_along_sum(
-        np.zeros((2, 9)), "05+15=---", b"020\n", carries, "tanh(c)", SIGNED
+    figure = charts.name_places(
+        layers_by_character(np.zeros((2, 9)), "05+15=---", "tanh(c)", SIGNED),
+        "05+15=---",
+        b"020\n",
+        carries,
     )
     frames = [(shape.x0, shape.x1) for shape in figure.layout.shapes]
     assert frames == [(6.5, 7.5)]

@@ -240,6 +240,14 @@ def test_models_differ_in_colour_and_in_pattern():
     assert len({dash for _, dash in styles[:6]}) == 6
 
 
+@pytest.mark.parametrize("layers", [1, 2, 6, 12])
+def test_counts_darken_and_have_no_colour_of_a_layer(layers):
+    colours = theme.count_colours(layers)
+    assert len(set(colours)) == layers
+    assert (np.diff(theme.to_oklab(colours)[:, 0]) < 0).all()
+    assert not set(colours) & set(theme.layer_colours(layers))
+
+
 def test_saturation_points_lead_to_their_unit():
     rng = np.random.default_rng(1)
     left, right, _ = np.moveaxis(rng.dirichlet([1, 1, 1], (3, 17)), 2, 0)

@@ -59,7 +59,7 @@ def test_a_row_stays_marked_only_until_something_else_is_done(app):
 
 def test_what_the_keyboard_marks_is_taken_by_the_button_alone(app):
     for row in (0, 1, 2):
-        mark(app, "table", row, "name", keyboard=True)
+        mark(app, "table", row, "name", by="keyboard")
         assert taken(app) == [] and offered(app)
     app.button(key="table offered").click()
     checked(app.run())
@@ -67,15 +67,24 @@ def test_what_the_keyboard_marks_is_taken_by_the_button_alone(app):
 
 
 def test_the_offer_goes_when_something_else_is_done(app):
-    mark(app, "table", 3, "name", keyboard=True)
+    mark(app, "table", 3, "name", by="keyboard")
     checked(app.number_input(key="rows").set_value(2).run())
     assert not offered(app) and marked(app) == []
     mark(app, "table", 1, "name")
     assert taken(app) == [1] and not offered(app)
 
 
-@pytest.mark.parametrize("keyboard", [False, True])
-def test_a_table_without_rows_has_nothing_to_take(app, keyboard):
+def test_a_click_on_the_header_takes_and_offers_nothing(app):
+    mark(app, "table", 0, "name", by="header")
+    assert taken(app) == [] and marked(app) == [] and not offered(app)
+    mark(app, "table", 0, "name")
+    assert taken(app) == [0]
+    mark(app, "table", 0, "size", by="header")
+    assert taken(app) == [0] and marked(app) == [] and not offered(app)
+
+
+@pytest.mark.parametrize("by", ["click", "keyboard", "header"])
+def test_a_table_without_rows_has_nothing_to_take(app, by):
     checked(app.number_input(key="rows").set_value(0).run())
-    mark(app, "table", 0, "name", keyboard=keyboard)
+    mark(app, "table", 0, "name", by=by)
     assert taken(app) == [] and not offered(app)

@@ -6,8 +6,7 @@ Places are counted from 1 in what the user reads, from the first digit on.
 import numpy as np
 import plotly.graph_objects as go
 
-from dashboard.charts.cells import layers_by_character, units_by_character
-from dashboard.charts.theme import CATEGORICAL, GREY, Scale, apply
+from dashboard.charts.theme import CATEGORICAL, GREY, apply
 from gridlstm.text import printable_byte
 
 RIGHT, WRONG = CATEGORICAL[3], CATEGORICAL[1]
@@ -62,36 +61,10 @@ def written_sum(
     )
 
 
-def units_along_sum(
-    values: np.ndarray,
-    order: np.ndarray,
-    characters: str,
-    answer: bytes,
-    carries: np.ndarray,
-    quantity: str,
-    scale: Scale,
-) -> go.Figure:
-    """`units_by_character` of a sum that is read and answered; the other arguments as above."""
-    fig = units_by_character(values, order, characters, quantity, scale)
-    return _name_places(fig, characters, answer, carries)
-
-
-def layers_along_sum(
-    values: np.ndarray,
-    characters: str,
-    answer: bytes,
-    carries: np.ndarray,
-    quantity: str,
-    scale: Scale,
-) -> go.Figure:
-    """`layers_by_character` of a sum that is read and answered; the other arguments as above."""
-    fig = layers_by_character(values, characters, quantity, scale)
-    return _name_places(fig, characters, answer, carries)
-
-
-def _name_places(fig: go.Figure, characters: str, answer: bytes, carries: np.ndarray) -> go.Figure:
-    """Under each position what is read there, what is answered, and where 1 is carried; the
-    positions with a carry are framed."""
+def name_places(fig: go.Figure, characters: str, answer: bytes, carries: np.ndarray) -> go.Figure:
+    """Let a picture along the characters of a sum (`units_by_character`, `layers_by_character`) say
+    under each position what is read there, what is answered, and where 1 is carried; the positions
+    with a carry are framed. `answer` and `carries` as above."""
     first = len(characters) - len(answer)
     ticks = []
     for position, character in enumerate(characters):

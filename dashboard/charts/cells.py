@@ -260,7 +260,7 @@ def _by_character(
         name="",
     )
     apply(fig, margin=_SIDES)
-    fig.update_yaxes(type="category", showgrid=False, title_standoff=14)
+    fig.update_yaxes(type="category", showgrid=False)
     away_from = "the row's median" if is_gate else "zero"
     _position_axis(fig, edges, start, f"the value farthest from {away_from}")
     return fig, snippets(characters, edges[:-1], edges[1:])

@@ -17,7 +17,9 @@ from dashboard.charts.curves import (
 from dashboard.charts.theme import CATEGORICAL, SYMBOLS, apply
 from gridlstm.curves import convert
 
-HEIGHT = 400
+HEIGHT = 460
+# Of the legend, in pixels.
+MARK_WIDTH = 30
 COSTS = {
     "parameters": "Parameters",
     "operations": "Floating-point operations of training up to the best loss",
@@ -29,8 +31,7 @@ COSTS = {
 @dataclass(frozen=True)
 class CostPoint:
     """A group of runs with its cost, its mean best loss and the lowest and highest of its seeds, in
-    nats per byte. `colour` and `symbol` are numbers that choose from the theme's lists; `heading`
-    is what all of that colour have in common, empty if nothing."""
+    nats per byte. `colour` and `symbol` are numbers that choose from the theme's lists."""
 
     label: str
     cost: float
@@ -39,7 +40,6 @@ class CostPoint:
     high: float
     colour: int
     symbol: int
-    heading: str
 
 
 def cost_figure(points: list[CostPoint], cost: str, unit: str, log_x: bool = True) -> go.Figure:
@@ -47,11 +47,9 @@ def cost_figure(points: list[CostPoint], cost: str, unit: str, log_x: bool = Tru
     the lowest to the highest. A point whose cost is not known must not be among them."""
     fig = go.Figure()
     scale = 60 if cost == "seconds" else 1
-    headed: set[str] = set()
-    for point in points:
+    for point in sorted(points, key=lambda point: point.colour):
         loss, low, high = (float(convert(x, unit)) for x in (point.loss, point.low, point.high))
         colour = CATEGORICAL[point.colour % len(CATEGORICAL)]
-        name = escape(point.heading or point.label, quote=False)
         fig.add_scatter(
             x=[point.cost / scale],
             y=[loss],
@@ -67,17 +65,16 @@ def cost_figure(points: list[CostPoint], cost: str, unit: str, log_x: bool = Tru
             marker={
                 "color": colour,
                 "size": 12,
+                # So that marks which lie over each other part.
+                "line": {"color": "white", "width": 1},
                 "symbol": SYMBOLS[point.symbol % len(SYMBOLS)],
             },
-            name=name,
-            legendgroup=name,
-            showlegend=name not in headed,
-            customdata=[[escape(point.label, quote=False)]],
-            hovertemplate="%{customdata[0]}: <b>%{y:.4f}</b> at %{x:.4s}<extra></extra>",
+            name=escape(point.label, quote=False),
+            showlegend=True,
+            hovertemplate="%{fullData.name}: <b>%{y:.4f}</b> at %{x:.4s}<extra></extra>",
         )
-        headed.add(name)
-    height = HEIGHT + LEGEND_ROW * -(-len(headed) // LEGEND_COLUMNS)
-    apply(fig, height=height, legend=LEGEND, hovermode="closest")
+    height = HEIGHT + LEGEND_ROW * -(-len(points) // LEGEND_COLUMNS)
+    apply(fig, height=height, legend=LEGEND | {"itemwidth": MARK_WIDTH}, hovermode="closest")
     fig.update_xaxes(
         title_text=COSTS[cost],
         type="log" if log_x else "linear",
@@ -103,9 +100,3 @@ def _in_sight(points: list[CostPoint]) -> list[float]:
     low, high = min(point.low for point in seen), max(point.high for point in seen)
     margin = MARGIN * (high - low) or MARGIN * high
     return [low - margin, high + margin]
-
-
-def out_of_sight(points: list[CostPoint]) -> list[str]:
-    """The labels of the points that lie above what is in sight at first."""
-    seen = _in_sight(points)
-    return [point.label for point in points if seen and point.loss > seen[1]]

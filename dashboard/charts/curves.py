@@ -22,8 +22,8 @@ LEGEND = {
 # Up to here every point gets a mark of its own; with more, the marks would hide the line.
 MOST_MARKS = 200
 FAINT, BAND = 0.3, 0.16
-# The beginning of a picture, as a share of its width, is cut off if the losses after it would take
-# less than such a share of the height.
+# The beginning of the lines, as a share of the longest, is cut off if the losses after it would
+# take less than such a share of the height. On a log axis it has room, and stays.
 BEGINNING, MOST_PRESSED = 0.15, 0.5
 # So is a line that never came under so many times the median of all lines' lowest losses.
 MOST_OUTLYING = 1.5
@@ -103,13 +103,16 @@ def curves_figure(
         for quantity in look.quantities:
             series = curve_series(run.frame, look.axis, quantity, look.unit, look.smoothing)
             _add_run(fig, run, quantity, replace(series, x=series.x / divisor), look)
+    own = fig.data
     if look.axis == "update" and is_loss(look.quantity):
         _add_published(fig, published or {}, look)
     apply(fig, height=HEIGHT + _legend_height(fig), **_layout())
     _set_axes(fig, look, time_unit)
     levels = [float(convert(nats, look.unit)) for nats in (references or {}).values()]
     if is_loss(look.quantity) and not look.log_y:
-        fig.update_yaxes(range=_in_sight(fig, levels))
+        published_losses = [loss for trace in fig.data[len(own) :] for loss in trace.y]
+        beginning = 0.0 if look.log_x else BEGINNING
+        fig.update_yaxes(range=_in_sight(own, beginning, [*levels, *published_losses]))
     if is_loss(look.quantity):
         for label, loss in zip(references or {}, levels, strict=True):
             _add_reference(fig, label, loss, look)
@@ -159,15 +162,17 @@ def _set_axes(fig: go.Figure, look: Look, time_unit: str) -> None:
     )
 
 
-def _in_sight(fig: go.Figure, levels: list[float]) -> list[float] | None:
-    """The losses in sight at first, where the steep descent of the beginning, or a line far above
-    the others, would press all that they differ by into a strip; None if nothing does. `levels` are
-    always in sight."""
-    lines = [(np.asarray(t.x, float), np.asarray(t.y, float)) for t in fig.data if len(t.x)]
+def _in_sight(
+    traces: tuple[go.Scatter, ...], beginning: float, levels: list[float]
+) -> list[float] | None:
+    """The losses in sight at first, where the steep descent of the beginning, such a share of the
+    longest line, or a line far above the others would press all that they differ by into a strip;
+    None if nothing does. `levels` are always in sight."""
+    lines = [(np.asarray(t.x, float), np.asarray(t.y, float)) for t in traces if len(t.x)]
     if not lines:
         return None
     usual = MOST_OUTLYING * np.median([y.min() for _, y in lines])
-    begun = BEGINNING * max(x.max() for x, _ in lines)
+    begun = beginning * max(x.max() for x, _ in lines)
     # Of a run that has only just begun, its latest point, however high.
     later = [y[x >= min(begun, x.max())] for x, y in lines if y.min() <= usual or x.max() < begun]
     later = np.concatenate([*later, levels])
@@ -180,7 +185,7 @@ def _in_sight(fig: go.Figure, levels: list[float]) -> list[float] | None:
 
 
 def out_of_sight(fig: go.Figure) -> list[str]:
-    """The labels of the lines that lie wholly above what is in sight at first."""
+    """The labels of the lines, or points, that lie wholly above what is in sight at first."""
     seen = fig.layout.yaxis.range
     if seen is None:
         return []

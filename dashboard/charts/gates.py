@@ -5,7 +5,7 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from dashboard.charts.theme import GATE, GREY, SYMBOLS, apply, layer_colours
+from dashboard.charts.theme import GATE, GREY, SYMBOLS, apply, colour_bar, layer_colours
 
 SHUT = 0.1
 OPEN = 0.9
@@ -84,7 +84,7 @@ def saturation_plot(right: np.ndarray, left: np.ndarray, gate: str) -> go.Figure
         align="left",
         showarrow=False,
     )
-    apply(fig, height=540, margin={"t": 76}, hovermode="closest", clickmode="event+select")
+    apply(fig, height=590, margin={"t": 76}, hovermode="closest", clickmode="event+select")
     name = gate[0].lower() + gate[1:]
     axis = {"range": [-0.03, 1.03], "tickformat": ".0%", "constrain": "domain"}
     fig.update_xaxes(
@@ -113,7 +113,7 @@ def feedback(resets: np.ndarray) -> go.Figure:
         zmin=0,
         zmax=1,
         colorscale=GATE.colorscale,
-        colorbar={"title": {"text": "Gate"}},
+        colorbar=colour_bar("Gate: 0 hides, 1 lets it be read"),
         texttemplate="%{z:.2f}",
         hovertemplate="%{y} reads %{x}: %{z:.3f}<extra></extra>",
     )

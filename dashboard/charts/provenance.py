@@ -7,7 +7,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from dashboard.charts.cells import snippets
-from dashboard.charts.theme import GREY, apply, layer_colours
+from dashboard.charts.theme import GREY, apply, count_colours, layer_colours
 
 
 def stacked_shares(
@@ -47,7 +47,7 @@ def stacked_shares(
         hovertemplate="%{customdata}<extra></extra>",
     )
     apply(fig, height=360, hovermode="x", margin={"t": 64})
-    fig.update_xaxes(title_text="Character")
+    fig.update_xaxes(title_text="Position in the text (characters)", tickformat=",d")
     return fig.update_yaxes(title_text="Written into the memory")
 
 
@@ -60,10 +60,13 @@ def mean_shares(shares: np.ndarray) -> go.Figure:
         orientation="h",
         marker={"color": layer_colours(len(shares)), "line_width": 0},
         text=[f"{share:.0%}" for share in shares],
+        textposition="outside",
+        cliponaxis=False,
         hovertemplate="%{y} wrote %{x:.1%}<extra></extra>",
     )
     apply(fig, height=120 + 34 * len(shares), margin={"t": 16})
-    fig.update_xaxes(tickformat=".0%", rangemode="tozero")
+    # The room beyond the longest bar is for its share.
+    fig.update_xaxes(tickformat=".0%", range=[0, 1.12 * float(shares.max())])
     return fig.update_xaxes(title_text="Mean share of the top layer's memory")
 
 
@@ -72,7 +75,7 @@ def survival(counts: np.ndarray) -> go.Figure:
     layers = len(counts)
     fig = go.Figure()
     shares = counts / counts.sum(axis=1, keepdims=True)
-    for survived, colour in enumerate(layer_colours(layers)):
+    for survived, colour in enumerate(count_colours(layers)):
         fig.add_bar(
             x=shares[:, survived],
             y=[f"layer {n}" for n in range(1, layers + 1)],
@@ -117,8 +120,13 @@ def half_lives(frame: pd.DataFrame, layers: int) -> go.Figure:
             showlegend=False,
         )
     apply(fig, height=140 + 64 * layers, margin={"t": 16})
+    ticks = [step * 10**decade for decade in range(5) for step in (1, 2, 5)]
     return fig.update_xaxes(
-        title_text="Half-life, in characters", type="log", dtick=1, showgrid=True
+        title_text="Half-life, in characters",
+        type="log",
+        tickvals=ticks,
+        tickformat=",d",
+        showgrid=True,
     )
 
 

@@ -131,6 +131,11 @@ def layer_colours(layers: int) -> list[str]:
     return ramp(_LAYER_ANCHORS, layers) if layers > 1 else _LAYER_ANCHORS[:1]
 
 
+def count_colours(count: int) -> list[str]:
+    """Colours for counts from none to many: the darker, the more. No layer has them."""
+    return [SEQUENTIAL[place] for place in np.linspace(40, 210, count).astype(int)]
+
+
 def model_style(index: int) -> dict[str, str]:
     """Colour and dash pattern of the model at this place in the list, as plotly line settings.
 
@@ -162,7 +167,7 @@ def apply(fig: go.Figure, height: int = 360, **changes) -> go.Figure:
     fig.update_layout(figure_layout(height))
     fig.update_layout(**changes)
     fig.update_xaxes(zeroline=False, title_standoff=10, automargin=True)
-    fig.update_yaxes(zeroline=False, title_standoff=10, automargin=True)
+    fig.update_yaxes(zeroline=False, title_standoff=14, automargin=True)
     return fig
 
 

@@ -9,6 +9,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from dashboard import choices, loading, words
 from dashboard.charts import addition as charts
+from dashboard.charts.cells import layers_by_character, units_by_character
 from dashboard.charts.theme import plot_config
 from dashboard.choices import Cell, Telling
 from dashboard.clickable_table import clickable_table
@@ -21,7 +22,7 @@ from gridlstm.text import from_bytes, printable_byte
 
 LISTED = 8
 # In pixels.
-MODEL_WIDTH, NUMBERS_WIDTH = 440, 360
+MODEL_WIDTH, NUMBERS_WIDTH = 640, 360
 
 
 def adders_or_stop() -> dict[str, ModelEntry]:
@@ -100,17 +101,21 @@ def draw_memory(reading: Reading, cell: Cell, answer: bytes, carries: np.ndarray
     _, scale = scales(cell.quantity, "tanh", values)
     by = "similarity" if reading.trace.units <= MOST_CLUSTERED else "index"
     file = f"{reading.entry.name}-{cell.quantity}"
-    about = reading.text.characters, answer, carries, name, scale
+    characters = reading.text.characters
+    units = units_by_character(values.T, order(values, by), characters, name, scale)
+    layers = layers_by_character(
+        reading.of_unit(cell.quantity, cell.unit, "tanh"), characters, name, scale
+    )
     ordered = "those that go together side by side" if by == "similarity" else "by number"
     st.caption(f"All units of layer {cell.layer}, {ordered}")
     st.plotly_chart(
-        charts.units_along_sum(values.T, order(values, by), *about),
+        charts.name_places(units, characters, answer, carries),
         config=plot_config(f"{file}-layer-{cell.layer}"),
         key="units",
     )
     st.caption(f"Unit {cell.unit} in every layer")
     st.plotly_chart(
-        charts.layers_along_sum(reading.of_unit(cell.quantity, cell.unit, "tanh"), *about),
+        charts.name_places(layers, characters, answer, carries),
         config=plot_config(f"{file}-unit-{cell.unit}"),
         key="layers",
     )

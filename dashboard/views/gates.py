@@ -54,7 +54,7 @@ def show_kept(reading: Reading) -> None:
 def show_saturation(name: str, quantity: str, left, right) -> None:
     """The saturation plot of one gate; a click opens it."""
     dimension = quantity.split(".")[0]
-    with st.container(width=470):
+    with st.container(width=520):
         chosen = st.plotly_chart(
             saturation_plot(right, left, words.QUANTITIES[quantity].label),
             config=plot_config(f"{name}-{dimension}-saturation"),
@@ -98,7 +98,7 @@ st.markdown(
 )
 text_line()
 models = models_or_stop()
-entry = choices.choose_model("model", "Model", models)
+entry = choices.choose_reader(models)
 reading = read(entry, choices.current_text())
 form = entry.metadata.model.form
 kept = [words.QUANTITIES[memory.keep] for memory in form.memories]

@@ -219,7 +219,7 @@ def lasting(reading: Reading) -> None:
             {
                 "Layer": frame["layer"],
                 "Unit": frame["unit"],
-                "Half-life": frame["half_life"],
+                "Half-life, characters": frame["half_life"],
                 "Longer than that": frame["censored"],
             }
         ),
@@ -228,9 +228,9 @@ def lasting(reading: Reading) -> None:
         columns={
             "Layer": st.column_config.NumberColumn(help="1 reads the bytes; the last is the top."),
             "Unit": st.column_config.NumberColumn(help="Which cell of the layer, counted from 0."),
-            "Half-life": st.column_config.NumberColumn(
-                help="In characters. Gates are kept to some three digits, so beyond about 300 "
-                "characters the figure is rough."
+            "Half-life, characters": st.column_config.NumberColumn(
+                help="Gates are kept to some three digits, so beyond about 300 characters the "
+                "figure is rough."
             ),
             "Longer than that": st.column_config.CheckboxColumn(
                 help="The text is too short to see half of its writes fall to a half."
@@ -246,13 +246,13 @@ st.markdown(
 )
 text_line()
 models = models_or_stop()
-entry = choices.choose_model("model", "Model", models)
+entry = choices.choose_reader(models)
 reading = read(entry, choices.current_text())
 model = entry.metadata.model
 views = [view for view, along in NEEDS.items() if model.memory(along)]
 if not views:
     st.info(
-        f"A {model.form.title} carries nothing linearly: at every step all that it holds passes "
+        f"The {model.form.title} carries nothing linearly: at every step all that it holds passes "
         "a squashing function, so what was written when cannot be told apart."
     )
     st.stop()
@@ -268,12 +268,12 @@ view = st.segmented_control(
 )
 if not model.memory("depth"):
     st.caption(
-        f"Layer by layer it cannot be told: a {model.form.title} has no memory that is carried up "
-        "through its layers; what rises is squashed at each."
+        f"Layer by layer it cannot be told: the {model.form.title} has no memory that is carried "
+        "up through its layers; what rises is squashed at each."
     )
 if not model.memory("time"):
     st.caption(
-        f"Character by character it cannot be told: a {model.form.title} has no memory that is "
+        f"Character by character it cannot be told: the {model.form.title} has no memory that is "
         "carried from character to character; what it knows of them passes a squashing function."
     )
 if view == "half-life":
