@@ -13,10 +13,11 @@ from pathlib import Path
 import numpy as np
 import streamlit as st
 
-from dashboard import words
+from dashboard import loading, words
 from dashboard.loading import ModelEntry
-from gridlstm.analysis.properties import inside_url
+from gridlstm.analysis.properties import PROPERTIES
 from gridlstm.config import ModelConfig
+from gridlstm.corpora.known import Kind, kind_of
 from gridlstm.text import Text, from_bytes, truncate
 
 SAMPLES = Path(__file__).parent / "samples"
@@ -24,15 +25,20 @@ SAMPLES = Path(__file__).parent / "samples"
 MOST_BYTES = 20_000
 CELLS_PAGE = "views/cells.py"
 FIND_PAGE = "views/find.py"
+# The property to begin with and what it marks in words, by what a model was trained on.
+LOOKED_FOR = {"wiki": ("url", "web addresses"), "code": ("c-comment", "comments")}
+# What else is worth looking for in code, before all that is found in prose and markup.
+OF_CODE = ("c-comment", "c-string", "parentheses", "parenthesis-depth", "indentation")
 
 
 @dataclass(frozen=True)
 class Sample:
-    """A text shipped with the program."""
+    """A text shipped with the program; `kind` is what is written in it, if one thing."""
 
     file: str
     title: str
     description: str
+    kind: Kind | None
 
 
 @dataclass(frozen=True)
@@ -65,8 +71,16 @@ def _sample_text(file: str) -> Text:
 
 
 def keep_a_sample() -> None:
-    """See to it that one of the shipped texts is chosen."""
-    keep_valid("sample", list(samples()))
+    """See to it that one of the shipped texts is chosen: at first one of the kind that the model of
+    a link was trained on."""
+    if st.session_state.get("sample") not in samples():
+        about = loading.shipped_metadata(st.session_state.get("model", ""))
+        st.session_state["sample"] = sample_of(about and kind_of(about.data)).file
+
+
+def sample_of(kind: Kind | None) -> Sample:
+    """The first shipped text of a kind; of all if none is given."""
+    return next(sample for sample in samples().values() if kind in (None, sample.kind))
 
 
 def keep_valid(key: str, allowed, default=None) -> None:
@@ -112,10 +126,48 @@ def choose_model(key: str, label: str, models: dict[str, ModelEntry]) -> ModelEn
         label,
         list(models),
         format_func=labels(models).get,
+        help="The texts that these models were trained on, told by the checksums in their files: "
+        + "; ".join(dict.fromkeys(f"**{words.verbatim(e.text)}**" for e in models.values()))
+        + ". Losses of models that were trained on different texts cannot be compared.",
         key=key,
         persist_state="session",
     )
     return models[name]
+
+
+def choose_reader(models: dict[str, ModelEntry]) -> ModelEntry:
+    """The selector of the model that reads the text in use. If that is a sample of another kind
+    than the model was trained on, one of its own is offered."""
+    entry = choose_model("model", "Model", models)
+    used = samples()[st.session_state["sample"]]
+    if "own_text" in st.session_state or None in (used.kind, entry.kind):
+        return entry
+    if used.kind != entry.kind:
+        suited = sample_of(entry.kind)
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            st.caption(
+                f"This model was trained on **{words.verbatim(entry.text)}**, the text is another "
+                "kind.",
+                width="content",
+            )
+            st.button(
+                f"Read “{suited.title}”",
+                icon=":material/notes:",
+                type="tertiary",
+                help="A text of the kind that this model was trained on, from the part that it was "
+                "not trained on, and the cell that tells most of it.",
+                on_click=_read_sample,
+                args=[suited.file],
+            )
+    return entry
+
+
+def _read_sample(file: str) -> None:
+    """A shipped text, with the telling cell of each model in it."""
+    use_sample(file)
+    for key in ("quantity", "layer", "unit"):
+        for suffix in ("", "2"):
+            st.session_state.pop(key + suffix, None)
 
 
 def labels(models: dict[str, ModelEntry]) -> dict[str, str]:
@@ -126,6 +178,17 @@ def labels(models: dict[str, ModelEntry]) -> dict[str, str]:
     titles = {n: entry.title + (" (mine)" if entry.uploaded else "") for n, entry in models.items()}
     counts = Counter(titles.values())
     return {n: title if counts[title] == 1 else f"{title} · {n}" for n, title in titles.items()}
+
+
+def keep_property(entry: ModelEntry, allowed: Collection[str]) -> list[str]:
+    """See to it that an allowed property is chosen: one that suits the model, until the visitor
+    chooses another. Returns the allowed ones, those that suit the model first."""
+    state, (suited, _) = st.session_state, LOOKED_FOR[entry.kind or "wiki"]
+    chosen = state.get("property")
+    if chosen not in allowed or chosen == state.get("suited_property"):
+        state["property"] = state["suited_property"] = suited
+    first = [name for name in OF_CODE if name in allowed] if entry.kind == "code" else []
+    return [*first, *(name for name in allowed if name not in first)]
 
 
 def choose_memory_shown() -> None:
@@ -225,29 +288,30 @@ def _layer_and_unit(layers: int, units: int, layer_key: str, unit_key: str) -> t
 
 
 def telling_of_text(entry: ModelEntry, trace, text: Text) -> Telling:
-    """The memory cell that tells most of the text in use."""
+    """The memory cell that tells most of the text in use, to a model of its kind."""
+    name, plural = LOOKED_FOR[entry.kind or "wiki"]
 
     def find() -> Cell:
         config = entry.metadata.model
-        return _most_telling_cell(entry.path, entry.stamp, text.data, trace, text, config)
+        return _most_telling_cell(entry.path, entry.stamp, text.data, name, trace, text, config)
 
     return Telling(
         find,
-        "the memory cell that follows web addresses best in the text in use or, where there are "
-        "none, the one that changes most",
+        f"the memory cell that follows {plural} best in the text in use or, where there are none, "
+        "the one that changes most",
     )
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
 def _most_telling_cell(
-    path: Path, stamp: tuple, data: bytes, _trace, _text: Text, _config: ModelConfig
+    path: Path, stamp: tuple, data: bytes, name: str, _trace, _text: Text, _config: ModelConfig
 ) -> Cell:
-    """The memory cell to open when none has been chosen."""
+    """The memory cell to open when none has been chosen: the best for the property of that name."""
     # Imports pandas, which the first heading does not wait for.
     from gridlstm.analysis.ranking import rank_units
 
     memories = {q: _trace.values[q] for q in _config.cells}
-    marks = inside_url(_text.characters)
+    marks = PROPERTIES[name].measure(_text.characters)
     if marks.any() and not marks.all():
         return cell_of(rank_units(memories, marks, positions=_text.last_byte, top=1).iloc[0])
     quantity = list(memories)[-1]

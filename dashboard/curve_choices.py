@@ -32,6 +32,7 @@ COLOURS = {
     "none": "Each its own",
 }
 ALL_DATA = "All data"
+UNKNOWN_TEXT = "A text that is not known"
 DATA_WIDTH = 260
 BEST_STACKED = "The best stacked LSTM"
 BITS_HELP = (
@@ -107,8 +108,9 @@ def choose_data(runs: list[CurveRun]) -> list[CurveRun]:
         chosen = st.selectbox(
             "Measured on",
             [*labels.values(), ALL_DATA],
-            help="Losses measured on different data cannot be compared. Runs of which it is not "
-            "known, imported and watched ones and those that have just begun, are always shown.",
+            help="Losses on different texts cannot be compared: of all data, each text has "
+            "pictures and tables of its own. Runs of which it is not known, imported and watched "
+            "ones and those that have just begun, are always shown.",
             key="measured_on",
             bind="query-params",
         )
@@ -117,6 +119,22 @@ def choose_data(runs: list[CurveRun]) -> list[CurveRun]:
         kept = [r for r in runs if r.data_name is None or labels[r.data] == chosen]
         st.caption(f"Runs measured on other data, not shown: {len(runs) - len(kept)}.")
         return kept
+
+
+def by_text(runs: list[CurveRun]) -> dict[str, list[CurveRun]]:
+    """The runs of each text that losses were measured on, by what it is called: what may stand in
+    one picture or table.
+
+    If no two texts are known, all runs are together, those of which it is not known among them.
+    """
+    labels = data_labels(runs)
+    if len(labels) < 2:
+        return {label: runs for label in labels.values() or [""]}
+    parts: dict[str, list[CurveRun]] = {label: [] for label in labels.values()}
+    for run in runs:
+        label = UNKNOWN_TEXT if run.data_name is None else labels[run.data]
+        parts.setdefault(label, []).append(run)
+    return parts
 
 
 def choose_runs(runs: list[CurveRun]) -> list[CurveRun]:
@@ -299,12 +317,16 @@ def lines(groups: list[Group], style: dict[str, Style]) -> list[Run]:
     drawn = []
     for group in sorted(groups, key=lambda group: style[group.label].colour):
         look, curves = style[group.label], [run.curve for run in group.runs]
-        label = group.label
-        if look.heading.lower() not in label.lower():
-            label = f"{label}, {look.heading.lower()}"
         frame = curves[0] if len(curves) == 1 else mean_over_seeds(curves)
-        drawn.append(Run(label, frame, look.colour, look.pattern))
+        drawn.append(Run(_in_legend(group, look), frame, look.colour, look.pattern))
     return drawn
+
+
+def _in_legend(group: Group, look: Style) -> str:
+    """What a group is called where its colour is explained."""
+    if look.heading.lower() in group.label.lower():
+        return group.label
+    return f"{group.label}, {look.heading.lower()}"
 
 
 def cost_points(groups: list[Group], style: dict[str, Style], cost: str) -> list[CostPoint]:
@@ -322,14 +344,13 @@ def cost_points(groups: list[Group], style: dict[str, Style], cost: str) -> list
             look = style[group.label]
             points.append(
                 CostPoint(
-                    label=group.label,
+                    label=_in_legend(group, look),
                     cost=spent,
                     loss=sum(losses) / len(losses),
                     low=min(losses),
                     high=max(losses),
                     colour=look.colour,
                     symbol=look.pattern,
-                    heading=look.heading,
                 )
             )
     return points

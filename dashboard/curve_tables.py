@@ -25,7 +25,7 @@ OPERATIONS_HELP = (
     "besides the products with weights is not counted."
 )
 DATA_HELP = (
-    "The data whose validation part the losses were measured on. It is not known of imported and "
+    "The text whose validation part the losses were measured on. It is not known of imported and "
     "watched runs: they are compared only with others of the same file."
 )
 PARAMETERS_HELP = "How many numbers the training has set: all weights and biases."

@@ -8,7 +8,7 @@ import math
 import os
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +27,7 @@ from gridlstm.checkpoint import (
     read_metadata,
     shards_beside,
 )
+from gridlstm.corpora.known import kind_of, title_of
 from gridlstm.errors import UserError
 
 if TYPE_CHECKING:
@@ -38,12 +39,17 @@ FOLDER = Path(os.environ.get("GRIDLSTM_CHECKPOINTS", Path(__file__).parents[1] /
 PUBLISHED_CURVES = "published_curves.csv"
 # Traces held at a time, for all visitors together; the larger ones lie on disk.
 MOST_TRACES = 6
+# In characters: a visitor's file may call its text anything.
+MOST_TEXT_TITLE = 60
 MOST_TRACE_IN_MEMORY = 2**28
 
 
 @dataclass(frozen=True)
 class ModelEntry:
-    """A model that the pages can offer. A run still in training may have no weights yet."""
+    """A model that the pages can offer. A run still in training may have no weights yet.
+
+    `title` says on which text it was trained, where models of several texts are offered.
+    """
 
     name: str
     title: str
@@ -52,6 +58,17 @@ class ModelEntry:
     metadata: Metadata | None
     curve: "pd.DataFrame | None"
     uploaded: bool = False
+
+    @property
+    def text(self) -> str:
+        """What it was trained on, in plain words and shortened; empty where no file tells."""
+        title = " ".join(title_of(self.metadata.data).split()) if self.metadata else ""
+        return title if len(title) <= MOST_TEXT_TITLE else f"{title[:MOST_TEXT_TITLE]}…"
+
+    @property
+    def kind(self) -> str | None:
+        """What is written in that text, as far as it is known: "wiki" or "code"."""
+        return kind_of(self.metadata.data) if self.metadata else None
 
 
 @dataclass(frozen=True)
@@ -86,14 +103,23 @@ def catalogue() -> Catalogue:
     if "uploads" in st.session_state:
         mine, more = _scan(st.session_state["uploads"].path, uploaded=True)
         models, problems = models + mine, problems + more
+    if len({entry.text for entry in models if entry.metadata}) > 1:
+        models = [_with_text_in_title(entry) for entry in models]
     return Catalogue(models, problems)
+
+
+def _with_text_in_title(entry: ModelEntry) -> ModelEntry:
+    """Told apart from models of another text wherever it is named."""
+    return replace(entry, title=f"{entry.title} · {entry.text}") if entry.text else entry
 
 
 def shipped_metadata(name: str) -> Metadata | None:
     """What the folder's checkpoint of that name says about itself; None if there is no whole one.
 
-    Looks at this one file alone.
+    Looks at this one file alone. A link may name anything.
     """
+    if name not in {model_name(path) for path in FOLDER.glob("*.safetensors*")}:
+        return None
     return _or_problem(_metadata, checkpoint_path(FOLDER, name), problems=[])
 
 
@@ -110,18 +136,37 @@ def _scan(folder: Path, uploaded: bool) -> tuple[list[ModelEntry], list[str]]:
             title = metadata.model.title if metadata else f"{stem} (no weights yet)"
             name = f"{stem} (mine)" if uploaded else stem
             models.append(ModelEntry(name, title, path, _stamp(path), metadata, curve, uploaded))
-    return sorted(models, key=_most_telling_first), problems
+    return _most_telling_first(models), problems
 
 
-def _most_telling_first(entry: ModelEntry) -> tuple:
-    """Models of text before those that add, trained on a GPU before on a CPU, then by their loss;
-    no weights at the end."""
-    about = entry.metadata
-    if about is None:
-        return (1,)
-    adds = about.training.get("task") == "addition"
-    loss = math.inf if math.isnan(about.validation_loss) else about.validation_loss
-    return 0, adds, about.machine.startswith("CPU"), loss, entry.name
+def _most_telling_first(models: list[ModelEntry]) -> list[ModelEntry]:
+    """Text by text, since losses on different texts rank nothing: those read before addition, those
+    that a GPU trained on first, then those of most models. On a text those trained on a GPU first,
+    then by their loss; models without weights at the end."""
+    by_text: dict[tuple, list[ModelEntry]] = {}
+    for entry in models:
+        if entry.metadata is not None:
+            by_text.setdefault(entry.metadata.data.measured_on, []).append(entry)
+
+    def of_text(members: list[ModelEntry]) -> tuple:
+        adds = members[0].metadata.training.get("task") == "addition"
+        return adds, min(map(_on_cpu, members)), -len(members), members[0].text
+
+    ordered = [
+        entry
+        for members in sorted(by_text.values(), key=of_text)
+        for entry in sorted(members, key=lambda e: (_on_cpu(e), _loss(e), e.name))
+    ]
+    return ordered + sorted((e for e in models if e.metadata is None), key=lambda e: e.name)
+
+
+def _on_cpu(entry: ModelEntry) -> bool:
+    return entry.metadata.machine.startswith("CPU")
+
+
+def _loss(entry: ModelEntry) -> float:
+    loss = entry.metadata.validation_loss
+    return math.inf if math.isnan(loss) else loss
 
 
 def _is_offered(path: Path) -> bool:

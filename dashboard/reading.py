@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -112,6 +113,16 @@ def models_or_stop() -> dict[str, ModelEntry]:
         )
         st.stop()
     return found.usable
+
+
+def tell_of_texts(entries: Sequence[ModelEntry]) -> None:
+    """Say so where models that are shown side by side were trained on different texts."""
+    if len({entry.metadata.data.measured_on for entry in entries}) > 1:
+        texts = dict.fromkeys(f"**{words.verbatim(entry.text)}**" for entry in entries)
+        st.caption(
+            f"These models were trained on different texts: {', '.join(texts)}. What differs "
+            "between them may come from that: it tells nothing of which architecture is better."
+        )
 
 
 def _let_the_heading_out() -> None:

@@ -68,10 +68,23 @@ def all_runs() -> tuple[list[CurveRun], list[str]]:
     found = loading.catalogue()
     watched, more = foreign_runs.watched()
     drawn = {entry.name: entry for entry in found.models if entry.curve is not None}
-    labels = choices.labels(drawn)
+    labels = _labels(drawn)
     runs = [_of_entry(entry, labels[name]) for name, entry in drawn.items()]
     runs += [_of_foreign(run) for run in (*watched, *foreign_runs.imported())]
     return _told_apart(runs), found.problems + more
+
+
+def _labels(drawn: dict[str, ModelEntry]) -> dict[str, str]:
+    """What each is called: the text that it was trained on is named only where titles are alike,
+    since a picture or a table is of one text."""
+    short = {name: _short_title(entry) for name, entry in drawn.items()}
+    counts, whole = Counter(short.values()), choices.labels(drawn)
+    return {name: title if counts[title] == 1 else whole[name] for name, title in short.items()}
+
+
+def _short_title(entry: ModelEntry) -> str:
+    title = entry.metadata.model.title if entry.metadata else entry.title
+    return title + (" (mine)" if entry.uploaded else "")
 
 
 def _of_entry(entry: ModelEntry, label: str) -> CurveRun:
@@ -79,15 +92,15 @@ def _of_entry(entry: ModelEntry, label: str) -> CurveRun:
         curve = with_operations(entry.curve, None)
         return CurveRun(label, label, curve, None, None, label, None, None, label)
     about = entry.metadata
-    data = about.data.sha256, about.data.bytes, about.data.train_fraction
+    data = about.data.measured_on
     return CurveRun(
         label=label,
-        title=about.model.title + (" (mine)" if entry.uploaded else ""),
+        title=_short_title(entry),
         curve=with_operations(entry.curve, about.model.operations_per_byte),
         config=about.model,
         seed=_whole(about.training.get("seed")),
         data=data,
-        data_name=about.data.name,
+        data_name=entry.text,
         byte_entropy=about.data.byte_entropy,
         alike=(about.model, data, settings_but_seed(about.training), entry.uploaded),
     )

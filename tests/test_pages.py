@@ -453,9 +453,9 @@ def test_a_ranking_on_the_whole_text_is_clicked_too(visit):
 
 def test_the_keyboard_passes_the_ranking_and_opens_a_cell_with_a_button(visit):
     app = go(paste(visit(), long_text()), "find")
-    mark(app, "ranking", 0, "Quantity", keyboard=True)
+    mark(app, "ranking", 0, "Quantity", by="keyboard")
     assert app.title[0].value == "Find a cell"
-    mark(app, "ranking", 4, "Quantity", keyboard=True)
+    mark(app, "ranking", 4, "Quantity", by="keyboard")
     cell = shown_cell(app, 4)
     press(app, "Open the cell of the marked row")
     assert_open(app, cell)

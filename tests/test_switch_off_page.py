@@ -58,7 +58,8 @@ def opened(visit, characters: str = TEXT, **link):
 
 def metrics(app) -> dict[str, str]:
     """The means by part of the text and state, in the order in which they stand on the page."""
-    assert [metric.label for metric in app.metric] == ["As it is", "Held"] * (len(app.metric) // 2)
+    labels = ["As it is, bits", "Held, bits"]
+    assert [metric.label for metric in app.metric] == labels * (len(app.metric) // 2)
     parts = ("Whole text", "Inside", "Outside")
     names = [f"{part}, {state}" for part in parts for state in ("as it is", "held")]
     return dict(zip(names, (metric.value for metric in app.metric), strict=False))

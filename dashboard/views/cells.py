@@ -7,7 +7,15 @@ from dashboard.charts import cells as charts
 from dashboard.charts.theme import plot_config
 from dashboard.choices import Cell
 from dashboard.coloured_text import Selection, as_selected
-from dashboard.reading import Reading, draw_coloured, models_or_stop, read, scales, text_line
+from dashboard.reading import (
+    Reading,
+    draw_coloured,
+    models_or_stop,
+    read,
+    scales,
+    tell_of_texts,
+    text_line,
+)
 
 NOTHING = "Nothing"
 VIEWS = {
@@ -128,7 +136,7 @@ choices.keep_valid("whitespace", [False, True])
 choices.keep_valid("below", list(VIEWS))
 left, right = st.columns(2)
 with left:
-    entry = choices.choose_model("model", "Model", models)
+    entry = choices.choose_reader(models)
 with right:
     labels = choices.labels(models)
     compared = st.selectbox(
@@ -147,6 +155,7 @@ options[1].toggle("Show spaces and line ends", key="whitespace", persist_state="
 shown = [(entry, "")]
 if compared in models:
     shown.append((models[compared], "2"))
+tell_of_texts([model for model, _ in shown])
 places = st.columns(len(shown))
 readings = []
 for place, (model, suffix) in zip(places, shown, strict=True):

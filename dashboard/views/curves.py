@@ -1,13 +1,14 @@
 """How well each model predicts, while it learns: all validation curves in one picture."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import replace
 
+import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
 from dashboard import curve_verdict, foreign_runs, loading
-from dashboard.charts import costs
 from dashboard.charts.costs import COSTS, cost_figure
 from dashboard.charts.curves import TITLES, Look, Run, curves_figure, out_of_sight
 from dashboard.charts.theme import plot_config
@@ -15,6 +16,7 @@ from dashboard.curve_choices import (
     BEST_STACKED,
     BITS_HELP,
     Style,
+    by_text,
     choose_baseline,
     choose_data,
     choose_look,
@@ -49,19 +51,17 @@ PUBLISHED = loading.FOLDER / loading.PUBLISHED_CURVES
 def references(
     runs: list[CurveRun], baselines: list[CurveRun], on: dict[str, bool]
 ) -> dict[str, float]:
-    """Level lines, nats per byte by a label: the single-byte entropy of each data set in sight, and
-    the baseline's best loss, where there is one baseline for all."""
+    """Level lines, nats per byte by a label: the single-byte entropy of the text that `runs` were
+    measured on, and the baseline's best loss, where there is one baseline for all."""
     found = {}
     # A visitor's file may claim anything; what is no loss cannot be drawn as one.
-    entropies = {
-        run.data: (run.data_name, run.byte_entropy)
+    entropies = [
+        run.byte_entropy
         for run in runs
         if run.byte_entropy is not None and 0 < run.byte_entropy < math.inf
-    }
-    if on["entropy"]:
-        for name, entropy in entropies.values():
-            several = len(entropies) > 1
-            found["Single-byte entropy" + (f" of {name}" if several else "")] = entropy
+    ]
+    if on["entropy"] and entropies:
+        found["Single-byte entropy"] = entropies[0]
     if on["goal"] and len({run.data for run in baselines}) == 1:
         found["Baseline's best"] = min(run.curve["val_loss"].min() for run in baselines)
     return found
@@ -77,8 +77,8 @@ def published_curves() -> dict:
     return {f"Published {name} (enwik8)": frame for name, frame in curves.items()}
 
 
-def explain(look: Look, published: bool, runs: list[CurveRun], drawn: list[Run]) -> None:
-    """What has to be said about this picture, and no more."""
+def explain(look: Look, published: bool, runs: list[CurveRun]) -> None:
+    """What has to be said about the pictures of all these runs."""
     if published:
         st.warning(
             "The published curves (dotted) were measured on **other data**: enwik8, ten times the "
@@ -86,10 +86,10 @@ def explain(look: Look, published: bool, runs: list[CurveRun], drawn: list[Run])
             "compared with those of the other lines."
             + ("" if look.axis == "update" else " They are shown only against updates.")
         )
-    if len({run.data for run in runs if run.data_name is not None}) > 1:
+    if len(by_text(runs)) > 1:
         st.info(
-            "These models were not all measured on the same data, so their lines cannot all be "
-            "compared: see the last column of the last table."
+            "These models were not all measured on the same text. Losses on different texts cannot "
+            "be compared, so each text has pictures and tables of its own."
         )
     if any(run.foreign for run in runs):
         st.info(
@@ -97,6 +97,10 @@ def explain(look: Look, published: bool, runs: list[CurveRun], drawn: list[Run])
             "may not be comparable with those of the models here, and no percentages between the "
             "two are given."
         )
+
+
+def tell_of_absent(look: Look, drawn: list[Run]) -> None:
+    """How many lines or points a picture lacks, if any."""
     absent, hidden = 0, 0
     for run in drawn:
         series = curve_series(run.frame, look.axis, look.quantity, look.unit)
@@ -116,8 +120,7 @@ def line_key(look: Look, groups: list[Group], figure: go.Figure) -> str:
     names = {run.data_name for group in groups for run in group.runs if run.data_name is not None}
     parts = ["Each point is one measurement on text that the model was not trained on"]
     if len(names) == 1:
-        # As code, a name that comes with an upload is shown as it is.
-        parts[0] += f", of the data `{names.pop().replace('`', '')}`"
+        parts[0] += f", a part of the data **{verbatim(names.pop())}**"
     if any(len(group.runs) > 1 for group in groups):
         parts.append(
             "a line in a band is the mean of several seeds, the band goes from the lowest to the "
@@ -138,9 +141,10 @@ def line_key(look: Look, groups: list[Group], figure: go.Figure) -> str:
 # -- What it cost ----------------------------------------------------------------------------------
 
 
-def show_costs(groups: list[Group], style: dict[str, Style], unit: str) -> None:
+def choose_cost() -> str:
+    """A selector of what the best losses are shown against, of `COSTS`."""
     st.subheader("What each got for its cost", anchor=False)
-    cost = st.segmented_control(
+    return st.segmented_control(
         "Best loss against",
         list(COSTS),
         default="parameters",
@@ -156,21 +160,26 @@ def show_costs(groups: list[Group], style: dict[str, Style], unit: str) -> None:
         key="cost",
         bind="query-params",
     )
+
+
+def show_costs(
+    groups: list[Group], style: dict[str, Style], cost: str, unit: str, suffix: str
+) -> None:
+    """The picture of one text's models."""
     points = cost_points(groups, style, cost)
     if not points:
         st.info("What these runs cost is not known.")
         return
+    figure = cost_figure(points, cost, unit)
     st.plotly_chart(
-        cost_figure(points, cost, unit),
+        figure,
         config=plot_config("curves-cost"),
-        key="curves_cost",
+        key=f"curves_cost{suffix}",
         alt=f"Best loss against {COSTS[cost].lower()}: {', '.join(p.label for p in points)}",
     )
-    key = "Point at a mark for its model. Marks of one colour differ in their shape."
-    if above := costs.out_of_sight(points):
+    if above := out_of_sight(figure):
         names = ", ".join(map(verbatim, above))
-        key += f" Higher than what is shown: {names}; a double click in the picture shows all."
-    st.caption(key)
+        st.caption(f"Higher than what is shown: {names}; a double click in the picture shows all.")
 
 
 # -- All that changes while a model is in training -------------------------------------------------
@@ -200,28 +209,53 @@ def live_curves() -> None:
     all_groups = grouped(everything)
     baselines, equal_bytes = choose_baseline(all_groups)
     groups = groups_of(runs, all_groups)
+    parts = by_text(runs)
     held_against = [
         run for group in all_groups if group.label in baselines.values() for run in group.runs
     ]
     # Styles are those of all runs on the data, so that hiding some changes none.
     styled = groups_of(measured, all_groups)
     with picture:
-        draw(runs, groups, styled, look, colour_by, on, held_against)
+        explain(look, on["published"] and is_loss(look.quantity), runs)
+        for some, suffix in each_text(parts):
+            draw(some, groups_of(some, groups), styled, look, colour_by, on, held_against, suffix)
     comparison = group_comparison(all_groups, baselines, equal_bytes)
     comparison = comparison[comparison["group"].isin([group.label for group in groups])]
     with ahead:
         for sentence in curve_verdict.sentences(comparison, groups, baselines, look.unit):
             st.markdown(sentence, help=NOISE_HELP)
-    show_groups(comparison, groups, look.unit)
-    show_costs(groups, styles(styled, colour_by), look.unit)
+    for some, _ in each_text(parts):
+        part = groups_of(some, groups)
+        show_groups(rows_of(comparison, "group", part), part, look.unit)
+    cost = choose_cost()
+    for some, suffix in each_text(parts):
+        part = groups_of(some, groups)
+        show_costs(part, styles(styled, colour_by), cost, look.unit, suffix)
     table = run_summary(everything, held_against)
     table = table[table["model"].isin([run.label for run in runs])]
     chosen = st.session_state.get("baseline", BEST_STACKED)
     st.subheader("Who reaches the baseline's best loss, and when", anchor=False)
-    show_reached(table, "the best stacked LSTM" if chosen == BEST_STACKED else "the baseline")
+    baseline = "the best stacked LSTM" if chosen == BEST_STACKED else "the baseline"
+    for some, _ in each_text(parts):
+        show_reached(rows_of(table, "model", some), baseline)
     st.subheader("Every run", anchor=False)
-    show_runs(table, look.unit)
+    for some, _ in each_text(parts):
+        show_runs(rows_of(table, "model", some), look.unit)
     offer_downloads(table, comparison, runs)
+
+
+def each_text(parts: dict[str, list[CurveRun]]) -> Iterator[tuple[list[CurveRun], str]]:
+    """The runs of each text, under its name where there are several, and what makes the keys of its
+    elements unique."""
+    for number, (text, runs) in enumerate(parts.items(), start=1):
+        if len(parts) > 1:
+            st.markdown(f"**{verbatim(text)}**")
+        yield runs, "" if number == 1 else f"_{number}"
+
+
+def rows_of(table: pd.DataFrame, column: str, some: list[CurveRun] | list[Group]) -> pd.DataFrame:
+    """The rows whose `column` holds one of their labels."""
+    return table[table[column].isin([one.label for one in some])]
 
 
 def groups_of(runs: list[CurveRun], groups: list[Group]) -> list[Group]:
@@ -242,8 +276,9 @@ def draw(
     colour_by: str,
     on: dict[str, bool],
     held_against: list[CurveRun],
+    suffix: str,
 ) -> None:
-    """The picture and what has to be said of it."""
+    """The picture of one text's runs and what has to be said of it."""
     if on["mean"]:
         shown, style = groups, styles(styled, colour_by)
     else:
@@ -251,7 +286,7 @@ def draw(
         style = styles(alone([run for group in styled for run in group.runs]), colour_by)
     drawn = lines(shown, style)
     published = on["published"] and is_loss(look.quantity)
-    explain(look, published, runs, drawn)
+    tell_of_absent(look, drawn)
     seen = {run.data for run in runs}
     figure = curves_figure(
         drawn,
@@ -262,7 +297,7 @@ def draw(
     st.plotly_chart(
         figure,
         config=plot_config("curves"),
-        key="curves",
+        key=f"curves{suffix}",
         alt=f"{look.quantity} against {TITLES[look.axis].lower()}: "
         f"{', '.join(run.label for run in drawn)}",
     )

@@ -12,7 +12,14 @@ from dashboard.charts.theme import SEQUENTIAL, plot_config
 from dashboard.clickable_table import clickable_table, table_of_cells
 from dashboard.coloured_text import Place, Scale, as_selected, coloured_text, selected_in
 from dashboard.loading import ModelEntry
-from dashboard.reading import Reading, models_or_stop, read, scales, text_line
+from dashboard.reading import (
+    Reading,
+    models_or_stop,
+    read,
+    scales,
+    tell_of_texts,
+    text_line,
+)
 from dashboard.shelf import progress_bar, shelf
 from gridlstm.analysis.held_out import Findings, HeldOutError, best_by_layer, find_cells
 from gridlstm.analysis.probe import probe
@@ -55,13 +62,13 @@ class Target:
         return self.values.dtype == bool
 
 
-def choose_target(text: Text) -> Target:
+def choose_target(entry: ModelEntry, text: Text) -> Target:
     """The property, chosen or written as a pattern; ends the page where it tells nothing apart."""
-    choices.keep_valid("property", [*PROPERTIES, OWN], "url")
+    offered = choices.keep_property(entry, [*PROPERTIES, OWN])
     with st.container(horizontal=True, vertical_alignment="bottom"):
         name = st.selectbox(
             "Property",
-            [*PROPERTIES, OWN],
+            offered,
             format_func=lambda n: PROPERTIES[n].title if n in PROPERTIES else "A pattern of my own",
             key="property",
             persist_state="session",
@@ -254,12 +261,12 @@ def choose(cells: pd.DataFrame, table: pd.DataFrame, what: str, chance: float) -
     )
 
 
-def by_layer(readings: list[Reading], target: Target) -> None:
-    """The best memory cell of each layer, model beside model."""
+def by_layer(readings: list[Reading], labels: dict[str, str], target: Target) -> None:
+    """The best memory cell of each layer, model beside model; `labels` by the models' names."""
     frames = {}
     for reading in readings:
         memories = reading.memories
-        frames[reading.entry.title] = kept(
+        frames[labels[reading.entry.name]] = kept(
             "by layer",
             reading,
             target,
@@ -277,7 +284,7 @@ def by_layer(readings: list[Reading], target: Target) -> None:
 
 def by_property(models: dict[str, ModelEntry], entry: ModelEntry, text: Text) -> None:
     """Rank all units against a property, and show what the property marks."""
-    target = choose_target(text)
+    target = choose_target(entry, text)
     reading = read(entry, text)
     try:
         cells = show_findings(found_and_judged(reading, target))
@@ -301,9 +308,17 @@ def by_property(models: dict[str, ModelEntry], entry: ModelEntry, text: Text) ->
         others = [name for name in models if name != entry.name]
         labels = choices.labels(models)
         compared = st.multiselect(
-            "Beside it", others, format_func=labels.get, max_selections=3, key="find_beside"
+            "Beside it",
+            others,
+            format_func=labels.get,
+            max_selections=3,
+            placeholder="Nothing",
+            help="Other models on the same text, at most three, drawn in the same picture.",
+            key="find_beside",
         )
-        by_layer([reading, *(read(models[name], text) for name in compared)], target)
+        readings = [reading, *(read(models[name], text) for name in compared)]
+        tell_of_texts([reading.entry for reading in readings])
+        by_layer(readings, labels, target)
         if target.is_mark:
             spread(reading, target)
     show_target(text, target)
@@ -569,12 +584,12 @@ def place_to_show(text: Text) -> Place | None:
 
 st.title("Find a cell")
 st.markdown(
-    "Which cells know that they are inside a web address, a quotation, a table? Say what shall "
+    "Which cells know that they are inside a web address, a quotation, a comment? Say what shall "
     "hold of the text, or select a piece of it, and every unit of every layer is searched."
 )
 text_line()
 models = models_or_stop()
-entry = choices.choose_model("model", "Model", models)
+entry = choices.choose_reader(models)
 choices.keep_valid("find", list(VIEWS))
 view = st.segmented_control(
     "How to search",

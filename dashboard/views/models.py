@@ -12,9 +12,16 @@ from gridlstm.curves import convert
 from gridlstm.errors import UserError
 
 
-def overview(models: dict[str, ModelEntry]) -> pd.DataFrame:
-    """One row a model with weights, from the metadata in its file."""
-    labels = choices.labels(models)
+def by_text(models: dict[str, ModelEntry]) -> list[dict[str, ModelEntry]]:
+    """The models of each text that they were trained on, in the order of the first of each."""
+    parts: dict[tuple, dict[str, ModelEntry]] = {}
+    for name, entry in models.items():
+        parts.setdefault(entry.metadata.data.measured_on, {})[name] = entry
+    return list(parts.values())
+
+
+def overview(models: dict[str, ModelEntry], labels: dict[str, str]) -> pd.DataFrame:
+    """One row a model with weights, from the metadata in its file; `labels` by the name."""
     rows = []
     for name, entry in models.items():
         about = entry.metadata
@@ -44,10 +51,11 @@ def describe(entry: ModelEntry) -> None:
     left.markdown("**Data and result**")
     left.table(
         {
+            "Trained on": verbatim(entry.text),
             "Data": verbatim(about.data.name),
             "SHA-256 of the data": verbatim(about.data.sha256[:16]) + "…",
             "Size of the data": f"{about.data.bytes:,} bytes",
-            "Trained on": f"the first {about.data.train_fraction:.0%}",
+            "Of these": f"the first {about.data.train_fraction:.0%}",
             "Validation loss": measured,
             "Measured on": f"{about.validation_bytes:,} bytes of the rest",
             "Entropy of single bytes": f"{convert(about.data.byte_entropy, 'bits'):.3f} bits",
@@ -80,16 +88,18 @@ def take_uploads() -> None:
 
 st.title("Models")
 st.markdown(
-    "Every figure here is read from the checkpoint's own file. Losses measured on different data "
-    "cannot be compared, nor can those of models trained for different lengths of time."
+    "Every figure here is read from the checkpoint's own file. Losses on different texts cannot be "
+    "compared, so each text has a table of its own; nor can those of models trained for different "
+    "lengths of time."
 )
 found = loading.catalogue()
 for problem in found.problems:
     st.warning(problem)
 models = found.usable
-if models:
+for part in by_text(models):
+    st.subheader(verbatim(next(iter(part.values())).text), anchor=False)
     st.dataframe(
-        overview(models),
+        overview(part, choices.labels(models)),
         hide_index=True,
         column_config={
             "Bits per byte": st.column_config.NumberColumn(
@@ -108,6 +118,7 @@ if models:
             ),
         },
     )
+if models:
     describe(choices.choose_model("described", "Details of", models))
 else:
     st.info("There is no model in the folder `checkpoints/` yet.")

@@ -68,13 +68,13 @@ def beginning(text: Text) -> Text:
     return truncate(text, int(text.last_byte[MOST_CHARACTERS - 1]) + 1)
 
 
-def choose_property(text: Text) -> Target:
+def choose_property(entry: ModelEntry, text: Text) -> Target:
     """A selector of the property by which the loss is split; a sentence where it splits nothing."""
     offered = [name for name, found in PROPERTIES.items() if found.kind == "mark"]
     pattern = st.session_state.get("pattern")
     if pattern:
         offered.append(OWN_PATTERN)
-    choices.keep_valid("property", offered, "url")
+    offered = choices.keep_property(entry, offered)
     name = st.selectbox(
         "Property",
         offered,
@@ -269,15 +269,15 @@ def show_loss(before: np.ndarray, after: np.ndarray, where: str) -> None:
     shown = ["—" if mean is None else f"{mean:.3f}" for mean in means]
     change = None if means[0] is None else means[1] - means[0]
     seen = change is not None and abs(change) >= 5e-5
-    with st.container(horizontal=True, gap="large"):
+    with st.container(horizontal=True, gap="medium"):
         st.metric(
-            "As it is",
+            "As it is, bits",
             shown[0],
             help=f"{meaning}, with nothing held: 0 is a text that the model foresees.",
             width="content",
         )
         st.metric(
-            "Held",
+            "Held, bits",
             shown[1],
             delta=f"{change:+.4f}" if seen else (None if change is None else "0.0000"),
             delta_color="inverse" if seen else "off",
@@ -369,8 +369,11 @@ def show_samples(comparison: Comparison, character: int | None) -> None:
         width=150,
     )
     prime = prime_of(text, character)
-    where = "the beginning of the text" if character is None else f"character {character + 1:,}"
-    st.caption(f"Written on from {where}, after reading {len(prime):,} bytes up to there.")
+    st.caption(
+        f"Written on from the first {len(prime):,} bytes of the text."
+        if character is None
+        else f"Written on from character {character + 1:,}, after {len(prime):,} bytes up to it."
+    )
     try:
         texts = [written(entry, prime, int(seed), holds) for holds in ((), comparison.holds)]
     except UserError as error:
@@ -521,9 +524,9 @@ models = models_or_stop()
 text = beginning(choices.current_text())
 left, right = st.columns(2)
 with left:
-    entry = choices.choose_model("model", "Model", models)
+    entry = choices.choose_reader(models)
 with right:
-    target = choose_property(text)
+    target = choose_property(entry, text)
 reading = read(entry, text)
 keep_holdable(entry)
 cell = choices.choose_cell(entry, reading.trace, text, offered=entry.metadata.model.holdable)

@@ -15,6 +15,8 @@ from gridlstm.sampling import Choice
 from gridlstm.text import Text, from_string, truncate
 
 MOST_PRIME_BYTES, MOST_WRITTEN_BYTES = 1000, 5000
+# What a model of program code goes on from at first; all others do from that of `STARTS`.
+PRIME_OF_CODE = "/* The driver for the "
 BOLDEST, LEAST_SHARE, MOST_SEED = 2.0, 0.05, 2**31
 # What is written in a slice is drawn at once; between two there is time for other visitors.
 SLICE_SECONDS, SECONDS_BETWEEN_SLICES = 0.15, 0.25
@@ -41,8 +43,15 @@ def keep_settings() -> None:
         kept = round(chosen, 2) if low <= chosen <= high else STARTS[key]
         if st.session_state.get(key) != kept:
             st.session_state[key] = kept
-    if len(st.session_state.setdefault("prime", STARTS["prime"])) > MOST_PRIME_BYTES:
-        st.session_state["prime"] = STARTS["prime"]
+
+
+def keep_prime(entry: ModelEntry) -> None:
+    """See to it that there is a text to begin with: one that suits the model, until the visitor
+    writes another."""
+    state, suited = st.session_state, PRIME_OF_CODE if entry.kind == "code" else STARTS["prime"]
+    written = state.get("prime")
+    if written in (None, state.get("suited_prime")) or len(written) > MOST_PRIME_BYTES:
+        state["prime"] = state["suited_prime"] = suited
 
 
 def choose_prime() -> Text:
@@ -243,6 +252,7 @@ with st.container(gap=None):
         entry = choices.choose_model("model", "Model", models)
         choices.choose_memory_shown()
     progress = st.container()
+keep_prime(entry)
 with progress:
     text_in_use = read(entry, choices.current_text())
 cell = choices.choose_cell(entry, text_in_use.trace, text_in_use.text)

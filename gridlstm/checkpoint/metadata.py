@@ -27,6 +27,11 @@ class Data:
     train_fraction: float
     byte_entropy: float
 
+    @property
+    def measured_on(self) -> tuple[str, int, float]:
+        """What losses are of: only those of which it is equal can be compared."""
+        return self.sha256, self.bytes, self.train_fraction
+
 
 @dataclass(frozen=True)
 class Metadata:

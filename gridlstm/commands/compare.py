@@ -122,13 +122,12 @@ def _origin(path: Path) -> Origin:
     except CheckpointError as error:
         raise CheckpointError(f"{checkpoint.name}: {error}") from error
     data = metadata.data
-    key = data.sha256, data.bytes, data.train_fraction
     model = metadata.model
     return Origin(
         model.architecture,
         "checkpoint",
         data.name,
-        key,
+        data.measured_on,
         model.parameters,
         model.operations_per_byte,
     )
