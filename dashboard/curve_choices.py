@@ -6,13 +6,14 @@ their own: were the widgets after them to move, their binding to the address wou
 
 from collections.abc import Hashable
 from dataclasses import dataclass
+from itertools import compress
 
 import streamlit as st
 
 from dashboard.charts.costs import CostPoint
 from dashboard.charts.curves import Look, Run
 from dashboard.charts.theme import CATEGORICAL
-from dashboard.runs import CurveRun, Group
+from dashboard.runs import CurveRun, Group, shortened
 from gridlstm.architectures import ARCHITECTURES
 from gridlstm.curves import QUANTITIES, UNITS, best_baseline, mean_over_seeds
 
@@ -99,12 +100,16 @@ def data_labels(runs: list[CurveRun]) -> dict[Hashable, str]:
     return labels
 
 
-def choose_data(runs: list[CurveRun]) -> list[CurveRun]:
-    """A selector of the data, where there are several; runs of unknown data are always shown."""
+def choose_data(runs: list[CurveRun]) -> tuple[list[CurveRun], list[CurveRun]]:
+    """A selector of the data, where there are several; runs of unknown data are always shown.
+
+    Returns all runs, with labels that tell the chosen ones apart, and those of the chosen data.
+    """
     labels = data_labels(runs)
     with st.container(width=DATA_WIDTH if len(labels) > 1 else "content"):
         if len(labels) < 2:
-            return runs
+            named = shortened(runs, runs)
+            return named, named
         chosen = st.selectbox(
             "Measured on",
             [*labels.values(), ALL_DATA],
@@ -115,10 +120,13 @@ def choose_data(runs: list[CurveRun]) -> list[CurveRun]:
             bind="query-params",
         )
         if chosen == ALL_DATA:
-            return runs
-        kept = [r for r in runs if r.data_name is None or labels[r.data] == chosen]
+            named = shortened(runs, runs)
+            return named, named
+        is_kept = [run.data_name is None or labels[run.data] == chosen for run in runs]
+        named = shortened(runs, list(compress(runs, is_kept)))
+        kept = list(compress(named, is_kept))
         st.caption(f"Runs measured on other data, not shown: {len(runs) - len(kept)}.")
-        return kept
+        return named, kept
 
 
 def by_text(runs: list[CurveRun]) -> dict[str, list[CurveRun]]:
@@ -234,16 +242,17 @@ def _choose_scales() -> tuple[str, str, str, float]:
     return axis, unit, colour_by, smoothing
 
 
+def has(run: CurveRun, quantity: str) -> bool:
+    """Whether one of `QUANTITIES` was measured in a run."""
+    column = QUANTITIES[quantity]
+    return column in run.curve and bool(run.curve[column].notna().any())
+
+
 def _choose_quantity(runs: list[CurveRun]) -> str:
     """Loss, or a share of right answers where a run has one."""
     with st.container():
         offered = [
-            quantity
-            for quantity in QUANTITY_LABELS
-            if any(
-                QUANTITIES[quantity] in run.curve and run.curve[QUANTITIES[quantity]].notna().any()
-                for run in runs
-            )
+            quantity for quantity in QUANTITY_LABELS if any(has(run, quantity) for run in runs)
         ]
         if len(offered) < 2:
             return "validation"

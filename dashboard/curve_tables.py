@@ -108,7 +108,7 @@ def show_groups(table: pd.DataFrame, groups: list[Group], unit: str) -> None:
                 width=128,
             ),
             "Noise": NUMBER(format="%.2f %%", help=NOISE_HELP),
-            "Is it more than noise?": TEXT(help=NOISE_HELP, width=180),
+            "Is it more than noise?": TEXT(help=NOISE_HELP, width=215),
             "Compared up to, million bytes": NUMBER(
                 format="%.1f",
                 help="Up to how many bytes read the losses of both were looked at.",

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields, replace
 
 import pandas as pd
 
-from dashboard import choices, foreign_runs, loading
+from dashboard import foreign_runs, loading
 from dashboard.loading import ModelEntry
 from gridlstm.config import ModelConfig
 from gridlstm.curves import with_operations
@@ -68,34 +68,29 @@ def all_runs() -> tuple[list[CurveRun], list[str]]:
     found = loading.catalogue()
     watched, more = foreign_runs.watched()
     drawn = {entry.name: entry for entry in found.models if entry.curve is not None}
-    labels = _labels(drawn)
-    runs = [_of_entry(entry, labels[name]) for name, entry in drawn.items()]
+    runs = [_of_entry(entry) for entry in drawn.values()]
     runs += [_of_foreign(run) for run in (*watched, *foreign_runs.imported())]
     return _told_apart(runs), found.problems + more
 
 
-def _labels(drawn: dict[str, ModelEntry]) -> dict[str, str]:
-    """What each is called: the text that it was trained on is named only where titles are alike,
-    since a picture or a table is of one text."""
-    short = {name: _short_title(entry) for name, entry in drawn.items()}
-    counts, whole = Counter(short.values()), choices.labels(drawn)
-    return {name: title if counts[title] == 1 else whole[name] for name, title in short.items()}
+def shortened(runs: list[CurveRun], some: list[CurveRun]) -> list[CurveRun]:
+    """All runs, of which `some` are called by their titles alone where that is enough among those:
+    the runs of one text need not be told from those of others."""
+    counts = Counter(run.title for run in some)
+    labels = {run.label for run in some if run.config and counts[run.title] == 1}
+    return [replace(run, label=run.title) if run.label in labels else run for run in runs]
 
 
-def _short_title(entry: ModelEntry) -> str:
-    title = entry.metadata.model.title if entry.metadata else entry.title
-    return title + (" (mine)" if entry.uploaded else "")
-
-
-def _of_entry(entry: ModelEntry, label: str) -> CurveRun:
+def _of_entry(entry: ModelEntry) -> CurveRun:
     if entry.metadata is None:
-        curve = with_operations(entry.curve, None)
-        return CurveRun(label, label, curve, None, None, label, None, None, label)
+        title, curve = entry.title, with_operations(entry.curve, None)
+        return CurveRun(title, title, curve, None, None, title, None, None, title)
     about = entry.metadata
+    title = about.model.title + (" (mine)" if entry.uploaded else "")
     data = about.data.measured_on
     return CurveRun(
-        label=label,
-        title=_short_title(entry),
+        label=f"{title} · {entry.name}",
+        title=title,
         curve=with_operations(entry.curve, about.model.operations_per_byte),
         config=about.model,
         seed=_whole(about.training.get("seed")),
@@ -120,7 +115,7 @@ def settings_but_seed(training: dict) -> frozenset:
 def _of_foreign(run: foreign_runs.ForeignRun) -> CurveRun:
     if run.metadata is not None:
         entry = ModelEntry(run.name, run.name, run.path, (0, 0), run.metadata, run.curve)
-        return _of_entry(entry, f"{run.metadata.model.title} · {run.name}")
+        return _of_entry(entry)
     name, seed = without_seed(run.name)
     foreign = "imported" if run.imported else "watched"
     # The seeds of one model may come in one file, or side by side in a watched folder.

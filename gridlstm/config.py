@@ -12,6 +12,16 @@ MOST_LAYERS = 64
 MOST_UNITS = 8192
 # Options of architectures: fields of `ModelConfig` that are None where an architecture lacks them.
 OPTIONS = ("tie", "priority", "depth")
+# What each field of a `ModelConfig` is.
+MODEL_MEANINGS = {
+    "architecture": "what connects the units",
+    "layers": "number of layers",
+    "units": "number of units in a layer",
+    "tie": "which weights a grid's layers share: none, depth (the depth LSTM's) or all",
+    "priority": "depth (usual): a grid's depth LSTM sees the new time state; none: the one before",
+    "depth": "what a grid computes along depth: an lstm (usual), or tanh or relu, without a memory",
+    "dropout": "share of the non-recurrent connections dropped while training",
+}
 
 
 class ConfigError(UserError):

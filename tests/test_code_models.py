@@ -131,6 +131,7 @@ def test_each_text_has_its_own_pictures_tables_and_sentence_on_the_page_of_curve
     app = visit("curves", folder=two_texts)
     assert app.selectbox(key="measured_on").options == [WIKI, KERNEL, ALL_DATA]
     assert len(app.dataframe) == 3 and f"the data **{WIKI}**" in captions(app)
+    assert app.multiselect(key="runs").options == [title.split(" · ")[0] for title in CALLED[:3]]
     checked(app.selectbox(key="measured_on").set_value(ALL_DATA).run())
     pictures = figures(app)
     assert {"curves", "curves_2", "curves_cost", "curves_cost_2"} <= set(pictures)

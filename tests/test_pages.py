@@ -853,8 +853,11 @@ def test_every_figure_of_the_table_is_the_files_own(visit, shipped):
         assert row["Million bytes seen"] == own.bytes_seen / 1e6
         assert row["Updates"] == own.updates
         assert row["Minutes"] == own.seconds / 60
-        assert (row["Data"], row["Machine"]) == (own.data.name, own.machine)
-        assert row["Weights shared"] == (own.model.tie or "—")
+        assert row["Parameters"] == own.model.parameters
+        assert row["Machine"] == own.machine
+        assert row["Name"] == row["File"].removesuffix(".safetensors")
+        shared = row["Weights shared"]
+        assert (shared if isinstance(shared, str) else None) == own.model.tie
     assert len(table) == 2
 
 
@@ -915,7 +918,7 @@ def test_an_uploaded_model_is_used_on_every_page_and_seen_by_no_one_else(visit, 
     app = upload_models(visit(), *mine)
     title = "Grid LSTM, 2 layers, 6 units (mine)"
     assert said(app) == []
-    assert list(app.dataframe[0].value["Model"])[-1] == title
+    assert list(app.dataframe[0].value["Name"])[-1] == "own (mine)"
     for page in PAGES_WITH_MODELS:
         go(app, page)
         assert title in app.selectbox(key="model").options, page
@@ -943,7 +946,7 @@ def test_the_same_model_uploaded_stands_beside_the_shipped_one(visit, shipped):
     path = shipped / "grid-3.safetensors"
     app = upload_models(visit(), (path.name, path.read_bytes()))
     table = app.dataframe[0].value
-    assert len(table) == 3 and table["Model"].is_unique
+    assert len(table) == 3 and table["Name"].is_unique
     checked(go(app, "cells").selectbox(key="beside").set_value("grid-3 (mine)").run())
     np.testing.assert_array_equal(drawn(app)["codePoints"], drawn(app, "coloured2")["codePoints"])
 

@@ -22,6 +22,7 @@ from dashboard.curve_choices import (
     choose_look,
     choose_runs,
     cost_points,
+    has,
     lines,
     styles,
 )
@@ -200,7 +201,7 @@ def live_curves() -> None:
         )
         return
     with st.container(horizontal=True, gap="medium"):
-        measured = choose_data(everything)
+        everything, measured = choose_data(everything)
         runs = choose_runs(measured)
     # What is drawn last stands first: the answer, and the picture between its widgets.
     ahead, above, picture, below = (st.container() for _ in range(4))
@@ -285,7 +286,9 @@ def draw(
         shown = alone(runs)
         style = styles(alone([run for group in styled for run in group.runs]), colour_by)
     drawn = lines(shown, style)
-    published = on["published"] and is_loss(look.quantity)
+    # Sums have answers that are right or wrong: nothing to hold against losses on a text.
+    of_text = not any(has(run, "accuracy") for run in runs)
+    published = on["published"] and is_loss(look.quantity) and of_text
     tell_of_absent(look, drawn)
     seen = {run.data for run in runs}
     figure = curves_figure(

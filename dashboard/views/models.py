@@ -6,10 +6,15 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import choices, loading
+from dashboard.curve_tables import PARAMETERS_HELP
 from dashboard.loading import ModelEntry
 from dashboard.words import verbatim
+from gridlstm.config import MODEL_MEANINGS
 from gridlstm.curves import convert
 from gridlstm.errors import UserError
+from gridlstm.training.settings import SETTING_MEANINGS
+
+MEANINGS = {**MODEL_MEANINGS, **SETTING_MEANINGS}
 
 
 def by_text(models: dict[str, ModelEntry]) -> list[dict[str, ModelEntry]]:
@@ -20,21 +25,22 @@ def by_text(models: dict[str, ModelEntry]) -> list[dict[str, ModelEntry]]:
     return list(parts.values())
 
 
-def overview(models: dict[str, ModelEntry], labels: dict[str, str]) -> pd.DataFrame:
-    """One row a model with weights, from the metadata in its file; `labels` by the name."""
+def overview(models: dict[str, ModelEntry]) -> pd.DataFrame:
+    """One row a model with weights, from the metadata in its file."""
     rows = []
     for name, entry in models.items():
         about = entry.metadata
         rows.append(
             {
-                "Model": labels[name],
+                "Model": about.model.title,
+                "Name": name,
                 "Bits per byte": convert(about.validation_loss, "bits"),
                 "Nats per byte": about.validation_loss,
+                "Parameters": about.model.parameters,
                 "Million bytes seen": about.bytes_seen / 1e6,
                 "Updates": about.updates,
-                "Data": about.data.name,
-                "Weights shared": about.model.tie or "—",
                 "Minutes": about.seconds / 60,
+                "Weights shared": about.model.tie,
                 "Machine": about.machine,
                 "File": entry.path.name,
             }
@@ -47,9 +53,8 @@ def describe(entry: ModelEntry) -> None:
     about = entry.metadata
     bits = convert(about.validation_loss, "bits")
     measured = "not measured" if math.isnan(bits) else f"{bits:.4f} bits per byte"
-    left, right = st.columns(2)
-    left.markdown("**Data and result**")
-    left.table(
+    st.markdown("**Data and result**")
+    st.table(
         {
             "Trained on": verbatim(entry.text),
             "Data": verbatim(about.data.name),
@@ -65,14 +70,18 @@ def describe(entry: ModelEntry) -> None:
             ),
         }
     )
-    right.markdown("**Settings**")
+    st.markdown("**Settings**")
     settings = {"dropout": about.model.dropout, **about.training}
-    right.table(
-        {
-            verbatim(name.replace("_", " ")): verbatim(str(value))
+    st.table(
+        pd.DataFrame(
+            {
+                "Setting": verbatim(name.replace("_", " ")),
+                "Value": verbatim(f"{value:,}" if type(value) is int else str(value)),
+                "What it is": MEANINGS.get(name, ""),
+            }
             for name, value in settings.items()
             if value is not None
-        }
+        ).set_index("Setting")
     )
 
 
@@ -97,19 +106,29 @@ for problem in found.problems:
     st.warning(problem)
 models = found.usable
 for part in by_text(models):
-    st.subheader(verbatim(next(iter(part.values())).text), anchor=False)
+    title = next(iter(part.values())).text
+    st.subheader(verbatim(title[:1].upper() + title[1:]), anchor=False)
     st.dataframe(
-        overview(part, choices.labels(models)),
+        overview(part),
         hide_index=True,
+        placeholder="–",
         column_config={
             "Bits per byte": st.column_config.NumberColumn(
                 format="%.3f",
                 help="Validation loss: how many bits the model needs, on average, for the next "
-                "byte of text it has not been trained on. Lower is better; 8 is knowing nothing.",
+                "byte of text it has not been trained on. Lower is better; 8 is knowing nothing. "
+                "Measured on the whole of that text, so it is not quite that of a point on the "
+                "page Curves, which is measured on a part.",
             ),
             "Nats per byte": st.column_config.NumberColumn(
                 format="%.3f", help="The same loss in natural units: bits times ln 2."
             ),
+            "Parameters": st.column_config.NumberColumn(format="localized", help=PARAMETERS_HELP),
+            "Updates": st.column_config.NumberColumn(
+                format="localized",
+                help="How many times its weights had been changed when it was best.",
+            ),
+            "Name": st.column_config.TextColumn(help="What links and files call it."),
             "Million bytes seen": st.column_config.NumberColumn(format="%.1f"),
             "Minutes": st.column_config.NumberColumn(format="%.0f"),
             "Weights shared": st.column_config.TextColumn(

@@ -8,49 +8,19 @@ from pathlib import Path
 from gridlstm.addition import shortest_length
 from gridlstm.architectures import ARCHITECTURES
 from gridlstm.commands.options import check_writable
-from gridlstm.config import ModelConfig
+from gridlstm.config import MODEL_MEANINGS, ModelConfig
 from gridlstm.corpus import read_corpus
 from gridlstm.errors import UserError
 from gridlstm.training.presets import PRESETS
-from gridlstm.training.settings import OPTIMISERS, PRECISIONS, TASKS, TrainingSettings
+from gridlstm.training.settings import (
+    DIGITS,
+    OPTIMISERS,
+    PRECISIONS,
+    SETTING_MEANINGS,
+    TASKS,
+    TrainingSettings,
+)
 
-# As in coreylynch/grid-lstm.
-DIGITS = 4
-
-SETTING_HELP = {
-    "sequences": "streams read side by side, the batch",
-    "length": "bytes of each stream an update: how far back gradients go (for sums, as they need)",
-    "optimiser": "how gradients become steps",
-    "learning_rate": "step size at the start",
-    "smoothing": "RMSprop's smoothing of squared gradients",
-    "clip": "every element of the gradient of a sequence's summed loss is cut to ± this",
-    "decay": "the learning rate is multiplied by this once an epoch",
-    "decay_from_epoch": "the epoch at which the decay begins",
-    "scale": "parameters start uniform in ± this",
-    "forget_bias": "bias of the forget gates at the start",
-    "train_fraction": "the share that is trained on of the file, from its beginning, or of all "
-    "pairs of numbers",
-    "validate_every": "updates between two points of the curve",
-    "validation_bytes": "bytes, evenly spread, that a point of the curve is measured on (all)",
-    "save_every": "updates between two saves of the state to resume from",
-    "precision": "type of matrix products; auto is bfloat16 where the processor gains by it",
-    "seed": "seed of initialisation, dropout and the sums that are drawn",
-    "updates": "stop after so many updates in all",
-    "bytes": "stop after so many bytes in all",
-    "minutes": "stop after so many minutes in all",
-    "patience": "stop when so many updates have brought no better validation loss (never)",
-    "task": "text, to predict the file's next byte, or addition, of numbers digit by digit (text)",
-    "digits": f"digits of each number to be added ({DIGITS})",
-}
-MODEL_HELP = {
-    "architecture": "what connects the units",
-    "layers": "number of layers",
-    "units": "number of units in a layer",
-    "tie": "which weights a grid's layers share: none, depth (the depth LSTM's) or all",
-    "priority": "depth (usual): a grid's depth LSTM sees the new time state; none: the one before",
-    "depth": "what a grid computes along depth: an lstm (usual), or tanh or relu, without a memory",
-    "dropout": "share of the non-recurrent connections dropped while training",
-}
 CHOICES = {
     "optimiser": OPTIMISERS,
     "precision": PRECISIONS,
@@ -80,9 +50,9 @@ def add(commands) -> None:
     command.add_argument("--preset", choices=PRESETS, help="a model and how to train it, by name")
     command.add_argument("--resume", action="store_true", help="go on from the state beside --out")
     command.add_argument("--device", help="cpu, cuda, ... (cuda where there is one)")
-    for group_name, kind, help_texts in (
-        ("the model", ModelConfig, MODEL_HELP),
-        ("training", TrainingSettings, SETTING_HELP),
+    for group_name, kind, meanings in (
+        ("the model", ModelConfig, MODEL_MEANINGS),
+        ("training", TrainingSettings, SETTING_MEANINGS),
     ):
         group = command.add_argument_group(group_name)
         for field in fields(kind):
@@ -90,7 +60,7 @@ def add(commands) -> None:
                 f"--{field.name.replace('_', '-')}",
                 type=_type_of(kind, field.name),
                 choices=CHOICES.get(field.name),
-                help=help_texts[field.name],
+                help=meanings[field.name],
             )
 
 

@@ -10,6 +10,34 @@ from gridlstm.errors import UserError
 TASKS = ("text", "addition")
 OPTIMISERS = ("rmsprop", "adam")
 PRECISIONS = ("auto", "float32", "bfloat16")
+# As in coreylynch/grid-lstm.
+DIGITS = 4
+# What each setting is, and in brackets what it is where nothing else is said.
+SETTING_MEANINGS = {
+    "sequences": "streams read side by side, the batch",
+    "length": "bytes of each stream an update: how far back gradients go (for sums, as they need)",
+    "optimiser": "how gradients become steps",
+    "learning_rate": "step size at the start",
+    "smoothing": "RMSprop's smoothing of squared gradients",
+    "clip": "every element of the gradient of a sequence's summed loss is cut to ± this",
+    "decay": "the learning rate is multiplied by this once an epoch",
+    "decay_from_epoch": "the epoch at which the decay begins",
+    "scale": "parameters start uniform in ± this",
+    "forget_bias": "bias of the forget gates at the start",
+    "train_fraction": "the share that is trained on of the file, from its beginning, or of all "
+    "pairs of numbers",
+    "validate_every": "updates between two points of the curve",
+    "validation_bytes": "bytes, evenly spread, that a point of the curve is measured on (all)",
+    "save_every": "updates between two saves of the state to resume from",
+    "precision": "type of matrix products; auto is bfloat16 where the processor gains by it",
+    "seed": "seed of initialisation, dropout and the sums that are drawn",
+    "updates": "stop after so many updates in all",
+    "bytes": "stop after so many bytes in all",
+    "minutes": "stop after so many minutes in all",
+    "patience": "stop when so many updates have brought no better validation loss (never)",
+    "task": "text, to predict the file's next byte, or addition, of numbers digit by digit (text)",
+    "digits": f"digits of each number to be added ({DIGITS})",
+}
 
 
 class SettingsError(UserError):
