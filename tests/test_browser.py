@@ -269,6 +269,7 @@ def test_the_back_button_leads_to_the_page_before(window):
     steps = page.evaluate("history.length") - steps
     assert steps <= 2  # the page, and what is chosen there
     for _ in range(steps):
+        rest(page)
         page.go_back()
     heading(page, "Forget gates")
     page.get_by_test_id("stPlotlyChart").nth(2).wait_for()
