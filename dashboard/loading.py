@@ -7,7 +7,7 @@ for them.
 import math
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -143,10 +143,6 @@ def _most_telling_first(models: list[ModelEntry]) -> list[ModelEntry]:
     """Text by text, since losses on different texts rank nothing: those read before addition, those
     that a GPU trained on first, then those of most models. On a text those trained on a GPU first,
     then by their loss; models without weights at the end."""
-    by_text: dict[tuple, list[ModelEntry]] = {}
-    for entry in models:
-        if entry.metadata is not None:
-            by_text.setdefault(entry.metadata.data.measured_on, []).append(entry)
 
     def of_text(members: list[ModelEntry]) -> tuple:
         adds = members[0].metadata.training.get("task") == "addition"
@@ -154,10 +150,20 @@ def _most_telling_first(models: list[ModelEntry]) -> list[ModelEntry]:
 
     ordered = [
         entry
-        for members in sorted(by_text.values(), key=of_text)
+        for members in sorted(by_text(models), key=of_text)
         for entry in sorted(members, key=lambda e: (_on_cpu(e), _loss(e), e.name))
     ]
     return ordered + sorted((e for e in models if e.metadata is None), key=lambda e: e.name)
+
+
+def by_text(models: Iterable[ModelEntry]) -> list[list[ModelEntry]]:
+    """The models with weights of each text that they were trained on, in the order of the first of
+    each: losses can be compared within one."""
+    parts: dict[tuple, list[ModelEntry]] = {}
+    for entry in models:
+        if entry.metadata is not None:
+            parts.setdefault(entry.metadata.data.measured_on, []).append(entry)
+    return list(parts.values())
 
 
 def _on_cpu(entry: ModelEntry) -> bool:

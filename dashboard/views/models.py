@@ -17,23 +17,15 @@ from gridlstm.training.settings import SETTING_MEANINGS
 MEANINGS = {**MODEL_MEANINGS, **SETTING_MEANINGS}
 
 
-def by_text(models: dict[str, ModelEntry]) -> list[dict[str, ModelEntry]]:
-    """The models of each text that they were trained on, in the order of the first of each."""
-    parts: dict[tuple, dict[str, ModelEntry]] = {}
-    for name, entry in models.items():
-        parts.setdefault(entry.metadata.data.measured_on, {})[name] = entry
-    return list(parts.values())
-
-
-def overview(models: dict[str, ModelEntry]) -> pd.DataFrame:
+def overview(models: list[ModelEntry]) -> pd.DataFrame:
     """One row a model with weights, from the metadata in its file."""
     rows = []
-    for name, entry in models.items():
+    for entry in models:
         about = entry.metadata
         rows.append(
             {
                 "Model": about.model.title,
-                "Name": name,
+                "Name": entry.name,
                 "Bits per byte": convert(about.validation_loss, "bits"),
                 "Nats per byte": about.validation_loss,
                 "Parameters": about.model.parameters,
@@ -105,8 +97,8 @@ found = loading.catalogue()
 for problem in found.problems:
     st.warning(problem)
 models = found.usable
-for part in by_text(models):
-    title = next(iter(part.values())).text
+for part in loading.by_text(models.values()):
+    title = part[0].text
     st.subheader(verbatim(title[:1].upper() + title[1:]), anchor=False)
     st.dataframe(
         overview(part),

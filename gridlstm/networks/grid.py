@@ -101,15 +101,6 @@ class GridLSTM(LayerwiseGrid):
         top, h, c = walk.top_and_state()
         return Observation(walk.quantities(), top, (h, c))
 
-    def to_tensors(self) -> dict[str, Tensor]:
-        """The tensors of a checkpoint by name (a shared one under layer 0)."""
-        return {
-            f"layers.{layer}.{dimension}.{kind}": getattr(self, f"{dimension}_{kind}")[layer]
-            for dimension in ("time", "depth")
-            for kind in ("weight", "bias")
-            for layer in range(getattr(self, f"{dimension}_{kind}").shape[0])
-        }
-
 
 def grid_network(config: ModelConfig) -> nn.Module:
     """The usual grid, which has the faster walk, or one of its other forms."""

@@ -28,7 +28,9 @@ class GRU(TorchNetwork):
         state: State,
         holds: Holds | None,
     ) -> dict[str, Values]:
-        (h,), steps, bias = state, [], self.of(layer, "time.candidate_bias")
+        (h,), steps = state, []
+        # Not by its name, which would put all of the layer's weights together at every call.
+        bias = self.parts(layer)[2][2 * self.config.units :]
         from_h, from_below = products.of(layer, "time").over_time(read, len(h))
         for below in spread(from_below, len(h)):
             (r, z, g), (r_h, z_h, g_h) = below.chunk(3, -1), from_h(h).chunk(3, -1)

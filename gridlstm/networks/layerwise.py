@@ -41,7 +41,11 @@ class Weights(nn.Module):
 
     def to_tensors(self) -> dict[str, Tensor]:
         """The tensors of a checkpoint by name (a shared one under layer 0)."""
-        return {name: getattr(self, _attribute(name)) for name in self.config.layer_shapes()}
+        tensors = {}
+        for name in self.config.layer_shapes():
+            _, layer, rest = name.split(".", 2)
+            tensors[name] = self.of(int(layer), rest)
+        return tensors
 
     @torch.no_grad()
     def load_tensors(self, tensors: dict[str, Tensor]) -> None:

@@ -42,14 +42,6 @@ class TorchNetwork(LayerwiseNetwork):
     def of(self, layer: int, name: str) -> Tensor:
         return self.tensors_of(layer)[name]
 
-    def to_tensors(self) -> dict[str, Tensor]:
-        """The tensors of a checkpoint by name."""
-        return {
-            f"layers.{layer}.{name}": tensor
-            for layer in range(self.config.layers)
-            for name, tensor in self.tensors_of(layer).items()
-        }
-
 
 class RNN(TorchNetwork):
     kind = nn.RNN

@@ -127,14 +127,6 @@ class StackedLSTM(LayerwiseNetwork):
         names = "weight_ih", "weight_hh", "bias_ih", "bias_hh"
         return [getattr(self.lstm, f"{name}_l{layer}") for name in names]
 
-    def to_tensors(self) -> dict[str, Tensor]:
-        """The tensors of a checkpoint by name."""
-        return {
-            f"layers.{layer}.{name}": self.of(layer, name)
-            for layer in range(self.config.layers)
-            for name in ("time.weight", "time.bias")
-        }
-
     @torch.no_grad()
     def load_tensors(self, tensors: dict[str, Tensor]) -> None:
         """Take the values of `to_tensors`' names and shapes."""
