@@ -41,13 +41,6 @@ def tanh(values: Tensor, out: Tensor | None = None) -> Tensor:
     return torch.add(_MINUS_ONE, out, alpha=2, out=out)
 
 
-def activate(gates: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Turn sums [..., 4U] into gates, in place; return i, f, o, g."""
-    i, f, o, g = gates.chunk(4, dim=-1)
-    gates[..., : -g.shape[-1]].sigmoid_()
-    return i, f, o, tanh(g, out=g)
-
-
 def lstm_backward(
     gates: Tensor,
     cell: Tensor,

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from gridlstm.architectures import GATES
-from gridlstm.networks.cells import Observation, State, activate
+from gridlstm.networks.cells import Observation, State, tanh
 from gridlstm.networks.holds import Holds
 from gridlstm.networks.layerwise import (
     LayerwiseNetwork,
@@ -24,12 +24,6 @@ def swap_gates(tensor: Tensor) -> Tensor:
     """i, f, o, g <-> i, f, g, o along the first axis [4U, ...]."""
     i, f, third, fourth = tensor.chunk(4)
     return torch.cat((i, f, fourth, third))
-
-
-def _to_ifog(sums: Tensor) -> Tensor:
-    """Sums in torch's order i, f, g, o [..., 4U] in ours: i, f, o, g."""
-    i, f, g, o = sums.chunk(4, dim=-1)
-    return torch.cat((i, f, o, g), dim=-1)
 
 
 def run_memory(forget: Tensor, write: Tensor, start: Tensor) -> Tensor:
@@ -79,31 +73,38 @@ class StackedLSTM(LayerwiseNetwork):
         """All that happens inside over embedded [T, B, U], without dropout, from a state."""
         if holds is not None:
             return super().observe(embedded, state, holds, products)
-        below, layers = embedded, []
+        below, hidden, gates = embedded, [], []
         for layer, (h, c) in enumerate(zip(*state, strict=True)):
-            layers.append(self._observe_layer(layer, below, h, c))
-            below = layers[-1]["time.hidden"]
-        values = {quantity: torch.stack([of[quantity] for of in layers]) for quantity in layers[0]}
-        i, f, g = (values[f"time.{gate}"] for gate in ("input", "forget", "candidate"))
-        values["time.cell"] = run_memory(f, i * g, state[1])
-        state = values["time.hidden"][:, -1], values["time.cell"][:, -1]
-        return Observation(values, below, state)
+            hidden.append(self._hidden(layer, below, h, c))
+            gates.append(self._gates(layer, below, torch.cat((h[None], hidden[-1][:-1]))))
+            below = hidden[-1]
+        i, f, g, o = torch.stack(gates).chunk(4, dim=-1)
+        cell, hidden = run_memory(f, i * g, state[1]), torch.stack(hidden)
+        by_kind = zip(GATES, (i, f, o, g), strict=True)
+        values = {f"time.{gate}": of_gate for gate, of_gate in by_kind}
+        values |= {"time.cell": cell, "time.hidden": hidden}
+        return Observation(values, below, (hidden[:, -1], cell[:, -1]))
 
-    def _observe_layer(self, layer: int, below: Tensor, h: Tensor, c: Tensor) -> dict[str, Tensor]:
-        """Gates and hidden states [T, B, U] of a layer that reads `below` from h and c [B, U].
+    def _hidden(self, layer: int, below: Tensor, h: Tensor, c: Tensor) -> Tensor:
+        """Hidden states [T, B, U] of a layer that reads `below` from h and c [B, U]."""
+        start, weights = (h[None], c[None]), self._weights(layer)
+        return torch.lstm(below, start, weights, True, 1, 0.0, False, False, False)[0]
+
+    def _gates(self, layer: int, below: Tensor, before: Tensor) -> Tensor:
+        """Gates [T, B, 4U] of a layer, in torch's order i, f, g, o.
 
         torch.nn.LSTM shows hidden states only. Given those, every gate of a layer follows from one
         matrix product over all positions, and the cells from the gates.
         """
-        weights = self._weights(layer)
-        hidden, *_ = torch.lstm(
-            below, (h[None], c[None]), weights, True, 1, 0.0, False, False, False
-        )
-        before, (of_below, of_h, bias, _) = torch.cat((h[None], hidden[:-1])), weights
-        recurrent = functional.linear(before, of_h, bias)
-        gates = activate(_to_ifog(recurrent + functional.linear(below, of_below)))
-        values = {f"time.{gate}": of_gate for gate, of_gate in zip(GATES, gates, strict=True)}
-        return {**values, "time.hidden": hidden}
+        of_below, of_h, bias, _ = self._weights(layer)
+        sums = functional.linear(below, of_below, bias)
+        sums.flatten(0, 1).addmm_(before.flatten(0, 1), of_h.t())
+        units = self.config.units
+        sums[..., : 2 * units].sigmoid_()
+        candidate = sums[..., 2 * units : 3 * units]
+        tanh(candidate, out=candidate)
+        sums[..., 3 * units :].sigmoid_()
+        return sums
 
     def read_layer(
         self,
