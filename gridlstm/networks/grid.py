@@ -32,14 +32,14 @@ class _GridFunction(torch.autograd.Function):
     def forward(ctx, time_weight, time_bias, depth_weight, depth_bias, embedded, h, c, mask, dtype):
         weights = GridWeights(time_weight, time_bias, depth_weight, depth_bias)
         walk = walk_grid(Affine(weights, dtype), embedded, (h, c), mask)
-        ctx.walk, ctx.weights, ctx.mask, ctx.dtype = walk, weights, mask, dtype
+        ctx.walk, ctx.weights, ctx.dtype = walk, weights, dtype
         return walk.top_and_state()
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx, grad_top, grad_h, grad_c):
         walk, weights = ctx.walk, ctx.weights
-        back = walk_back(walk, weights, grad_top, (grad_h, grad_c), ctx.mask, ctx.dtype)
+        back = walk_back(walk, weights, grad_top, (grad_h, grad_c), ctx.dtype)
         of_time, of_depth = weight_gradients(walk, back.gates, weights)
         return (*of_time, *of_depth, back.embedded, *back.state, None, None)
 

@@ -50,12 +50,14 @@ class Walk:
     `cells` [S+2, 2, L+1, B, U]: step s reads [s, dimension, l]. It writes time cells to
     [s+1, 0, l], where the same layer reads them in the next step, and depth cells to
     [s+2, 1, l+1], where the layer above does two steps later. [:, 1, 0] is the memory 0.
+    `masks` [S, L-1, B, U], or None: what layers 1.. read as `now` in each step is multiplied by it.
     """
 
     positions: int
     inputs: Tensor
     gates: Tensor
     cells: Tensor
+    masks: Tensor | None
 
     @property
     def layers(self) -> int:
@@ -274,13 +276,11 @@ def walk_grid(
     are done in the type of `affine`, everything else in the type of `embedded`. `holds` are of the
     B sequences.
     """
-    walk = _start_walk(embedded, state, affine.dtype)
-    masks = None if mask is None else _by_step(mask, walk)
+    walk = _start_walk(embedded, state, mask, affine.dtype)
     fused = _fused_gates(embedded) if holds is None else None
     for k, step in enumerate(walk.steps()):
-        if masks is not None:
-            here = walk.active(k)
-            _drop(step.now[here], masks[k], here)
+        if mask is not None:
+            _drop(step.now[walk.active(k)], walk, k)
         for part in walk.parts(k):
             affine(step, part)
             lstms = step.lstms.at(part)
@@ -301,7 +301,7 @@ def _fused_gates(like: Tensor) -> ModuleType | None:
     return fused_gates
 
 
-def _start_walk(embedded: Tensor, state: State, dtype: torch.dtype) -> Walk:
+def _start_walk(embedded: Tensor, state: State, mask: Tensor | None, dtype: torch.dtype) -> Walk:
     """A walk with nothing in it but where it begins."""
     positions, batch, units = embedded.shape
     layers = state[0].shape[0]
@@ -311,6 +311,7 @@ def _start_walk(embedded: Tensor, state: State, dtype: torch.dtype) -> Walk:
         inputs=new(steps + 1, layers + 1, batch, 3 * units, dtype=dtype),
         gates=new(steps, 2, layers, batch, 4 * units),
         cells=new(steps + 2, 2, layers + 1, batch, units),
+        masks=None if mask is None else new(steps, *mask.shape[1:]),
     )
     # What no cell reads still meets the gradients, which are 0 there: it has to be finite.
     walk.inputs[: 2 * layers] = 0
@@ -319,21 +320,17 @@ def _start_walk(embedded: Tensor, state: State, dtype: torch.dtype) -> Walk:
     walk.cells[:, 1, 0] = 0
     layer = torch.arange(layers, device=embedded.device)
     walk.h[2 * layer, layer], walk.cells[2 * layer, 0, layer] = state[0].to(dtype), state[1]
+    if mask is not None:
+        walk.straight(walk.masks[2:]).copy_(mask.transpose(0, 1))
     return walk
 
 
-def _by_step(mask: Tensor, walk: Walk) -> Tensor:
-    """The mask [T, L-1, B, U] as the steps need it [S, L-1, B, U]."""
-    masks = mask.new_empty(len(walk.gates), *mask.shape[1:])
-    walk.straight(masks[2:]).copy_(mask.transpose(0, 1))
-    return masks
-
-
-def _drop(received: Tensor, mask: Tensor, here: slice) -> None:
-    """Multiply what the active layers received from below [n, B, U] by a step's [L-1, B, U]."""
+def _drop(received: Tensor, walk: Walk, step: int) -> None:
+    """Multiply what a step's active layers received from below [n, B, U] by the step's mask."""
+    here = walk.active(step)
     start = max(here.start, 1)
     if start < here.stop:
-        received[start - here.start :].mul_(mask[start - 1 : here.stop - 1])
+        received[start - here.start :].mul_(walk.masks[step, start - 1 : here.stop - 1])
 
 
 @dataclass(frozen=True)
@@ -350,13 +347,11 @@ def walk_back(
     weights: GridWeights,
     grad_top: Tensor,
     grad_state: State,
-    mask: Tensor | None,
     dtype: torch.dtype,
 ) -> Gradients:
     """What flows back through a walk from the gradients of its top [T, B, U] and last state."""
     layers, positions, units = walk.layers, walk.positions, walk.units
     time_weight, depth_weight = weights.time_weight.to(dtype), weights.depth_weight.to(dtype)
-    masks = None if mask is None else _by_step(mask, walk)
     new_cells, fused = walk.new_cells, _fused_gates(walk.gates)
     backward = fused.update_backward if fused else lstm_backward
     grads = torch.empty_like(walk.gates, dtype=dtype)
@@ -386,8 +381,8 @@ def walk_back(
         to_outputs[0, here] = to_time[..., :units]
         to_outputs[0, later].add_(to_depth[..., :units])
         to_now, to_before = to_time[..., units:] + to_before, to_depth[..., units:]
-        if masks is not None:
-            _drop(to_now, masks[k], here)
+        if walk.masks is not None:
+            _drop(to_now, walk, k)
         if k < positions:
             embedded[k], to_now = to_now[0], to_now[1:]
         to_outputs[1, max(here.start - 1, 0) : here.stop - 1] = to_now
