@@ -11,7 +11,7 @@ import pandas as pd
 from dashboard import foreign_runs, loading
 from dashboard.loading import ModelEntry
 from gridlstm.config import ModelConfig
-from gridlstm.curves import with_operations
+from gridlstm.curves import QUANTITIES, with_operations
 from gridlstm.training.settings import TrainingSettings
 
 UNKNOWN_DATA = "not known"
@@ -49,6 +49,11 @@ class CurveRun:
         if self.config is None:
             return self.foreign or "not known yet"
         return self.config.form.title
+
+    def has(self, quantity: str) -> bool:
+        """Whether one of `QUANTITIES` was measured."""
+        column = QUANTITIES[quantity]
+        return column in self.curve and bool(self.curve[column].notna().any())
 
 
 @dataclass(frozen=True)
@@ -174,6 +179,16 @@ def grouped(runs: list[CurveRun]) -> list[Group]:
             label = f"{members[0].title if unique else without_seed(label)[0]}, {seeds}"
         groups.append(Group(label, tuple(members)))
     return groups
+
+
+def groups_of(runs: list[CurveRun], groups: list[Group]) -> list[Group]:
+    """The groups with those of their runs that are among `runs`, under the same labels."""
+    wanted = {run.label for run in runs}
+    kept = [
+        Group(group.label, tuple(run for run in group.runs if run.label in wanted))
+        for group in groups
+    ]
+    return [group for group in kept if group.runs]
 
 
 def alone(runs: list[CurveRun]) -> list[Group]:

@@ -67,6 +67,8 @@ MEMORY_SHOWN_AS = {
     "h": Word("h = o·tanh(c)", "as other cells see it, through the output gate (Karpathy 2015)"),
 }
 
+PARAMETERS = "How many numbers the training has set: all weights and biases."
+
 
 def is_gate(quantity: str) -> bool:
     """Whether values lie in 0..1 (the candidate lies in -1..1)."""

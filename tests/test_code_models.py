@@ -21,7 +21,7 @@ from app_pages import (
 )
 
 from dashboard import choices
-from dashboard.curve_choices import ALL_DATA
+from dashboard.sections.curve_runs import ALL_DATA
 from gridlstm.analysis.properties import PROPERTIES
 from gridlstm.analysis.ranking import rank_units
 from gridlstm.checkpoint import Data, load_model, read_metadata, write_checkpoint

@@ -12,9 +12,11 @@ import pytest
 from app_pages import plain, said
 from streamlit.testing.v1 import AppTest
 
-from dashboard import curve_choices, foreign_runs, words
+from dashboard import foreign_runs, words
 from dashboard.charts.theme import CATEGORICAL
 from dashboard.runs import CurveRun, Group, without_seed
+from dashboard.sections.curve_baseline import BEST_STACKED
+from dashboard.sections.curve_styles import styles
 from gridlstm.checkpoint import Data, Metadata, write_checkpoint
 from gridlstm.config import ModelConfig
 from gridlstm.curves import COLUMNS
@@ -146,7 +148,7 @@ def test_another_baseline_can_be_chosen(folder):
     page = open_page(baseline=GRID)
     assert table(page, GROUPS)["Against the baseline"][STACKED] == pytest.approx(25)
     assert table(page, REACHED)["There"][STACKED] == "not reached"
-    page.selectbox(key="baseline").set_value(curve_choices.BEST_STACKED)
+    page.selectbox(key="baseline").set_value(BEST_STACKED)
     assert table(ran(page), GROUPS)["Against the baseline"][GRID] == pytest.approx(-20)
 
 
@@ -264,9 +266,9 @@ def test_fifteen_runs_have_fifteen_styles(folder):
 def test_more_kinds_than_colours_still_have_styles_of_their_own():
     frame = curve([2.0])
     kinds = [Group(f"{n}", (run_of(n, frame),)) for n in range(1, 12)]
-    styles = curve_choices.styles(kinds, "layers")
-    assert len({(style.colour, style.pattern) for style in styles.values()}) == 11
-    assert len({style.colour for style in styles.values()}) == len(CATEGORICAL)
+    found = styles(kinds, "layers").values()
+    assert len({(style.colour, style.pattern) for style in found}) == 11
+    assert len({style.colour for style in found}) == len(CATEGORICAL)
 
 
 def run_of(layers: int, frame: pd.DataFrame) -> CurveRun:

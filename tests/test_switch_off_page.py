@@ -21,8 +21,9 @@ from app_pages import (
     upload_models,
 )
 
-from dashboard import held, words
+from dashboard import words
 from dashboard.charts import intervention as charts
+from dashboard.sections import ablation, held_samples
 from gridlstm.analysis.properties import inside_url
 from gridlstm.checkpoint import load_model
 from gridlstm.intervention import ablate, losses
@@ -344,11 +345,11 @@ def test_without_a_click_it_writes_on_from_the_beginning(visit, shipped):
 
 def test_what_is_read_before_writing_begins_between_two_characters():
     text = from_string("ab" + "é" * 300)
-    assert held.prime_of(text, 1) == b"ab"
-    assert held.prime_of(text, 301) == "é".encode() * 100
+    assert held_samples.prime_of(text, 1) == b"ab"
+    assert held_samples.prime_of(text, 301) == "é".encode() * 100
     odd = from_string("x" + "é" * 99 + "y" + "é" * 50)
-    assert held.prime_of(odd, 150) == ("é" * 49 + "y" + "é" * 50).encode()[-199:]
-    assert held.prime_of(text, None) == ("ab" + "é" * 99).encode()
+    assert held_samples.prime_of(odd, 150) == ("é" * 49 + "y" + "é" * 50).encode()[-199:]
+    assert held_samples.prime_of(text, None) == ("ab" + "é" * 99).encode()
 
 
 # -- Used, or only going along --------------------------------------------------------------------
@@ -405,6 +406,15 @@ def test_the_best_cells_are_those_of_the_ranking_of_memories(visit, shipped):
     )
 
 
+def test_the_table_of_a_model_whose_memory_is_its_hidden_state(visit, folder):
+    config = app_checkpoints.ModelConfig("gru", 2, 8)
+    app_checkpoints.checkpoint(folder / "gru.safetensors", config, seed=4)
+    app = press(opened(visit, folder=folder, model="gru"), "Start")
+    assert said(app) == []
+    quantities = {quantity_of(label) for label in app.dataframe[0].value["Quantity"]}
+    assert quantities == {"time.hidden"}
+
+
 def test_a_click_in_the_table_opens_its_cell(visit):
     app = press(opened(visit, model="grid-3"), "Start")
     row = app.dataframe[0].value.iloc[7]
@@ -423,7 +433,7 @@ def test_a_cancelled_table_is_not_kept(visit, monkeypatch):
         raise StopException
 
     with monkeypatch.context() as patched:
-        patched.setattr(held, "ablate", pressed)
+        patched.setattr(ablation, "ablate", pressed)
         app = press(opened(visit, f"{TEXT} Not read before.", model="grid-3"), "Start")
         assert len(app.dataframe) == 0
         assert any(button.label == "Cancel" for button in app.button)

@@ -15,23 +15,13 @@ def score_by_layer(frames: dict[str, pd.DataFrame], measure: str) -> go.Figure:
     "correlation".
     """
     fig = go.Figure()
-    styles = iter(range(100))
     for title, frame in frames.items():
         for quantity, rows in frame.groupby("quantity", sort=False):
-            number = next(styles)
-            style = model_style(number)
+            number = len(fig.data)
             fig.add_scatter(
                 x=rows["layer"],
-                y=rows["held_out"],
-                error_y={
-                    "type": "data",
-                    "symmetric": False,
-                    "array": rows["high"] - rows["held_out"],
-                    "arrayminus": rows["held_out"] - rows["low"],
-                    "thickness": 1.2,
-                },
-                mode="lines+markers",
-                line=style,
+                **_judged(rows),
+                line=model_style(number),
                 marker={"symbol": SYMBOLS[number % len(SYMBOLS)], "size": 9},
                 name=f"{title}: {quantity.split('.')[0]} memory",
                 customdata=rows[["unit", "low", "high"]].to_numpy().tolist(),
@@ -56,15 +46,7 @@ def probe_curve(scores: pd.DataFrame) -> go.Figure:
     fig = go.Figure()
     fig.add_scatter(
         x=scores["units"],
-        y=scores["held_out"],
-        error_y={
-            "type": "data",
-            "symmetric": False,
-            "array": scores["high"] - scores["held_out"],
-            "arrayminus": scores["held_out"] - scores["low"],
-            "thickness": 1.2,
-        },
-        mode="lines+markers",
+        **_judged(scores),
         line=model_style(0),
         name="judged on the second part",
         customdata=scores[["low", "high", "used"]].to_numpy().tolist(),
@@ -85,3 +67,16 @@ def probe_curve(scores: pd.DataFrame) -> go.Figure:
     ticks = [int(units) for units in scores["units"]]
     fig.update_xaxes(title_text="Units the probe may use", type="log", tickvals=ticks)
     return fig.update_yaxes(title_text="AUC")
+
+
+def _judged(scores: pd.DataFrame) -> dict:
+    """Settings of a line through the scores on text the search never saw, with their intervals."""
+    judged = scores["held_out"]
+    interval = {
+        "type": "data",
+        "symmetric": False,
+        "array": scores["high"] - judged,
+        "arrayminus": judged - scores["low"],
+        "thickness": 1.2,
+    }
+    return {"y": judged, "error_y": interval, "mode": "lines+markers"}

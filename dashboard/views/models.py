@@ -5,8 +5,7 @@ import math
 import pandas as pd
 import streamlit as st
 
-from dashboard import choices, loading
-from dashboard.curve_tables import PARAMETERS_HELP
+from dashboard import choices, loading, words
 from dashboard.loading import ModelEntry
 from dashboard.words import verbatim
 from gridlstm.config import MODEL_MEANINGS
@@ -115,7 +114,7 @@ for part in loading.by_text(models.values()):
             "Nats per byte": st.column_config.NumberColumn(
                 format="%.3f", help="The same loss in natural units: bits times ln 2."
             ),
-            "Parameters": st.column_config.NumberColumn(format="localized", help=PARAMETERS_HELP),
+            "Parameters": st.column_config.NumberColumn(format="localized", help=words.PARAMETERS),
             "Updates": st.column_config.NumberColumn(
                 format="localized",
                 help="How many times its weights had been changed when it was best.",

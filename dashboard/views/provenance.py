@@ -10,7 +10,7 @@ from dashboard.charts.theme import plot_config
 from dashboard.clickable_table import table_of_cells
 from dashboard.coloured_text import cell_scale, coloured_text
 from dashboard.reading import Reading, models_or_stop, read, text_line
-from dashboard.shelf import progress_bar, shelf
+from dashboard.sections.kept import kept
 from gridlstm.analysis.depth_provenance import (
     depth_shares,
     depth_start,
@@ -35,18 +35,11 @@ NEEDS = {"depth": "depth", "time": "time", "half-life": "time"}
 WINDOW = 300
 STACKED = 120
 LISTED = 12
-MOST_RESULTS = 16
 
 
-def kept(name: str, reading: Reading, label: str, make):
+def over_all(what: str, reading: Reading, label: str, make):
     """A result over the whole text, from the shelf or made now under a progress bar."""
-
-    def with_progress():
-        with progress_bar(label) as progress:
-            return make(progress)
-
-    key = name, reading.entry.path, reading.entry.stamp, reading.text.data
-    return shelf("provenance", MOST_RESULTS).get(key, with_progress)
+    return kept("provenance", reading.entry, (what, reading.text.data), label, make)
 
 
 def by_layer(reading: Reading, layer: int, unit: int) -> None:
@@ -92,13 +85,15 @@ def by_layer(reading: Reading, layer: int, unit: int) -> None:
 def whole_model(reading: Reading, memory: Memory) -> None:
     """What the layers write on the whole, and how far up it lasts."""
     values = reading.trace.values
-    shares = kept(
+    shares = over_all(
         "shares",
         reading,
         "Adding up …",
         lambda p: mean_depth_shares(values, progress=p, memory=memory),
     )
-    counts = kept("survival", reading, "Counting …", lambda p: layers_survived(values, p, memory))
+    counts = over_all(
+        "survival", reading, "Counting …", lambda p: layers_survived(values, p, memory)
+    )
     left, right = st.columns(2)
     with left:
         st.subheader(
@@ -197,7 +192,7 @@ def by_time(reading: Reading, layer: int, unit: int) -> None:
 def lasting(reading: Reading) -> None:
     """After how many characters half of a write is left, unit by unit."""
     memory = reading.entry.metadata.model.memory("time")
-    found = kept(
+    found = over_all(
         "half-lives",
         reading,
         "Measuring how long writes last …",

@@ -144,52 +144,41 @@ def _architecture_in(name: str) -> str:
 # -- As Markdown ----------------------------------------------------------------------------------
 
 LEFT = {"curve", "architecture", "measured on"}
+COUNT, POWER, LOSS, PERCENT = "{:,.0f}", "{:.3g}", "{:.4f}", "{:+.2f} %"
+# Of each figure: its heading, what the row calls it, and how it is written.
+FIGURES = (
+    ("parameters", "parameters", COUNT),
+    ("updates", "updates", COUNT),
+    ("bytes", "bytes", COUNT),
+    ("operations", "operations", POWER),
+    ("best, nats per byte", "best_loss", LOSS),
+    ("best, bits per byte", "best_bits", LOSS),
+    ("at update", "best_update", COUNT),
+    ("against the best stacked", "difference_percent", PERCENT),
+    ("best stacked loss reached at update", "reached_update", COUNT),
+    ("bytes then", "reached_bytes", COUNT),
+    ("seconds then", "reached_seconds", COUNT),
+    ("operations then", "reached_operations", POWER),
+    ("last common update", "common_update", COUNT),
+    ("bytes there", "common_bytes", COUNT),
+    ("nats there", "common_loss", LOSS),
+    ("bits there", "common_bits", LOSS),
+    ("against the best stacked there", "common_difference_percent", PERCENT),
+)
 
 
 def _cells(row: dict) -> dict[str, str]:
     """A row's cells by their headings."""
+    figures = {
+        heading: NOTHING if row[name] is None else form.format(row[name])
+        for heading, name, form in FIGURES
+    }
+    # Without a best stacked loss there is none to reach: that cell stays empty.
+    if row["reached_update"] is None and row["difference_percent"] is not None:
+        figures["best stacked loss reached at update"] = "not reached"
     return {
         "curve": escaped(row["curve"]),
         "architecture": f"{row['architecture']} (by its {row['told_by']})",
-        "parameters": _count(row["parameters"]),
-        "updates": _count(row["updates"]),
-        "bytes": _count(row["bytes"]),
-        "operations": _power(row["operations"]),
-        "best, nats per byte": _loss(row["best_loss"]),
-        "best, bits per byte": _loss(row["best_bits"]),
-        "at update": _count(row["best_update"]),
-        "against the best stacked": _percent(row["difference_percent"]),
-        "best stacked loss reached at update": _reached(row),
-        "bytes then": _count(row["reached_bytes"]),
-        "seconds then": _count(row["reached_seconds"]),
-        "operations then": _power(row["reached_operations"]),
-        "last common update": _count(row["common_update"]),
-        "bytes there": _count(row["common_bytes"]),
-        "nats there": _loss(row["common_loss"]),
-        "bits there": _loss(row["common_bits"]),
-        "against the best stacked there": _percent(row["common_difference_percent"]),
+        **figures,
         "measured on": NOTHING if row["data"] is None else escaped(row["data"]),
     }
-
-
-def _count(value: float | None) -> str:
-    return NOTHING if value is None else f"{value:,.0f}"
-
-
-def _power(value: float | None) -> str:
-    return NOTHING if value is None else f"{value:.3g}"
-
-
-def _reached(row: dict) -> str:
-    """Where it was reached, if there is a loss to reach."""
-    if row["difference_percent"] is None:
-        return NOTHING
-    return "not reached" if row["reached_update"] is None else _count(row["reached_update"])
-
-
-def _loss(value: float | None) -> str:
-    return NOTHING if value is None else f"{value:.4f}"
-
-
-def _percent(value: float | None) -> str:
-    return NOTHING if value is None else f"{value:+.2f} %"

@@ -1,19 +1,31 @@
 """Which model is ahead, by how much, and whether that may be luck: a sentence for each data set."""
 
 import pandas as pd
+import streamlit as st
 
 from dashboard.runs import Group
+from dashboard.sections.curve_baseline import Baseline
 from dashboard.words import verbatim
 from gridlstm.curves import convert
 
+NOISE_HELP = (
+    "Runs that differ in nothing but their **seed** show how much is luck. The difference of two "
+    "mean best losses is called **within noise** if it is no larger than half the width of its "
+    "95 % confidence interval (Student's t): t(0.975, n + m − 2) · s · √(1/n + 1/m), for n runs of "
+    "the model and m of the baseline; s² is the sum of their squared deviations, each from the "
+    "mean of its own group, over n + m − 2. So a group with one run is taken to scatter as the "
+    "other does. With **one seed each** nothing tells how large the noise is, and no difference "
+    "can be called real."
+)
 
-def sentences(
-    comparison: pd.DataFrame, groups: list[Group], baselines: dict[str, str | None], unit: str
-) -> list[str]:
-    """One of Markdown for each data set that several of `groups` were measured on.
 
-    `comparison` is that of `group_comparison`, of these groups; `baselines` names the baseline of
-    each group. Nothing is said of runs of which it is not known what they were measured on.
+def show_verdict(
+    comparison: pd.DataFrame, groups: list[Group], baseline: Baseline, unit: str
+) -> None:
+    """A sentence for each data set that several of `groups` were measured on.
+
+    `comparison` is that of `group_comparison`. Nothing is said of runs of which it is not known
+    what they were measured on.
     """
     members: dict[object, list[Group]] = {}
     for group in groups:
@@ -21,12 +33,11 @@ def sentences(
             members.setdefault(group.first.data, []).append(group)
     several = {data: found for data, found in members.items() if len(found) > 1}
     rows = comparison.set_index("group")
-    found = []
     for of_data in several.values():
         ranking = rows.loc[[group.label for group in of_data]].sort_values("best_loss")
         on = f"On {verbatim(of_data[0].first.data_name)}: " if len(several) > 1 else ""
-        found.append(on + _sentence(ranking, baselines[ranking.index[0]], unit))
-    return found
+        sentence = _sentence(ranking, baseline.of[ranking.index[0]], unit)
+        st.markdown(on + sentence, help=NOISE_HELP)
 
 
 def _sentence(ranking: pd.DataFrame, baseline: str | None, unit: str) -> str:

@@ -1,0 +1,1 @@
+"""Parts of the pages, a subject a file; `views/` puts them together."""
