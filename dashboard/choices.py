@@ -23,6 +23,8 @@ from gridlstm.text import Text, from_bytes, truncate
 SAMPLES = Path(__file__).parent / "samples"
 # A longer text is cut, with a note: the pages answer at once, and a trace stays a few hundred MB.
 MOST_BYTES = 20_000
+# Of the seeds that a visitor can choose.
+MOST_SEED = 2**31
 CELLS_PAGE = "views/cells.py"
 FIND_PAGE = "views/find.py"
 # The property to begin with and what it marks in words, by what a model was trained on.

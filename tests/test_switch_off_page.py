@@ -326,6 +326,14 @@ def test_a_clicked_character_shows_the_chances_and_is_written_on_from(visit, shi
     assert app.code[0].value == right.decode("utf-8", "replace")
 
 
+@pytest.mark.parametrize(
+    ("link", "right"), [("7", 7), ("-5", 1), ("99999999999", 1), ("no number", 1)]
+)
+def test_a_seed_in_a_link_is_taken_if_it_can_be_chosen(visit, link, right):
+    app = opened(visit, model="stacked-2", sample_seed=link)
+    assert app.number_input(key="sample_seed").value == right
+
+
 def decoded(array) -> np.ndarray:
     """A list of numbers in plotly's JSON: plain, or in base64."""
     if isinstance(array, dict):

@@ -3,7 +3,8 @@
 import numpy as np
 import streamlit as st
 
-from dashboard import loading, words
+from dashboard import choices, loading, words
+from dashboard.address import STARTS
 from dashboard.loading import ModelEntry
 from dashboard.sections.held_losses import Comparison
 from dashboard.sections.kept import kept
@@ -26,11 +27,12 @@ def show_samples(comparison: Comparison, character: int | None) -> None:
         f"{TEMPERATURE} (below 1: likely bytes more often). Both texts use the same random "
         "numbers, so they differ only where the chances do.",
     )
+    if not 0 <= st.session_state.get("sample_seed", -1) <= choices.MOST_SEED:
+        st.session_state["sample_seed"] = STARTS["sample_seed"]
     seed = st.number_input(
         "Seed",
-        min_value=0,
-        max_value=2**31,
-        value=1,
+        0,
+        choices.MOST_SEED,
         key="sample_seed",
         persist_state="session",
         help="Which random numbers: another seed gives another pair of texts.",

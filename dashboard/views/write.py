@@ -17,7 +17,7 @@ from gridlstm.text import Text, from_string, truncate
 MOST_PRIME_BYTES, MOST_WRITTEN_BYTES = 1000, 5000
 # What a model of program code goes on from at first; all others do from that of `STARTS`.
 PRIME_OF_CODE = "/* The driver for the "
-BOLDEST, LEAST_SHARE, MOST_SEED = 2.0, 0.05, 2**31
+BOLDEST, LEAST_SHARE = 2.0, 0.05
 # What is written in a slice is drawn at once; between two there is time for other visitors.
 SLICE_SECONDS, SECONDS_BETWEEN_SLICES = 0.15, 0.25
 # In pixels: two sliders or three numbers fill a line; a narrow window breaks it.
@@ -37,7 +37,7 @@ def keep_settings() -> None:
         ("top_p", LEAST_SHARE, 1.0),
         ("top_k", 1, ALPHABET),
         ("written_length", 1, MOST_WRITTEN_BYTES),
-        ("sample_seed", 0, MOST_SEED),
+        ("sample_seed", 0, choices.MOST_SEED),
     ):
         chosen = st.session_state.get(key, STARTS[key])
         kept = round(chosen, 2) if low <= chosen <= high else STARTS[key]
@@ -120,7 +120,7 @@ def choose_how() -> tuple[Choice, int, int]:
         seed = st.number_input(
             "Seed",
             0,
-            MOST_SEED,
+            choices.MOST_SEED,
             key="sample_seed",
             persist_state="session",
             help="Which random numbers: the same seed and settings write the same text again, "
