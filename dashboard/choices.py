@@ -256,7 +256,7 @@ def choose_cell(
 def _forget(*keys: str) -> None:
     """What is chosen under these keys, so that it is found anew."""
     for key in keys:
-        del st.session_state[key]
+        st.session_state.pop(key, None)
 
 
 def choose_unit(entry: ModelEntry, trace, text: Text) -> tuple[int, int]:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.lib.format import open_memmap
 
-from gridlstm.config import ALPHABET
+from gridlstm.config import ALPHABET, ModelConfig
 from gridlstm.errors import UserError
 from gridlstm.model import LanguageModel
 from gridlstm.networks.holds import Hold, Holds, holds_of
@@ -32,7 +32,8 @@ class Trace:
 
     `values` holds arrays [layer, position, unit] by quantity (`time.cell`, `depth.forget`, ...); of
     a few quantities a layer has not one value a unit but `ModelConfig.width` values.
-    In float16 a gate is off by at most 0.00025, and a cell by at most a two-thousandth of itself.
+    In float16 a gate is off by at most 0.00025, and a cell by at most a two-thousandth of itself;
+    a memory that is carried along time and depth at once can outgrow it and is kept in float32.
     `loss` float32 [position]: nats spent on that byte given the bytes before it; loss[0] is NaN, as
     nothing predicts the first byte. `next_byte` float16 [position, 256]: the distribution of the
     byte after that position.
@@ -124,20 +125,31 @@ def _reserve(model, data, wanted, dtype, most_in_memory) -> Trace:
     """A trace of the right size with nothing in it yet."""
     config, storage = model.config, None
     shapes = {q: (config.layers, len(data), config.width(q)) for q in wanted}
-    size = sum(map(math.prod, shapes.values())) * dtype.itemsize
+    wide = np.promote_types(dtype, np.float32)
+    dtypes = {q: wide if _outgrows(config, q) else dtype for q in wanted}
+    size = sum(math.prod(shape) * dtypes[q].itemsize for q, shape in shapes.items())
     if size <= most_in_memory:
-        values = {quantity: np.empty(shape, dtype) for quantity, shape in shapes.items()}
+        values = {q: np.empty(shape, dtypes[q]) for q, shape in shapes.items()}
     else:
         storage = tempfile.TemporaryDirectory(prefix="gridlstm-trace-")
         values = {
             quantity: open_memmap(
-                Path(storage.name) / f"{quantity}.npy", mode="w+", dtype=dtype, shape=shape
+                Path(storage.name) / f"{quantity}.npy",
+                mode="w+",
+                dtype=dtypes[quantity],
+                shape=shape,
             )
             for quantity, shape in shapes.items()
         }
     loss = np.full(len(data), np.nan, np.float32)
     next_byte = np.empty((len(data), ALPHABET), np.float16)
     return Trace(data, config.layers, config.units, values, loss, next_byte, storage)
+
+
+def _outgrows(config: ModelConfig, quantity: str) -> bool:
+    """Whether a quantity is a memory along both dimensions: that of each layer adds up that of the
+    layer below, so it grows as a power of the text's length. Others grow by 1 a step at most."""
+    return sum(memory.cell == quantity for memory in config.form.memories) > 1
 
 
 def _write(values: np.ndarray, here: slice, piece: torch.Tensor) -> None:

@@ -305,6 +305,15 @@ def test_the_telling_cell_is_the_best_of_the_ranking(visit, shipped):
     assert (state["quantity"], state["layer"], state["unit"]) == telling
 
 
+def test_pressing_telling_cell_twice_in_a_row_is_pressing_it_once(monkeypatch):
+    """The second press can come before the page has found the cell anew."""
+    state = {"quantity": "time.cell", "layer": 1, "sample": "a"}
+    monkeypatch.setattr(choices.st, "session_state", state)
+    for _ in range(2):
+        choices._forget("quantity", "layer")
+    assert state == {"sample": "a"}
+
+
 def test_models_with_the_same_title_can_be_told_apart(visit, folder):
     other = app_checkpoints.checkpoint(folder / "grid-3-untied.safetensors", GRID, seed=7)
     app = visit("cells", folder=folder, model="grid-3")

@@ -220,3 +220,19 @@ def test_what_is_written_to_files_does_not_stay_in_memory(make_model):
     traced = trace(model, bytes(3000), most_in_memory=0)
     size = sum(values.nbytes for values in traced.values.values())
     assert mapped() - before < size / 2
+
+
+def test_a_memory_along_time_and_depth_at_once_may_outgrow_float16(make_model):
+    """All gates open and all writes 1: the top layer's memory grows as a power of the length."""
+    model = make_model("depth-gated", 4, 2, None)
+    with torch.no_grad():
+        for name, tensor in model.recurrent.to_tensors().items():
+            tensor.fill_(50.0 if name.endswith("bias") else 0.0)
+    cells = trace(model, b"x" * 60, ["time.cell", "time.forget"]).values
+    written = np.ones(60)
+    for layer in range(4):
+        written = np.cumsum(written)  # c' = c + 1 + what the layer below has
+        np.testing.assert_allclose(cells["time.cell"][layer, :, 0], written, rtol=1e-5)
+        written = written + 1
+    assert cells["time.cell"].max() > np.finfo(np.float16).max
+    assert cells["time.forget"].dtype == np.float16
