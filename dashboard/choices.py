@@ -14,6 +14,7 @@ import numpy as np
 import streamlit as st
 
 from dashboard import loading, words
+from dashboard.address import STARTS
 from dashboard.loading import ModelEntry
 from gridlstm.analysis.properties import PROPERTIES
 from gridlstm.config import ModelConfig
@@ -89,6 +90,15 @@ def keep_valid(key: str, allowed, default=None) -> None:
     """See to it that the choice under `key` is an allowed one, else `default`, else the first."""
     if st.session_state.get(key) not in allowed:
         st.session_state[key] = allowed[0] if default is None else default
+
+
+def keep_between(key: str, low: float, high: float) -> None:
+    """See to it that the number under `key` lies between two, else that it is what it is at the
+    start. Shares are rounded as they are shown: a slider may give 0.8500000000000001."""
+    chosen = st.session_state.get(key, STARTS[key])
+    kept = round(chosen, 2) if low <= chosen <= high else STARTS[key]
+    if st.session_state.get(key) != kept:
+        st.session_state[key] = kept
 
 
 def _keep_valid_or_find(key: str, allowed, find: Callable[[], object]) -> None:

@@ -3,6 +3,7 @@
 On the whole of a text that is too short to split.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,9 +49,9 @@ def show_found(reading: Reading, target: Target) -> bool:
     """The cells, to open and to download; whether they were judged on text not searched."""
     measure = _OF_MARKS if target.is_mark else _OF_NUMBERS
     try:
-        findings = _found_and_judged(reading, target)
+        findings = _searched(find_cells, reading, target)
     except HeldOutError as error:
-        cells, is_judged = _ranked_on_all(reading, target), False
+        cells, is_judged = _searched(rank_units, reading, target), False
         _show_ranking(cells, measure, str(error))
     else:
         cells, is_judged = findings.cells, True
@@ -64,35 +65,16 @@ def show_found(reading: Reading, target: Target) -> bool:
     return is_judged
 
 
-def _found_and_judged(reading: Reading, target: Target) -> Findings:
-    """Raises HeldOutError if the text cannot be split."""
+def _searched(search: Callable, reading: Reading, target: Target) -> Findings | pd.DataFrame:
+    """What `find_cells` or `rank_units` finds among all units, and raises."""
+    at = reading.text.last_byte
     return kept(
         "findings",
         reading.entry,
-        ("findings", reading.text.data, target.values.tobytes()),
+        (search.__name__, reading.text.data, target.values.tobytes()),
         "Ranking every unit …",
-        lambda progress: find_cells(
-            reading.trace.values,
-            target.values,
-            reading.text.last_byte,
-            top=MOST_ROWS,
-            progress=progress,
-        ),
-    )
-
-
-def _ranked_on_all(reading: Reading, target: Target) -> pd.DataFrame:
-    return kept(
-        "findings",
-        reading.entry,
-        ("ranking", reading.text.data, target.values.tobytes()),
-        "Ranking every unit …",
-        lambda progress: rank_units(
-            reading.trace.values,
-            target.values,
-            positions=reading.text.last_byte,
-            top=MOST_ROWS,
-            progress=progress,
+        lambda progress: search(
+            reading.trace.values, target.values, at, top=MOST_ROWS, progress=progress
         ),
     )
 

@@ -4,7 +4,6 @@ import numpy as np
 import streamlit as st
 
 from dashboard import choices, loading, words
-from dashboard.address import STARTS
 from dashboard.loading import ModelEntry
 from dashboard.sections.held_losses import Comparison
 from dashboard.sections.kept import kept
@@ -27,8 +26,7 @@ def show_samples(comparison: Comparison, character: int | None) -> None:
         f"{TEMPERATURE} (below 1: likely bytes more often). Both texts use the same random "
         "numbers, so they differ only where the chances do.",
     )
-    if not 0 <= st.session_state.get("sample_seed", -1) <= choices.MOST_SEED:
-        st.session_state["sample_seed"] = STARTS["sample_seed"]
+    choices.keep_between("sample_seed", 0, choices.MOST_SEED)
     seed = st.number_input(
         "Seed",
         0,

@@ -28,10 +28,7 @@ SETTINGS_WIDTH, SLIDER_WIDTH, NUMBER_WIDTH = 468, 226, 145
 
 
 def keep_settings() -> None:
-    """See to it that each setting is one that can be chosen, else what it is at the start.
-
-    Shares are rounded as they are shown: a slider may give 0.8500000000000001.
-    """
+    """See to it that each setting is one that can be chosen, else what it is at the start."""
     for key, low, high in (
         ("temperature", 0.0, BOLDEST),
         ("top_p", LEAST_SHARE, 1.0),
@@ -39,10 +36,7 @@ def keep_settings() -> None:
         ("written_length", 1, MOST_WRITTEN_BYTES),
         ("sample_seed", 0, choices.MOST_SEED),
     ):
-        chosen = st.session_state.get(key, STARTS[key])
-        kept = round(chosen, 2) if low <= chosen <= high else STARTS[key]
-        if st.session_state.get(key) != kept:
-            st.session_state[key] = kept
+        choices.keep_between(key, low, high)
 
 
 def keep_prime(entry: ModelEntry) -> None:
