@@ -4,6 +4,9 @@ It runs through `torch.nn.LSTM`, whose weights are these in another order: torch
 i, f, g, o and has a second, redundant bias, which stays 0 here and is not trained.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -36,6 +39,23 @@ def run_memory(forget: Tensor, write: Tensor, start: Tensor) -> Tensor:
     return by_position.transpose(0, 1)
 
 
+@contextmanager
+def _without_onednn_where_it_fails() -> Iterator[None]:
+    """torch gives an LSTM in bfloat16 to oneDNN, which on a processor without AVX-512 has none."""
+    onednn = torch.backends.mkldnn
+    fails = (
+        torch.is_autocast_enabled("cpu")
+        and onednn.is_available()
+        and not torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    )
+    enabled = onednn.enabled
+    onednn.enabled = enabled and not fails
+    try:
+        yield
+    finally:
+        onednn.enabled = enabled
+
+
 class StackedLSTM(LayerwiseNetwork):
     """A `torch.nn.LSTM` that speaks the project's tensor names."""
 
@@ -59,7 +79,8 @@ class StackedLSTM(LayerwiseNetwork):
 
     def forward(self, embedded: Tensor, state: State) -> tuple[Tensor, State]:
         """embedded [T, B, U], state h and c [L, B, U] -> the top layer's h [T, B, U], new state."""
-        top, (h, c) = self.lstm(embedded, state)
+        with _without_onednn_where_it_fails():
+            top, (h, c) = self.lstm(embedded, state)
         # Under autocast they come in half precision; what is carried on stays in full, as a grid's.
         return top, (h.to(state[0].dtype), c.to(state[1].dtype))
 
