@@ -118,6 +118,18 @@ def test_train_then_evaluate_as_programs(folder):
     assert measured == pytest.approx(about.validation_loss, rel=0.005)
 
 
+def test_train_from_a_checkpoint_needs_no_name_of_its_model(folder):
+    about = read_metadata(folder / "model.safetensors")
+    end = str(about.updates + 2)
+    options = ["--sequences", "2", "--length", "10", "--updates", end, "--cooldown", "2"]
+    out = ["--from", "model.safetensors", "--out", "new/cooled.safetensors"]
+    trained = command("train", "text.txt", *out, *options)
+    assert (trained.returncode, trained.stdout) == (0, "")
+    cooled = read_metadata(folder / "new" / "cooled.safetensors")
+    assert (cooled.model, cooled.updates) == (about.model, about.updates + 2)
+    assert cooled.training["begun_from"] == "model.safetensors"
+
+
 OUT = ["--out", "new.safetensors", "--updates", "3"]
 MISTAKES = {
     "no command": ([], "COMMAND"),
@@ -126,6 +138,14 @@ MISTAKES = {
     "train: no --out": (["train", "text.txt", *SMALL, "--updates", "3"], "--out"),
     "train: missing file": (["train", "nowhere.txt", *OUT, *SMALL], "nowhere.txt"),
     "train: empty file": (["train", "empty.txt", *OUT, *SMALL], "empty.txt"),
+    "train: no checkpoint to begin from": (
+        ["train", "text.txt", *OUT, "--from", "nowhere.safetensors"],
+        "nowhere.safetensors",
+    ),
+    "train: both --from and --resume": (
+        ["train", "text.txt", *OUT, "--from", "model.safetensors", "--resume"],
+        "--resume",
+    ),
     "train: broken archive": (["train", "broken.xz", *OUT, *SMALL], "broken.xz"),
     "train: no stop": (["train", "text.txt", "--out", "new.safetensors", *SMALL], "--updates"),
     "train: no model": (["train", "text.txt", *OUT], "--architecture"),

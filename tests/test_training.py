@@ -15,7 +15,7 @@ from conftest import TEXT
 from torch.nn import functional
 
 from gridlstm import commands
-from gridlstm.checkpoint import read_metadata
+from gridlstm.checkpoint import load_model, read_metadata
 from gridlstm.config import OPTIONS, ModelConfig
 from gridlstm.corpus import CorpusError, byte_entropy, cut_into_streams
 from gridlstm.evaluation import evaluate
@@ -87,12 +87,34 @@ def test_updates_are_those_of_a_plain_loop(tmp_path, corpus, config):
 
 def test_the_learning_rate_falls_once_an_epoch_from_the_tenth_on():
     settings = TrainingSettings(updates=1)
-    rates = {epoch: settings.learning_rate_at(epoch) for epoch in (0, 5, 9.99, 10, 10.99, 11, 20)}
+    epochs = (0, 5, 9.99, 10, 10.99, 11, 20)
+    rates = {epoch: settings.learning_rate_at(0, epoch) for epoch in epochs}
     assert rates == pytest.approx(
         {e: 0.001 for e in (0, 5, 9.99)}
         | {e: 0.00097 for e in (10, 10.99)}
         | {11: 0.001 * 0.97**2, 20: 0.001 * 0.97**11}
     )
+
+
+def test_the_learning_rate_falls_to_0_in_the_last_updates():
+    settings = replace(SMALL, updates=20, cooldown=4, decay=0.5, decay_from_epoch=1)
+    rates = [settings.learning_rate_at(update, epoch=0) for update in range(22)]
+    assert rates == pytest.approx([0.01] * 17 + [0.0075, 0.005, 0.0025, 0.0, 0.0][: 22 - 17])
+    assert settings.learning_rate_at(18, epoch=2) == pytest.approx(0.25 * 0.005)
+    by_bytes = replace(settings, updates=None, bytes=20 * 40)
+    assert [by_bytes.learning_rate_at(update, 0) for update in range(22)] == rates
+    all_of_it = replace(settings, cooldown=40)
+    assert all_of_it.learning_rate_at(0, 0) == pytest.approx(0.005)
+
+
+def test_updates_have_the_rate_that_falls(tmp_path, corpus):
+    """RMSprop's first step is as long as the rate, over the root of what it forgets a step."""
+    settings = replace(SMALL, updates=4, cooldown=8, clip=100.0)
+    run = Run(STACKED, settings, corpus, tmp_path / "model.safetensors", CPU)
+    before = run.learner.model.decoder.bias.detach().clone()
+    run.learner.update(1)
+    moved = (run.learner.model.decoder.bias.detach() - before).abs()
+    assert moved.median().item() == pytest.approx(0.01 * 3 / 8 / math.sqrt(0.05), rel=0.01)
 
 
 @pytest.mark.parametrize(
@@ -257,6 +279,38 @@ def test_the_checkpoint_says_what_it_is(tmp_path, corpus):
     assert about.machine and about.seconds > 0
 
 
+@every_model
+def test_a_run_begun_from_a_checkpoint(tmp_path, corpus, config):
+    """It has the weights and the place in the text; the optimiser and the state begin anew."""
+    first, later = tmp_path / "first.safetensors", tmp_path / "later.safetensors"
+    train(config, replace(SMALL, updates=15), corpus, first)
+    settings = replace(SMALL, updates=18, cooldown=3, validate_every=1)
+    before = Run(config, settings, corpus, later, CPU)
+    before.begin_from(first)
+    model, about = load_model(first)
+    for name, weight in model.to_tensors().items():
+        assert torch.equal(before.learner.model.to_tensors()[name], weight), name
+    train(config, settings, corpus, later, begin_from=first)
+    assert [row["update"] for row in curve(later)] == [16, 17, 18]
+    assert [row["bytes"] for row in curve(later)] == [640, 680, 720]
+    assert curve(later)[-1]["seconds"] > about.seconds
+    assert read_metadata(later).training["begun_from"] == "first.safetensors"
+    assert read_metadata(first).training["begun_from"] is None
+
+    streams = cut_into_streams(corpus.train, settings.sequences, settings.length)
+    read, target = (torch.from_numpy(x.astype(np.int64)) for x in streams.piece(about.updates))
+    logits, _ = model(read, model.start(settings.sequences))
+    loss = functional.cross_entropy(logits.flatten(0, 1), target.flatten()).item()
+    assert curve(later)[0]["train_loss"] == pytest.approx(loss, abs=1e-5)
+
+
+def test_dropout_may_be_another_than_that_of_the_checkpoint_begun_from(tmp_path, corpus):
+    first, later = tmp_path / "first.safetensors", tmp_path / "later.safetensors"
+    train(GRID, replace(SMALL, updates=5), corpus, first)
+    train(replace(GRID, dropout=0.5), replace(SMALL, updates=6), corpus, later, begin_from=first)
+    assert read_metadata(later).model == replace(GRID, dropout=0.5)
+
+
 def test_half_precision_on_disk_is_not_felt_in_the_loss(tmp_path, corpus):
     run = Run(GRID, SMALL, corpus, tmp_path / "model.safetensors", CPU)
     run.go()
@@ -303,6 +357,8 @@ def test_plain_lines_tell_how_far_it_is(tmp_path, corpus, capsys, monkeypatch):
         {"train_fraction": math.nan},
         {"validate_every": 0},
         {"validation_bytes": 0},
+        {"cooldown": 0},
+        {"cooldown": 3, "updates": None, "minutes": 1.0},
         {"scale": math.inf},
         {"seed": -1},
         {"seed": 2**64},
@@ -322,6 +378,20 @@ def test_a_text_too_short_for_the_batch_is_one_sentence(tmp_path, corpus):
         train(STACKED, replace(SMALL, sequences=1000), corpus, tmp_path / "model.safetensors")
     assert "1000 sequences" in str(caught.value)
     assert not list(tmp_path.glob("model*"))
+
+
+@pytest.mark.parametrize(
+    ("config", "updates", "named"),
+    [(replace(GRID, units=9), 30, "another model"), (STACKED, 30, "another model"),
+     (GRID, 5, "5 updates already")],
+)  # fmt: skip
+def test_what_cannot_be_begun_from_is_one_sentence(tmp_path, corpus, config, updates, named):
+    first, later = tmp_path / "first.safetensors", tmp_path / "later.safetensors"
+    train(GRID, replace(SMALL, updates=5), corpus, first)
+    with pytest.raises(SettingsError) as caught:
+        train(config, replace(SMALL, updates=updates), corpus, later, begin_from=first)
+    assert named in str(caught.value) and len(str(caught.value).splitlines()) == 1
+    assert not list(tmp_path.glob("later*"))
 
 
 @pytest.mark.parametrize("device", ["abacus", "cuda:99"])

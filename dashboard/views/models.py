@@ -13,7 +13,11 @@ from gridlstm.curves import convert
 from gridlstm.errors import UserError
 from gridlstm.training.settings import SETTING_MEANINGS
 
-MEANINGS = {**MODEL_MEANINGS, **SETTING_MEANINGS}
+MEANINGS = {
+    **MODEL_MEANINGS,
+    **SETTING_MEANINGS,
+    "begun_from": "the checkpoint whose weights the training went on from",
+}
 
 
 def overview(models: list[ModelEntry]) -> pd.DataFrame:

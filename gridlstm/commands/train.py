@@ -7,6 +7,7 @@ from pathlib import Path
 
 from gridlstm.addition import shortest_length
 from gridlstm.architectures import ARCHITECTURES
+from gridlstm.checkpoint import read_metadata
 from gridlstm.commands.options import check_writable
 from gridlstm.config import MODEL_MEANINGS, ModelConfig
 from gridlstm.corpus import read_corpus
@@ -48,7 +49,16 @@ def add(commands) -> None:
     )
     command.add_argument("--out", type=Path, required=True, help="the .safetensors file to write")
     command.add_argument("--preset", choices=PRESETS, help="a model and how to train it, by name")
-    command.add_argument("--resume", action="store_true", help="go on from the state beside --out")
+    begin = command.add_mutually_exclusive_group()
+    begin.add_argument("--resume", action="store_true", help="go on from the state beside --out")
+    begin.add_argument(
+        "--from",
+        dest="begin_from",
+        metavar="CHECKPOINT",
+        type=Path,
+        help="begin with a checkpoint's weights instead of random ones, and count updates and "
+        "bytes on from where it stands; which model it is need not be said",
+    )
     command.add_argument("--device", help="cpu, cuda, ... (cuda where there is one)")
     for group_name, kind, meanings in (
         ("the model", ModelConfig, MODEL_MEANINGS),
@@ -86,7 +96,15 @@ def _train(options: argparse.Namespace) -> int:
     corpus = read_corpus(options.data, settings.train_fraction) if reads else None
     from gridlstm.training.run import train
 
-    train(config, settings, corpus, options.out, resume=options.resume, device=options.device)
+    train(
+        config,
+        settings,
+        corpus,
+        options.out,
+        resume=options.resume,
+        begin_from=options.begin_from,
+        device=options.device,
+    )
     return 0
 
 
@@ -112,7 +130,9 @@ def _config(options: argparse.Namespace, preset: ModelConfig | None) -> ModelCon
     given = _given(options, ModelConfig)
     if preset is not None:
         return replace(preset, **given)
+    if options.begin_from is not None:
+        return replace(read_metadata(options.begin_from).model, **given)
     lacking = [f"--{name}" for name in ("architecture", "layers", "units") if name not in given]
     if lacking:
-        raise UserError(f"Say which model: {', '.join(lacking)}, or --preset.")
+        raise UserError(f"Say which model: {', '.join(lacking)}, --preset or --from.")
     return ModelConfig(**given)

@@ -71,7 +71,7 @@ class Learner:
 
     def update(self, number: int) -> float:
         """The update of that number; return its loss in nats per byte."""
-        self._set_rate(self.settings.learning_rate_at(self.task.epoch(number)))
+        self._set_rate(self.settings.learning_rate_at(number, self.task.epoch(number)))
         batch = self.batches(number)
         self.read.copy_(batch.read)
         self.target.copy_(batch.target[-batch.counted :])

@@ -21,7 +21,7 @@ from gridlstm.corpus import Corpus
 from gridlstm.training.curve_log import CurvePoint, write_curve
 from gridlstm.training.learner import Learner
 from gridlstm.training.progress_line import ProgressLine
-from gridlstm.training.settings import TrainingSettings
+from gridlstm.training.settings import SettingsError, TrainingSettings
 from gridlstm.training.state import (
     Progress,
     ResumeError,
@@ -105,7 +105,7 @@ class Run:
             bytes=progress.update * settings.bytes_an_update,
             train_loss=progress.loss_sum / progress.loss_count,
             val_loss=loss,
-            learning_rate=settings.learning_rate_at(epoch),
+            learning_rate=settings.learning_rate_at(progress.update, epoch),
             seconds=progress.seconds,
             accuracy=result.accuracy,
             digit_accuracy=result.digit_accuracy,
@@ -154,13 +154,34 @@ class Run:
         write_checkpoint(self.out, _half(self.learner.model.to_tensors()), metadata)
 
     def _stated_settings(self) -> dict:
-        """The settings as the checkpoint states them, with the precision that was really used."""
+        """The settings as the checkpoint states them, with the precision that was really used and
+        the checkpoint whose weights the run began from."""
         return {
             **asdict(self.settings),
             "precision": str(self.learner.dtype).removeprefix("torch."),
+            "begun_from": self.progress.begun_from,
         }
 
-    # -- The state on disk ------------------------------------------------------------------------
+    # -- Where it begins, and the state on disk ----------------------------------------------------
+
+    def begin_from(self, checkpoint: Path) -> None:
+        """Take a checkpoint's weights and go on counting where they stand. The optimiser's sums and
+        the carried states, which are not in a checkpoint, begin anew.
+
+        Raises CheckpointError, or SettingsError if it is of another model or already at the end.
+        """
+        model, about = load_model(checkpoint)
+        if replace(model.config, dropout=self.config.dropout) != self.config:
+            raise SettingsError(f"{checkpoint.name} is another model than the one to be trained.")
+        if about.updates >= self.settings.goal:
+            raise SettingsError(
+                f"{checkpoint.name} has been trained for {about.updates:,} updates already, and "
+                f"the end is at {self.settings.goal:,}: choose a later one."
+            )
+        self.learner.model.load_tensors(model.to_tensors())
+        self.progress = Progress(
+            update=about.updates, seconds=about.seconds, begun_from=checkpoint.name
+        )
 
     def save(self) -> None:
         """Write all that `resume` needs to go on to the same numbers; all processes must call."""
@@ -198,17 +219,20 @@ def train(
     out: Path,
     *,
     resume: bool = False,
+    begin_from: Path | None = None,
     device: str | None = None,
     until: float | None = None,
 ) -> bool:
     """Train and write `out` (a .safetensors file), its curve beside it (.csv) and the state to
     resume from (.state.safetensors). Under `torchrun`, every process calls this. `corpus` is None
-    where the task of the settings draws its own data.
+    where the task of the settings draws its own data. `begin_from` is a checkpoint whose weights a
+    new run takes instead of random ones, see `Run.begin_from`.
 
     Returns whether the settings said stop; False if it was a signal, or that `until`, a time of
     the monotonic clock, has come: then a run that is resumed goes on to the same numbers.
 
-    Raises CorpusError, SettingsError, AdditionError or ResumeError, each with one sentence.
+    Raises CorpusError, SettingsError, AdditionError, ResumeError or CheckpointError, each with one
+    sentence.
     """
     with workers(device) as team:
         run = Run(config, settings, corpus, out, team)
@@ -220,6 +244,8 @@ def train(
                     raise ResumeError(
                         f"{path.name} exists: go on with --resume, or choose another --out."
                     )
+            if begin_from is not None:
+                run.begin_from(begin_from)
         return run.go(until)
 
 

@@ -22,6 +22,8 @@ SETTING_MEANINGS = {
     "clip": "every element of the gradient of a sequence's summed loss is cut to ± this",
     "decay": "the learning rate is multiplied by this once an epoch",
     "decay_from_epoch": "the epoch at which the decay begins",
+    "cooldown": "updates at the end over which the learning rate falls in a straight line to 0, "
+    "besides the decay (none)",
     "scale": "parameters start uniform in ± this",
     "forget_bias": "bias of the forget gates at the start",
     "train_fraction": "the share that is trained on of the file, from its beginning, or of all "
@@ -59,6 +61,7 @@ class TrainingSettings:
     clip: float = 5.0
     decay: float = 0.97
     decay_from_epoch: float = 10
+    cooldown: int | None = None
     scale: float = 0.08
     forget_bias: float = 1.0
     train_fraction: float = 0.95
@@ -81,7 +84,7 @@ class TrainingSettings:
         for name in ("learning_rate", "clip", "scale", "decay"):
             if not getattr(self, name) > 0:
                 raise SettingsError(f"--{name.replace('_', '-')} must be above 0.")
-        for name in ("updates", "bytes", "minutes", "patience", "validation_bytes"):
+        for name in ("updates", "bytes", "minutes", "patience", "validation_bytes", "cooldown"):
             if getattr(self, name) is not None and not getattr(self, name) > 0:
                 raise SettingsError(f"--{name.replace('_', '-')} must be above 0.")
         if self.scale == math.inf:
@@ -104,6 +107,8 @@ class TrainingSettings:
             Layout(self.digits, self.length)
         if self.updates is None and self.bytes is None and self.minutes is None:
             raise SettingsError("Say when to stop: --updates, --bytes or --minutes.")
+        if self.cooldown is not None and self.updates is None and self.bytes is None:
+            raise SettingsError("--cooldown needs to know the end: --updates or --bytes.")
 
     @property
     def bytes_an_update(self) -> int:
@@ -120,6 +125,10 @@ class TrainingSettings:
             limits.append(-(-self.bytes // self.bytes_an_update))
         return min(limits)
 
-    def learning_rate_at(self, epoch: float) -> float:
-        """The rate after `epoch` epochs: times `decay` for each whole one from the chosen on."""
-        return self.learning_rate * self.decay ** max(0, int(epoch) - self.decay_from_epoch + 1)
+    def learning_rate_at(self, update: int, epoch: float) -> float:
+        """The rate of the update after `update` updates, which are `epoch` epochs: times `decay`
+        for each whole epoch from the chosen on, and falling to 0 in the last `cooldown` updates."""
+        rate = self.learning_rate * self.decay ** max(0, int(epoch) - self.decay_from_epoch + 1)
+        if self.cooldown is None:
+            return rate
+        return rate * min(1.0, max(0, self.goal - update) / self.cooldown)

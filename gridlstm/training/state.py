@@ -43,7 +43,8 @@ class Progress:
 
     `loss_sum` and `loss_count` are of the updates since the last point of the curve; `finished_at`
     is the last update at which the settings said stop and the checkpoint was given its loss on the
-    whole validation part, 0 if that was never.
+    whole validation part, 0 if that was never; `begun_from` names the checkpoint whose weights the
+    run began with, None where they were drawn.
     """
 
     update: int = 0
@@ -51,6 +52,7 @@ class Progress:
     loss_sum: float = 0.0
     loss_count: int = 0
     finished_at: int = 0
+    begun_from: str | None = None
     points: list[CurvePoint] = field(default_factory=list)
 
     @property
