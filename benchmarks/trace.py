@@ -1,35 +1,42 @@
-"""How fast is a trace? Ratios against named rivals, all measured in this run.
+"""How fast is a trace? Ratios against named rivals, all measured in this run, turn by turn.
 
-    python benchmarks/trace.py [--bytes 2000] [--repeats 3]
+    python benchmarks/trace.py [--bytes 2000] [--repeats 3] [--units 256 1000] [--layers 3 6]
 
 Rivals: `cell by cell`, the grid walked one cell at a time as the equations read; `nn.LSTM`, the
 bare forward pass of torch.nn.LSTM of as many layers and units, which shows no cells. The floor is
 the time to read the weights that a walk cannot avoid reading, at the speed at which this machine
 sums them: those of the time and the depth LSTM once a step (tied grid), those of a layer's
 recurrence once a position (stacked). `least` is what no trace made of torch's operations can be
-under, by the same rival: the products alone, in the order of weights that is the faster one. For
-the grid these are two a step, of a row a layer; for the stacked LSTM nn.LSTM itself, which shows
-hidden states only, and the product with all positions that the gates follow from. Random weights:
-they cost what trained ones do.
+under: the products alone, with weights in the order that is the faster one, and the functions of
+the gates and cells alone, on memory that lies as it is best for them. For the grid these are, each
+step, two products of a row a layer, and the gates of both dimensions at once; for the stacked LSTM
+nn.LSTM itself, which shows hidden states only, the product with all positions that the gates follow
+from, and the gates and cells. Random weights: they cost what trained ones do.
 """
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 
 import torch
-from common import fresh_model, seconds_of_each
+from common import fresh_model, seconds
 from torch import Tensor
 from torch.nn import functional
 
 from gridlstm.config import ModelConfig
 from gridlstm.model import LanguageModel
+from gridlstm.networks.cells import tanh
 from gridlstm.networks.products import packed
 from gridlstm.trace import trace
 
+Work = Callable[[], object]
+Product = Callable[[Tensor], Tensor]
 
-def fastest(work: Callable[[], object], repeats: int) -> float:
-    return min(seconds_of_each(work, repeats))
+
+def fastest(works: dict[str, Work], repeats: int) -> dict[str, float]:
+    """The least seconds of each, run in turns, after one round that is not counted."""
+    rounds = [{name: seconds(work) for name, work in works.items()} for _ in range(repeats + 1)]
+    return {name: min(times[name] for times in rounds[1:]) for name in works}
 
 
 def lstm(weight: Tensor, bias: Tensor, z: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
@@ -55,66 +62,118 @@ def cell_by_cell(model: LanguageModel, data: bytes) -> None:
             d, memory = lstm(weights.depth_weight[0], weights.depth_bias[0], z, memory)
 
 
-def seconds_to_read(megabytes: float, repeats: int) -> float:
-    """Seconds to read so many megabytes of float32 weights once, as a sum does."""
-    block = torch.ones(int(megabytes * 2**20 / 4))
-    return fastest(block.sum, repeats + 2)
+# -- What no trace made of torch's operations can be under ---------------------------------------
 
 
-def product_seconds(weights: Sequence[Tensor], rows: int, times: int, repeats: int) -> float:
-    """Seconds for so many times a product of so many rows with each of the weights [O, I]."""
-    values = torch.randn(rows, weights[0].shape[1])
-    plain = [partial(functional.linear, weight=weight) for weight in weights]
-    ordered = [packed(weight, None) for weight in weights]
+def orders(weight: Tensor) -> dict[str, Product]:
+    """The product with a weight [O, I], by the order that it lies in."""
+    return {"plain": partial(functional.linear, weight=weight), "packed": packed(weight, None)}
 
-    def all_of(products: Sequence[Callable[[Tensor], Tensor]]) -> None:
-        for _ in range(times):
-            for product in products:
-                product(values)
 
-    with torch.inference_mode():
-        return min(fastest(partial(all_of, products), repeats) for products in (plain, ordered))
+class Gates:
+    """The gates of so many LSTM updates, each kind of gate in one piece of memory."""
+
+    def __init__(self, updates: int, units: int):
+        self.sigmoids = torch.randn(3, updates, units)
+        self.i, self.f, self.o = self.sigmoids
+        self.g, self.cell, self.new_cell, self.h = torch.randn(4, updates, units)
+
+    def activate(self) -> None:
+        self.sigmoids.sigmoid_()
+        tanh(self.g, out=self.g)
+
+    def update(self) -> None:
+        """`c' = f*c + i*g` and `h = o*tanh(c')`."""
+        torch.mul(self.f, self.cell, out=self.new_cell)
+        self.new_cell.addcmul_(self.i, self.g)
+        torch.mul(self.o, tanh(self.new_cell), out=self.h)
+
+
+@torch.inference_mode()
+def least_of_grid(products: list[Product], layers: int, units: int, positions: int) -> None:
+    rows, gates = torch.randn(layers, 2 * units), Gates(2 * layers, units)
+    for _ in range(positions + 2 * layers - 1):
+        for product in products:
+            product(rows)
+        gates.activate()
+        gates.update()
+
+
+@torch.inference_mode()
+def least_of_stacked(
+    bare: torch.nn.LSTM, product: Product, layers: int, units: int, positions: int
+) -> None:
+    embedded, read = torch.randn(positions, 1, units), torch.randn(positions, 2 * units)
+    gates = Gates(positions, units)
+    bare(embedded)
+    for _ in range(layers):
+        product(read)
+        gates.activate()
+    forget, write = torch.rand(2, positions, layers, units)
+    cell = write[0]
+    for f, w in zip(forget, write, strict=True):
+        cell = w.addcmul_(f, cell)
+
+
+# -- The table ------------------------------------------------------------------------------------
+
+
+def works_of(architecture: str, layers: int, units: int, data: bytes) -> dict[str, Work]:
+    """What is measured of a model, by name."""
+    tie = "all" if architecture == "grid" else None
+    model = fresh_model(ModelConfig(architecture, layers, units, tie))
+    bare = torch.nn.LSTM(units, units, layers).eval().requires_grad_(False)
+    embedded, size = torch.randn(len(data), 1, units), (layers, units, len(data))
+    by_order = [orders(weight) for weight in torch.randn(2, 4 * units, 2 * units)]
+    works = {"trace": partial(trace, model, data), "nn.LSTM": partial(bare, embedded)}
+    for order in by_order[0]:
+        products = [product[order] for product in by_order]
+        works[f"least, {order}"] = (
+            partial(least_of_grid, products, *size)
+            if architecture == "grid"
+            else partial(least_of_stacked, bare, products[0], *size)
+        )
+    read_at_once = 2 * 4 * units * 2 * units if architecture == "grid" else 4 * units * units
+    works["read weights once"] = torch.ones(read_at_once).sum
+    return works
+
+
+def row(architecture: str, layers: int, units: int, data: bytes, repeats: int) -> str:
+    """A line of the table."""
+    works = works_of(architecture, layers, units, data)
+    times = fastest(works, repeats)
+    against_cells, reads = "—", len(data) * layers
+    if architecture == "grid":
+        model = works["trace"].args[0]
+        against_cells = f"{seconds(partial(cell_by_cell, model, data)) / times['trace']:.1f}"
+        reads = len(data) + 2 * layers - 1
+    least = min(times["least, plain"], times["least, packed"])
+    floor = reads * times["read weights once"]
+    return (
+        f"{architecture + f' {layers} x {units}':<24}{times['trace']:>9.2f}"
+        f"{against_cells:>22}{times['trace'] / times['nn.LSTM']:>17.2f}"
+        f"{least / times['nn.LSTM']:>17.2f}{times['trace'] / floor:>15.2f}{floor:>9.2f}"
+    )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--bytes", type=int, default=2000)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--units", type=int, nargs="+", default=[256, 1000])
+    parser.add_argument("--layers", type=int, nargs="+", default=[3, 6])
     options = parser.parse_args()
     data = bytes(range(32, 127)) * (options.bytes // 95 + 1)
-    data, repeats = data[: options.bytes], options.repeats
+    data = data[: options.bytes]
     print(f"{options.bytes} bytes, one sequence, {torch.get_num_threads()} threads, "
           f"torch {torch.__version__}")  # fmt: skip
     print(f"{'model':<24}{'trace s':>9}{'cell by cell / trace':>22}"
           f"{'trace / nn.LSTM':>17}{'least / nn.LSTM':>17}{'trace / floor':>15}"
           f"{'floor s':>9}")  # fmt: skip
-    for units in (256, 1000):
-        for layers in (3, 6):
-            bare = torch.nn.LSTM(units, units, layers).eval().requires_grad_(False)
-            embedded = torch.randn(len(data), 1, units)
-            weights = torch.randn(2, 4 * units, 2 * units).unbind()
-            lstm_seconds = fastest(lambda: bare(embedded), repeats)  # noqa: B023
+    for units in options.units:
+        for layers in options.layers:
             for architecture in ("grid", "stacked"):
-                tie = "all" if architecture == "grid" else None
-                model = fresh_model(ModelConfig(architecture, layers, units, tie))
-                seconds = fastest(lambda: trace(model, data), repeats)  # noqa: B023
-                against_cells = "—"
-                if architecture == "grid":
-                    slow = fastest(lambda: cell_by_cell(model, data), 1)  # noqa: B023
-                    against_cells = f"{slow / seconds:.1f}"
-                    reads, size = len(data) + 2 * layers - 1, 2 * 4 * units * 2 * units * 4
-                    least = product_seconds(weights, layers, reads, repeats)
-                else:
-                    reads, size = len(data) * layers, 4 * units * units * 4
-                    least = lstm_seconds + product_seconds(weights[:1], len(data), layers, repeats)
-                floor = reads * seconds_to_read(size / 2**20, repeats)
-                print(
-                    f"{architecture + f' {layers} x {units}':<24}{seconds:>9.2f}"
-                    f"{against_cells:>22}{seconds / lstm_seconds:>17.2f}"
-                    f"{least / lstm_seconds:>17.2f}"
-                    f"{seconds / floor:>15.2f}{floor:>9.2f}",
-                    flush=True,
-                )
+                print(row(architecture, layers, units, data, options.repeats), flush=True)
 
 
 if __name__ == "__main__":

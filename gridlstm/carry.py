@@ -33,7 +33,7 @@ def rank_by_carry(
         embedded = model.embedding(inputs)
         seen = model.recurrent.observe(embedded, model.start(inputs.shape[1]))
     values = {
-        quantity: seen.values[quantity][:, at].flatten(1, 2).half().cpu().numpy()
+        quantity: torch.stack(list(seen.values[quantity]))[:, at].flatten(1, 2).half().cpu().numpy()
         for quantity in dict.fromkeys(cells or model.config.form.state.values())
     }
     return rank_units(values, carries.T[places].flatten())

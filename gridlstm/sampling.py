@@ -16,7 +16,7 @@ from gridlstm.config import ALPHABET
 from gridlstm.errors import UserError
 from gridlstm.model import LanguageModel
 from gridlstm.networks.holds import Hold, Holds, holds_of
-from gridlstm.trace import PIECE
+from gridlstm.trace import positions_at_once
 
 
 class SamplingError(UserError):
@@ -116,7 +116,7 @@ class _Reader:
         [layer, unit] at the last byte of `data`."""
         model, device = self.model, self.model.decoder.weight.device
         read = torch.frombuffer(bytearray(data), dtype=torch.uint8).long()[:, None]
-        for piece in read.split(PIECE):
+        for piece in read.split(positions_at_once(model.config)):
             embedded = model.embedding(piece.to(device))
             seen = self.observe(embedded, self.state, self.holds)
             self.state = seen.state
@@ -124,7 +124,10 @@ class _Reader:
         if not np.isfinite(logits).all():
             raise SamplingError("The model's chances are not finite numbers here: it cannot write.")
         # Copied: a view would keep all that this step computed.
-        values = {name: seen.values[name][:, -1, 0].cpu().numpy().copy() for name in quantities}
+        values = {
+            name: torch.stack([of_layer[-1, 0] for of_layer in seen.values[name]]).cpu().numpy()
+            for name in quantities
+        }
         return logits, values
 
 

@@ -16,8 +16,10 @@ from gridlstm.model import LanguageModel
 from gridlstm.networks.holds import Hold, Holds, holds_of
 from gridlstm.progress import Progress
 
-# Positions computed at a time: their working memory is what a trace needs beyond its result.
-PIECE = 512
+# Numbers computed at a time, in float32: they are what a trace needs in memory beyond its result.
+MOST_AT_ONCE = 2**25
+# Positions at a time: it is said how far the work is, and it can be cancelled, after each so many.
+MOST_POSITIONS = 2048
 # A larger trace lies in memory-mapped files.
 MOST_IN_MEMORY = 2**30
 
@@ -110,12 +112,13 @@ def _fill(
     state = model.start(1)
     with torch.inference_mode():
         observe = model.recurrent.observer()
-        for start in range(0, len(data), PIECE):
-            here = slice(start, min(start + PIECE, len(data)))
+        piece = positions_at_once(model.config)
+        for start in range(0, len(data), piece):
+            here = slice(start, min(start + piece, len(data)))
             seen = observe(model.embedding(read[here]), state, holds)
             state = seen.state
             for quantity, values in result.values.items():
-                _write(values, here, seen.values[quantity][:, :, 0])
+                _write(values, here, seen.values[quantity])
             _predict(model, seen.top[:, 0], read[:, 0], here, result)
             if progress is not None:
                 progress(here.stop / len(data))
@@ -152,12 +155,19 @@ def _outgrows(config: ModelConfig, quantity: str) -> bool:
     return sum(memory.cell == quantity for memory in config.form.memories) > 1
 
 
-def _write(values: np.ndarray, here: slice, piece: torch.Tensor) -> None:
-    """Put a piece [layer, position, unit] in its place, in memory or in the file."""
+def positions_at_once(config: ModelConfig) -> int:
+    """How many positions of a text a model is to be observed over at a time."""
+    a_position = config.layers * sum(map(config.width, config.quantities))
+    return max(1, min(MOST_POSITIONS, MOST_AT_ONCE // a_position))
+
+
+def _write(values: np.ndarray, here: slice, piece: Sequence[torch.Tensor]) -> None:
+    """Put a piece, [position, 1, unit] for each layer, in its place, in memory or in the file."""
     if isinstance(values, np.memmap):
         # A mapping for each piece: through a lasting one, all that is written would stay resident.
         values = open_memmap(values.filename, mode="r+")
-    torch.from_numpy(values)[:, here].copy_(piece)
+    for layer, of_layer in zip(torch.from_numpy(values), piece, strict=True):
+        layer[here].copy_(of_layer[:, 0])
 
 
 def _predict(model, top: torch.Tensor, read: torch.Tensor, here: slice, result: Trace) -> None:

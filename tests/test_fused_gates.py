@@ -17,7 +17,6 @@ from gridlstm.config import ModelConfig  # noqa: E402
 from gridlstm.model import LanguageModel  # noqa: E402
 from gridlstm.networks import fused_gates, grid_walk  # noqa: E402
 from gridlstm.networks.cells import lstm_backward  # noqa: E402
-from gridlstm.networks.holds import Hold, holds_of  # noqa: E402
 
 # Of the interpreter's bfloat16 the last bit is cut off, not rounded.
 TOLERANCE = {
@@ -186,21 +185,6 @@ def test_the_grid_with_products_in_bfloat16(on_both_ways):
     for of_kernels, plain in zip(found, expected, strict=True):
         scale = float(plain.detach().abs().max())
         torch.testing.assert_close(of_kernels, plain, atol=0.05 * scale, rtol=0)
-
-
-def test_held_units_stay_held(on_both_ways):
-    network, (embedded, *state) = grid("depth"), what_it_reads(5)
-    held = Hold("time.cell", 2, 3, 0.25), Hold("depth.forget", 1, 1, 0.0)
-    holds = holds_of([held, ()], network.config, embedded)
-
-    def work():
-        with torch.no_grad():
-            return network.observe(embedded, tuple(state), holds).values
-
-    found, expected = on_both_ways(work)
-    assert bool((found["time.cell"][1, :, 0, 3] == 0.25).all())
-    for quantity, plain in expected.items():
-        torch.testing.assert_close(found[quantity], plain)
 
 
 # -- For a GPU ------------------------------------------------------------------------------------

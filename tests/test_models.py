@@ -7,9 +7,8 @@ import torch
 from torch.nn import functional
 
 from gridlstm.config import ConfigError, ModelConfig
-from gridlstm.networks import products
+from gridlstm.networks import lstm, products
 from gridlstm.networks.grid import dropout_mask
-from gridlstm.networks.grid_walk import Affine, walk_grid
 from gridlstm.trace import trace
 
 KINDS = [("stacked", None), ("grid", "none"), ("grid", "depth"), ("grid", "all")]
@@ -68,7 +67,9 @@ def test_several_sequences_from_a_carried_state(make_model, architecture, tie, l
 
 @every_model
 @pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
-def test_every_traced_quantity(make_model, architecture, tie, layers, dtype):
+@pytest.mark.parametrize("many", [99, 1], ids=["step by step", "at once"])
+def test_every_traced_quantity(make_model, monkeypatch, architecture, tie, layers, dtype, many):
+    monkeypatch.setattr(lstm, "MANY_POSITIONS", many)
     model = make_model(architecture, layers, UNITS, tie, double=dtype == torch.float64)
     data = random_bytes(9).astype(np.uint8).tobytes()
     kept = np.float64 if dtype == torch.float64 else np.float32
@@ -87,40 +88,19 @@ def test_every_traced_quantity(make_model, architecture, tie, layers, dtype):
 
 
 @pytest.mark.parametrize("tie", ["none", "depth", "all"])
-@pytest.mark.parametrize("layers", LAYERS)
-def test_what_the_training_pass_over_the_grid_keeps(make_model, tie, layers):
-    """The walk that training uses, several sequences at once, holds the reference's values."""
-    model = make_model("grid", layers, UNITS, tie, double=True)
-    read, state = random_bytes(6, 2), random_state(layers, 2, torch.float64)
-    with torch.no_grad():
-        embedded = model.embedding(torch.from_numpy(read))
-        affine = Affine(model.recurrent.weights, torch.float64)
-        walk = walk_grid(affine, embedded, state, None)
-    kept = walk.quantities()
-    for sequence in range(2):
-        expected = reference.run(
-            "grid",
-            layers,
-            numpy_tensors(model),
-            read[:, sequence],
-            *(s[:, sequence].numpy() for s in state),
-        )
-        for quantity, values in kept.items():
-            np.testing.assert_allclose(
-                values[:, :, sequence],
-                expected.values[quantity],
-                atol=1e-12,
-                rtol=0,
-                err_msg=quantity,
-            )
-
-
-@pytest.mark.parametrize("tie", ["none", "depth", "all"])
 @pytest.mark.parametrize(("layers", "sequences"), [(1, 1), (4, 1), (6, 1), (5, 2), (6, 3)])
-def test_large_weights_in_an_order_of_their_own(make_model, monkeypatch, tie, layers, sequences):
-    """With every weight counted as a large one, the numbers are the reference's still."""
+@pytest.mark.parametrize("halves", [False, True])
+def test_large_weights_in_an_order_of_their_own(
+    make_model, monkeypatch, tie, layers, sequences, halves
+):
+    """With every weight counted as a large one, be its numbers ones of float16 as in a file or not,
+    the numbers are the reference's still."""
     monkeypatch.setattr(products, "LARGE_WEIGHT", 1)
+    monkeypatch.setattr(products, "LARGE_FOR_ONE_ROW", 1)
     model = make_model("grid", layers, UNITS, tie).eval()
+    if halves:
+        tensors = model.to_tensors().items()
+        model.load_tensors({name: tensor.detach().half().float() for name, tensor in tensors})
     read = random_bytes(8, sequences)
     chances = model(torch.from_numpy(read), model.start(sequences))[0].softmax(-1).detach()
     for sequence in range(sequences):

@@ -7,8 +7,15 @@ import torch
 from gridlstm.config import ModelConfig
 from gridlstm.model import LanguageModel
 from gridlstm.networks.cells import MANY_VALUES, tanh
-from gridlstm.networks.layerwise import Products, add_spread, spread
-from gridlstm.networks.products import LARGE_WEIGHT, JoinedProduct
+from gridlstm.networks.layerwise import Products
+from gridlstm.networks.products import (
+    LARGE_WEIGHT,
+    JoinedProduct,
+    Product,
+    add_spread,
+    packed,
+    spread,
+)
 
 UNITS = 256
 
@@ -41,10 +48,10 @@ def test_sequences_beyond_those_apart_get_what_the_first_gets(apart):
     torch.testing.assert_close(add_spread(own.clone(), shared), own + expected)
 
 
-@pytest.mark.parametrize("rows", [1, 2, 300])
+@pytest.mark.parametrize("rows", [1, 2, 3000])
 @pytest.mark.parametrize("recorded", [True, False])
 def test_a_joined_product_and_its_halves(rows, recorded):
-    """Large enough that without gradients many rows go through oneDNN's order."""
+    """Large enough that without gradients many rows are read in an order of their own."""
     weight, bias = torch.randn(4 * UNITS, 2 * UNITS), torch.randn(4 * UNITS)
     assert weight.numel() // 2 >= LARGE_WEIGHT
     h, below = torch.randn(rows, UNITS), torch.randn(rows, UNITS)
@@ -55,6 +62,54 @@ def test_a_joined_product_and_its_halves(rows, recorded):
         halves = product.of_h.over(rows)(h) + product.of_below.over(rows)(below)
     np.testing.assert_allclose(whole, expected, atol=1e-3)
     np.testing.assert_allclose(halves, expected, atol=1e-3)
+
+
+WEIGHTS = {
+    "of float16": lambda w: w.half().float(),
+    "as small as float16 has them": lambda w: (w * 2**-17).half().float(),
+    "as large as float16 has them": lambda w: (w * 1e4).half().float(),
+    "of float32": lambda w: w,
+    "one of them of float32": lambda w: (
+        w.half().float().index_put_((torch.tensor(3),) * 2, w[0, 0])
+    ),
+    "too large for float16": lambda w: w * 2e5,
+    "too small for float16": lambda w: w * 1e-9,
+}
+
+
+@pytest.mark.parametrize("kind", WEIGHTS)
+@pytest.mark.parametrize("rows", [1, 2, 6, 300])
+@pytest.mark.parametrize("with_bias", [False, True])
+def test_a_packed_weight_loses_nothing(kind, rows, with_bias):
+    """Against float64, whatever its numbers are: as exact as a product in float32."""
+    torch.manual_seed(1)
+    weight, bias = WEIGHTS[kind](torch.randn(96, 64)), torch.randn(96) if with_bias else None
+    read = torch.randn(rows, 64)
+    exact = read.double() @ weight.double().T + (0 if bias is None else bias.double())
+    scale = (read.abs().double() @ weight.abs().double().T + 1e-30).numpy()
+    found = packed(weight, bias)(read).double()
+    assert ((found - exact).abs().numpy() / (scale + (bias is not None))).max() < 1e-6
+
+
+def test_weights_that_are_not_finite_stay_so():
+    weight = torch.ones(8, 8)
+    weight[3, 3] = torch.inf
+    found = packed(weight, None)(torch.ones(2, 8))
+    assert found[:, 3].isinf().all() and found[:, :3].isfinite().all()
+
+
+def test_few_rows_asked_often_are_packed_and_asked_once_are_not(monkeypatch):
+    made = []
+    monkeypatch.setattr(
+        "gridlstm.networks.products.packed", lambda *_: made.append(1) or (lambda rows: rows)
+    )
+    with torch.no_grad():
+        product = Product(torch.randn(4 * UNITS, UNITS))
+        product.over(2)
+        product.over(1, times=1000)  # a weight too small to gain for one row
+        assert not made
+        first = product.over(2, times=1000)
+        assert product.over(300) is first and made == [1]
 
 
 @pytest.mark.parametrize("tie, different", [("all", 2), ("depth", 4), ("none", 6)])

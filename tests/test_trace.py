@@ -90,7 +90,7 @@ def test_only_what_is_asked_for_is_held(make_model, architecture, tie):
 def test_pieces_are_the_whole(make_model, monkeypatch, architecture, tie, piece):
     model = make_model(architecture, 3, 4, tie, double=True)
     whole = trace(model, TEXT, dtype=np.float64)
-    monkeypatch.setattr(trace_module, "PIECE", piece)
+    monkeypatch.setattr(trace_module, "MOST_POSITIONS", piece)
     pieces = trace(model, TEXT, dtype=np.float64)
     for quantity in whole.quantities:
         np.testing.assert_allclose(
@@ -125,7 +125,7 @@ def test_a_large_trace_lies_on_disk_as_long_as_it_lives(make_model, storage):
 
 @pytest.mark.parametrize("piece", [1, 10, 512])
 def test_progress_rises_to_one(make_model, monkeypatch, piece):
-    monkeypatch.setattr(trace_module, "PIECE", piece)
+    monkeypatch.setattr(trace_module, "MOST_POSITIONS", piece)
     told = []
     trace(make_model("stacked", 1, 4), TEXT, progress=told.append)
     assert len(told) == -(-len(TEXT) // piece)
@@ -135,7 +135,7 @@ def test_progress_rises_to_one(make_model, monkeypatch, piece):
 
 @pytest.mark.parametrize("most_in_memory", [0, 2**30])
 def test_a_cancelled_trace_leaves_nothing(make_model, monkeypatch, storage, most_in_memory):
-    monkeypatch.setattr(trace_module, "PIECE", 10)
+    monkeypatch.setattr(trace_module, "MOST_POSITIONS", 10)
     told = []
 
     def cancel(share):

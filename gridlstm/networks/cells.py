@@ -4,6 +4,7 @@ Gates stand in the order input, forget, output, candidate along the last axis. `
 units. Hochreiter and Schmidhuber (1997) with the forget gate of Gers et al. (2000).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -17,11 +18,11 @@ State = tuple[Tensor, Tensor]
 class Observation:
     """What an architecture did over T positions of B sequences.
 
-    `values` holds each quantity by name, [L, T, B, U]; `top` is what the decoder gets, [T, B, U];
-    `state` is where the next piece goes on.
+    `values` holds each quantity by name, [T, B, U] for each layer; `top` is what the decoder gets,
+    [T, B, U]; `state` is where the next piece goes on.
     """
 
-    values: dict[str, Tensor]
+    values: dict[str, Sequence[Tensor]]
     top: Tensor
     state: State
 
@@ -39,6 +40,12 @@ def tanh(values: Tensor, out: Tensor | None = None) -> Tensor:
         return torch.tanh(values, out=out)
     out = torch.mul(values, 2.0, out=out).sigmoid_()
     return torch.add(_MINUS_ONE, out, alpha=2, out=out)
+
+
+def swap_gates(tensor: Tensor) -> Tensor:
+    """i, f, o, g <-> i, f, g, o along the first axis [4U, ...]."""
+    i, f, third, fourth = tensor.chunk(4)
+    return torch.cat((i, f, fourth, third))
 
 
 def lstm_backward(

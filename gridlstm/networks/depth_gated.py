@@ -13,15 +13,9 @@ from torch.nn import functional
 
 from gridlstm.networks.cells import State
 from gridlstm.networks.holds import Holds
-from gridlstm.networks.layerwise import (
-    LayerwiseNetwork,
-    Products,
-    Values,
-    add_spread,
-    by_name,
-    lstm_update,
-    spread,
-)
+from gridlstm.networks.layerwise import LayerwiseNetwork, Products
+from gridlstm.networks.lstm import Values, by_name, lstm_update
+from gridlstm.networks.products import add_spread, spread
 
 
 class DepthGatedLSTM(LayerwiseNetwork):

@@ -1,18 +1,15 @@
 """The two-dimensional Grid LSTM (Kalchbrenner, Danihelka and Graves 2015, sections 3.1, 3.2, 3.5):
 its weights, and its walk as a function with a gradient. The walk itself is in `grid_walk`.
 
-With a few sequences, and in training, the grid is walked along its diagonals. With many that share
-what is below, layer above layer costs less.
+To train and to evaluate, the grid is walked along its diagonals; to be observed it is run layer
+above layer, as all forms of the grid are.
 """
-
-from collections.abc import Callable
-from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 from gridlstm.config import ModelConfig
-from gridlstm.networks.cells import Observation, State
+from gridlstm.networks.cells import State
 from gridlstm.networks.grid_walk import (
     Affine,
     GridWeights,
@@ -20,7 +17,6 @@ from gridlstm.networks.grid_walk import (
     walk_grid,
     weight_gradients,
 )
-from gridlstm.networks.holds import Holds
 from gridlstm.networks.layerwise import dropout_mask
 from gridlstm.networks.layerwise_grid import LayerwiseGrid
 
@@ -83,23 +79,6 @@ class GridLSTM(LayerwiseGrid):
             walk = walk_grid(Affine(self.weights, dtype), embedded, state, mask)
             top, h, c = walk.top_and_state()
         return top, (h, c)
-
-    def observer(self) -> Callable[..., Observation]:
-        """`observe` for many calls, for as long as the weights stay what they are."""
-        return partial(self.observe, affine=Affine(self.weights, self.time_weight.dtype))
-
-    def observe(
-        self,
-        embedded: Tensor,
-        state: State,
-        holds: Holds | None = None,
-        affine: Affine | None = None,
-    ) -> Observation:
-        """All that happens inside over embedded [T, B, U], without dropout, from a state."""
-        affine = affine or Affine(self.weights, embedded.dtype)
-        walk = walk_grid(affine, embedded, state, None, holds)
-        top, h, c = walk.top_and_state()
-        return Observation(walk.quantities(), top, (h, c))
 
 
 def grid_network(config: ModelConfig) -> nn.Module:

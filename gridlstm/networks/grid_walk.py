@@ -19,9 +19,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from gridlstm.architectures import GATES
 from gridlstm.networks.cells import State, lstm_backward, tanh
-from gridlstm.networks.holds import Holds
 from gridlstm.networks.products import gains_by_packing, packed
 
 
@@ -150,16 +148,6 @@ class Walk:
         strides = 2 * of_step + of_layer, of_step, *inner
         return by_step.as_strided(shape, strides, by_step.storage_offset())
 
-    def quantities(self) -> dict[str, Tensor]:
-        """Everything that a trace can hold, by name: views [L, T, B, U]."""
-        values = {}
-        arrays = {"cell": self.new_cells, "hidden": self.outputs}
-        arrays |= zip(GATES, self.gates.chunk(4, dim=-1), strict=True)
-        for quantity, by_step in arrays.items():
-            values[f"time.{quantity}"] = self.straight(by_step[:, 0])
-            values[f"depth.{quantity}"] = self.straight(by_step[1:, 1])
-        return values
-
     def top_and_state(self) -> tuple[Tensor, Tensor, Tensor]:
         """The top layer's d [T, B, U], and h and c [L, B, U] after the last position."""
         top = self.now[2 * self.layers :, self.layers].clone()
@@ -185,19 +173,12 @@ class Lstms(NamedTuple):
     def at(self, part: tuple) -> "Lstms":
         return Lstms(*(view[part] for view in self)) if part else self
 
-    def update(self, part: tuple, holds: Holds | None) -> None:
-        """From sums to gates, in place, then `c' = f*c + i*g` and `h = o*tanh(c')`.
-
-        `part` says which part of a step's LSTMs these are, `holds` what is held of them.
-        """
+    def update(self) -> None:
+        """From sums to gates, in place, then `c' = f*c + i*g` and `h = o*tanh(c')`."""
         self.sigmoids.sigmoid_()
         tanh(self.candidates, out=self.candidates)
-        if holds is not None:
-            holds.kinds["forget"].put(self.forget, part)
         torch.mul(self.forget, self.cells, out=self.new_cells)
         self.new_cells.addcmul_(self.write, self.candidates)
-        if holds is not None:
-            holds.kinds["cell"].put(self.new_cells, part)
         torch.mul(self.output, tanh(self.new_cells), out=self.outputs)
 
 
@@ -228,7 +209,7 @@ class Affine:
         self.biases = [bias.to(dtype)[:, None] for bias in (weights.time_bias, weights.depth_bias)]
         self.joint = self.packed = None
         if all(len(weight) == 1 for weight in self.weights):
-            if gains_by_packing(self.weights[0]):
+            if gains_by_packing(self.weights[0], rows=2):
                 pairs = zip(self.weights, self.biases, strict=True)
                 self.packed = [packed(weight[0].t(), bias[0, 0]) for weight, bias in pairs]
             else:
@@ -250,7 +231,7 @@ class Affine:
         weight, bias, rows = self.weights[dimension], self.biases[dimension], read.flatten(0, 1)
         if len(weight) > 1:
             _multiply(torch.baddbmm, bias[layers], read, weight[layers], sums)
-        elif self.packed and len(rows) > 1:  # for a single row the order of oneDNN is no faster
+        elif self.packed and gains_by_packing(weight, len(rows)):
             sums.copy_(self.packed[dimension](rows).view_as(sums))
         else:
             _multiply(torch.addmm, bias[0], rows, weight[0], sums.flatten(0, 1))
@@ -263,21 +244,14 @@ def _multiply(product, bias: Tensor, rows: Tensor, weight: Tensor, out: Tensor) 
         out.copy_(product(bias, rows, weight))
 
 
-def walk_grid(
-    affine: Affine,
-    embedded: Tensor,
-    state: State,
-    mask: Tensor | None,
-    holds: Holds | None = None,
-) -> Walk:
+def walk_grid(affine: Affine, embedded: Tensor, state: State, mask: Tensor | None) -> Walk:
     """Run the grid over `embedded` [T, B, U] from `state`, h and c [L, B, U].
 
     `mask` [T, L-1, B, U] multiplies what layers 1.. receive from below (dropout). Matrix products
-    are done in the type of `affine`, everything else in the type of `embedded`. `holds` are of the
-    B sequences.
+    are done in the type of `affine`, everything else in the type of `embedded`.
     """
     walk = _start_walk(embedded, state, mask, affine.dtype)
-    fused = _fused_gates(embedded) if holds is None else None
+    fused = _fused_gates(embedded)
     for k, step in enumerate(walk.steps()):
         if mask is not None:
             _drop(step.now[walk.active(k)], walk, k)
@@ -287,7 +261,7 @@ def walk_grid(
             if fused:
                 fused.update(step.sums[part], lstms.cells, lstms.new_cells, lstms.outputs)
             else:
-                lstms.update(part, holds)
+                lstms.update()
         step.next_before.copy_(step.now)
     return walk
 

@@ -12,7 +12,9 @@ from torch.nn import functional
 
 from gridlstm.networks.cells import State
 from gridlstm.networks.holds import Holds
-from gridlstm.networks.layerwise import Products, Values, spread
+from gridlstm.networks.layerwise import Products
+from gridlstm.networks.lstm import Values
+from gridlstm.networks.products import spread
 from gridlstm.networks.rnn import TorchNetwork
 
 

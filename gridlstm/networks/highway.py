@@ -10,13 +10,9 @@ from torch import Tensor
 
 from gridlstm.networks.cells import State
 from gridlstm.networks.holds import Holds
-from gridlstm.networks.layerwise import (
-    LayerwiseNetwork,
-    Products,
-    Values,
-    add_spread,
-    spread,
-)
+from gridlstm.networks.layerwise import LayerwiseNetwork, Products
+from gridlstm.networks.lstm import Values
+from gridlstm.networks.products import add_spread, spread
 
 
 class HighwayRNN(LayerwiseNetwork):

@@ -5,9 +5,9 @@ before anything is computed from it. The model itself is never changed.
 """
 
 import math
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -15,8 +15,6 @@ from torch import Tensor
 from gridlstm.architectures import GATE_KINDS
 from gridlstm.config import ModelConfig
 from gridlstm.errors import UserError
-
-DIMENSIONS = ("time", "depth")
 
 
 class HoldError(UserError):
@@ -51,67 +49,44 @@ def check_hold(hold: Hold, config: ModelConfig) -> None:
 
 @dataclass(frozen=True)
 class Places:
-    """Entries of an array [2, L, B, U], all int64 [hold], and the values to put there."""
+    """Sequences and units, int64 [hold], and the values to put there."""
 
-    dimension: Tensor
-    layer: Tensor
     sequence: Tensor
     unit: Tensor
     value: Tensor
 
-    def put(self, values: Tensor, part: tuple = ()) -> None:
-        """Put the values into an array [2, L, B, U], or into a part (dimension, layers) of it."""
-        if not part:
-            values[self.dimension, self.layer, self.sequence, self.unit] = self.value
-            return
-        dimension, layers = part
-        here = (self.dimension == dimension) & (self.layer >= layers.start)
-        here &= self.layer < layers.stop
-        index = self.layer[here] - layers.start, self.sequence[here], self.unit[here]
-        values[index] = self.value[here]
-
 
 @dataclass(frozen=True)
 class Holds:
-    """What is held of each of B sequences that a model reads side by side, by kind of quantity."""
+    """What is held of the sequences that a model reads side by side, by quantity and layer, from
+    0."""
 
-    kinds: dict[str, Places]
+    places: dict[tuple[str, int], Places]
 
     def put(self, values: Tensor, quantity: str, layer: int) -> None:
-        """Put what is held of one quantity of one layer, from 0, into its values [..., B, U]."""
-        if (quantity, layer) in self._by_layer:
-            sequence, unit, value = self._by_layer[quantity, layer]
-            values[..., sequence, unit] = value
+        """Put what is held of one quantity of one layer into its values [..., B, U]."""
+        if here := self.places.get((quantity, layer)):
+            values[..., here.sequence, here.unit] = here.value
 
-    @cached_property
-    def _by_layer(self) -> dict[tuple[str, int], tuple[Tensor, Tensor, Tensor]]:
-        """Sequences, units and values [hold] of each quantity and layer of which any is held.
-
-        Sorted out once, as a layer asks at every position.
-        """
-        found = {}
-        for kind, places in self.kinds.items():
-            pairs = torch.stack((places.dimension, places.layer))
-            for dimension, layer in pairs.unique(dim=1).T.tolist():
-                here = (places.dimension == dimension) & (places.layer == layer)
-                held = places.sequence[here], places.unit[here], places.value[here]
-                found[f"{DIMENSIONS[dimension]}.{kind}", layer] = held
-        return found
+    def concern(self, dimension: str, layer: int) -> bool:
+        """Whether anything is held of a layer's time or depth LSTM."""
+        return any(
+            quantity.startswith(f"{dimension}.") and held_layer == layer
+            for quantity, held_layer in self.places
+        )
 
 
 def holds_of(sequences: Sequence[Sequence[Hold]], config: ModelConfig, like: Tensor) -> Holds:
     """The holds of each sequence, on the device and in the type of `like`. Raises HoldError."""
-    rows: dict[str, list[tuple]] = {name.split(".")[1]: [] for name in config.holdable}
+    rows = defaultdict(list)
     for sequence, holds in enumerate(sequences):
         for hold in holds:
             check_hold(hold, config)
-            dimension, kind = hold.quantity.split(".")
-            place = DIMENSIONS.index(dimension), hold.layer - 1, sequence, hold.unit
-            rows[kind].append((*place, hold.value))
-    return Holds({kind: _places(of_kind, like) for kind, of_kind in rows.items()})
+            rows[hold.quantity, hold.layer - 1].append((sequence, hold.unit, hold.value))
+    return Holds({place: _places(of_place, like) for place, of_place in rows.items()})
 
 
-def _places(rows: list[tuple], like: Tensor) -> Places:
-    columns = list(zip(*rows, strict=True)) or [()] * 5
-    index = [torch.tensor(column, dtype=torch.int64, device=like.device) for column in columns[:4]]
-    return Places(*index, torch.tensor(columns[4], dtype=like.dtype, device=like.device))
+def _places(rows: list[tuple[int, int, float]], like: Tensor) -> Places:
+    sequence, unit, value = zip(*rows, strict=True)
+    index = (torch.tensor(column, device=like.device) for column in (sequence, unit))
+    return Places(*index, torch.tensor(value, dtype=like.dtype, device=like.device))

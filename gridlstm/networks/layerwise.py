@@ -5,19 +5,17 @@ A network of this kind is one class that says what a layer does (`read_layer`); 
 carries on are quantities that it names. The rest, this module and `architectures`, is shared.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 from gridlstm.config import ModelConfig
-from gridlstm.networks.cells import Observation, State, tanh
+from gridlstm.networks.cells import Observation, State
 from gridlstm.networks.holds import Holds
+from gridlstm.networks.lstm import Values
 from gridlstm.networks.products import JoinedProduct
-
-# Values of a quantity in one layer [T, B, U], or one [B, U] for each position.
-Values = Tensor | Sequence[Tensor]
 
 
 class Weights(nn.Module):
@@ -122,19 +120,20 @@ class LayerwiseNetwork(Weights):
         for layer in range(self.config.layers):
             below = read, memory
             values = self.read_layer(layer, products, *below, _of_layer(state, layer), holds)
-            layers.append({name: _joined(of_name) for name, of_name in values.items()})
+            layers.append({name: joined(of_name) for name, of_name in values.items()})
             read, memory = self.handed_up(layers[-1])
-        values = {name: torch.stack([of[name] for of in layers]) for name in layers[0]}
-        after = tuple(values[q][:, -1] for q in self.config.form.state.values())
+        values = {name: [of[name] for of in layers] for name in layers[0]}
+        carried = self.config.form.state.values()
+        after = tuple(torch.stack([of_layer[-1] for of_layer in values[q]]) for q in carried)
         return Observation(values, read, after)
 
     def handed_up(self, values: dict[str, Values]) -> tuple[Tensor, Tensor | None]:
         """Of a layer's quantities what the layer above reads, and the memory [T, B, U]."""
         read, memory = self.hands_up
-        joined = _joined(values[read])
+        above = joined(values[read])
         if memory is None or memory == read:
-            return joined, joined if memory else None
-        return joined, _joined(values[memory])
+            return above, above if memory else None
+        return above, joined(values[memory])
 
 
 class Products:
@@ -158,24 +157,6 @@ class Products:
         return self._joined[home, dimension]
 
 
-def spread(values: Tensor, sequences: int) -> Tensor:
-    """[..., A, X] -> [..., B, X]: each sequence beyond the first A gets what the first gets."""
-    more = sequences - values.shape[-2]
-    if more == 0:
-        return values
-    return torch.cat((values, values[..., :1, :].expand(*values.shape[:-2], more, -1)), -2)
-
-
-def add_spread(own: Tensor, shared: Tensor) -> Tensor:
-    """`own + spread(shared)` for own [..., B, X], shared [..., A, X]; may change `own`."""
-    count = shared.shape[-2]
-    if count in (1, own.shape[-2]):
-        return own + shared
-    own[..., :count, :] += shared
-    own[..., count:, :] += shared[..., :1, :]
-    return own
-
-
 def drop(values: Tensor, rate: float) -> Tensor:
     """Dropout: each value 0 with probability `rate`, else divided by what is left of 1."""
     return values * dropout_mask(values, values.shape, rate) if rate > 0 else values
@@ -190,70 +171,12 @@ def dropout_mask(like: Tensor, shape: tuple[int, ...], rate: float) -> Tensor:
     return (draws >= round(rate * 2**16) - 2**15).to(like.dtype).mul_(1 / (1 - rate))
 
 
-def product_of_both(seen: Tensor, read: Tensor, product: JoinedProduct) -> Tensor:
-    """The product of [seen ; read] for `seen` [T, B, U], `read` [T, A, U]: [T, B, O]."""
-    rows = len(seen) * seen.shape[1]
-    if seen.shape == read.shape:
-        return product.whole.over(rows)(torch.cat((seen, read), -1))
-    of_read = product.of_below.over(len(read) * read.shape[1])(read)
-    return add_spread(product.of_h.over(rows)(seen), of_read)
-
-
-def lstm_over_time(
-    read: Tensor, product: JoinedProduct, state: State, holds: Holds | None, layer: int
-) -> list[dict[str, Tensor]]:
-    """`lstm_update` at each position of `read` [T, A, U], from h and c [B, U]."""
-    (h, c), steps = state, []
-    from_h, from_below = product.over_time(read, len(h))
-    for sums in from_below:
-        steps.append(lstm_update(add_spread(from_h(h), sums), c, holds, layer))
-        h, c = steps[-1]["hidden"], steps[-1]["cell"]
-    return steps
-
-
-def lstm_update(
-    sums: Tensor,
-    cell: Tensor,
-    holds: Holds | None = None,
-    layer: int = 0,
-    dimension: str = "time",
-    joined: Tensor | None = None,
-) -> dict[str, Tensor]:
-    """`c' = f*c + i*g`, `h = o*tanh(c')` from sums [..., 4U], by kind of quantity.
-
-    What is `joined` is added to the new memory.
-    """
-    sums = sums.to(cell.dtype)
-    units = cell.shape[-1]
-    i, f, o = sums[..., : 3 * units].sigmoid().chunk(3, dim=-1)
-    g = tanh(sums[..., 3 * units :])
-    if holds is not None:
-        holds.put(f, f"{dimension}.forget", layer)
-    cell = (f * cell).addcmul_(i, g)
-    if joined is not None:
-        cell = cell + joined
-    if holds is not None:
-        holds.put(cell, f"{dimension}.cell", layer)
-    return {
-        "cell": cell,
-        "hidden": o * tanh(cell),
-        "input": i,
-        "forget": f,
-        "output": o,
-        "candidate": g,
-    }
-
-
-def by_name(steps: Sequence[dict[str, Tensor]], dimension: str) -> dict[str, Values]:
-    """The quantities of one dimension over all positions, from those by kind at each position."""
-    return {f"{dimension}.{kind}": [step[kind] for step in steps] for kind in steps[0]}
-
-
 def _of_layer(state: State, layer: int) -> State:
     return tuple(part[layer] for part in state)
 
 
-def _joined(values: Values) -> Tensor:
+def joined(values: Values) -> Tensor:
+    """The values of a quantity in one layer as one tensor [T, B, U]."""
     return values if isinstance(values, Tensor) else torch.stack(tuple(values))
 
 

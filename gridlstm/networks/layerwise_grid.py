@@ -12,16 +12,9 @@ from torch import Tensor
 
 from gridlstm.networks.cells import State
 from gridlstm.networks.holds import Holds
-from gridlstm.networks.layerwise import (
-    LayerwiseNetwork,
-    Products,
-    Values,
-    by_name,
-    lstm_over_time,
-    lstm_update,
-    product_of_both,
-    spread,
-)
+from gridlstm.networks.layerwise import LayerwiseNetwork, Products, joined
+from gridlstm.networks.lstm import Values, lstm_over_time, lstm_update
+from gridlstm.networks.products import product_of_both, spread
 
 TRANSFERS = {"tanh": torch.tanh, "relu": torch.relu}
 
@@ -50,11 +43,11 @@ class LayerwiseGrid(LayerwiseNetwork):
         state: State,
         holds: Holds | None,
     ) -> dict[str, Values]:
-        steps = lstm_over_time(read, products.of(layer, "time"), state, holds, layer)
-        new = torch.stack([step["hidden"] for step in steps])
+        time = lstm_over_time(read, products.of(layer, "time"), state, holds, layer)
+        new = joined(time["time.hidden"])
         seen = new if self.config.priority == "depth" else torch.cat((state[0][None], new[:-1]))
         sums = product_of_both(seen, read, products.of(layer, "depth")).to(seen.dtype)
-        return {**by_name(steps, "time"), **self._depth(layer, sums, memory, holds)}
+        return {**time, **self._depth(layer, sums, memory, holds)}
 
     def _depth(
         self, layer: int, sums: Tensor, memory: Tensor | None, holds: Holds | None

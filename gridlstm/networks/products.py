@@ -7,11 +7,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-# Measured on CPUs: where a weight has so many elements, too many for the near caches, oneDNN takes
-# a fifth less time for many rows, and half for a few, once it has put it in an order of its own.
-# To do so costs as much as a product of some tens of rows, and gains nothing for single ones.
-LARGE_WEIGHT = 2**18
-MANY_ROWS = 64
+from gridlstm.networks.cells import swap_gates
+
+# Measured on CPUs: a product with a weight of so many elements, too many for the near caches, takes
+# less time once the weight lies in an order made for it: a fifth less for many rows, half for a
+# few, and again half where its numbers can lie there in float16. For single rows a weight must have
+# more elements to gain.
+LARGE_WEIGHT, LARGE_FOR_ONE_ROW = 2**18, 2**20
+# To make the order costs as much as some tens of products of a few rows, or one of a thousand rows.
+MANY_TIMES, MANY_ROWS = 64, 2048
 
 
 class Product:
@@ -25,9 +29,9 @@ class Product:
         """The function, ready to be asked so many `times` for so many `rows`. Where gradients are
         recorded, it has one."""
         recorded = torch.is_grad_enabled() or torch.is_autocast_enabled("cpu")
-        if recorded or rows == 1:
+        if recorded or not gains_by_packing(self._weight, rows):
             return self._plain
-        if self._packed is None and rows * times >= MANY_ROWS and gains_by_packing(self._weight):
+        if self._packed is None and (times >= MANY_TIMES or rows >= MANY_ROWS):
             self._packed = packed(self._weight, self._bias)
         return self._packed or self._plain
 
@@ -60,6 +64,14 @@ class JoinedProduct:
         return self.of_h.over(sequences, times=positions), of_below
 
     @cached_property
+    def as_torch_lstm(self) -> list[Tensor]:
+        """The weights of an LSTM's four gates as torch.lstm takes them: for what is below, for h,
+        and two biases, of which the second is 0."""
+        of_h, of_below = swap_gates(self._weight).chunk(2, dim=1)
+        bias = swap_gates(self._bias)
+        return [of_below.contiguous(), of_h.contiguous(), bias, torch.zeros_like(bias)]
+
+    @cached_property
     def _columns(self) -> tuple[Tensor, Tensor]:
         """Both halves, in the type that products are done in: a product at each position would
         else bring the weight into that type each time."""
@@ -69,18 +81,66 @@ class JoinedProduct:
         return weight.chunk(2, dim=1)
 
 
+def product_of_both(seen: Tensor, read: Tensor, product: JoinedProduct) -> Tensor:
+    """The product of [seen ; read] for `seen` [T, B, U], `read` [T, A, U]: [T, B, O]."""
+    rows = len(seen) * seen.shape[1]
+    if seen.shape == read.shape:
+        return product.whole.over(rows)(torch.cat((seen, read), -1))
+    of_read = product.of_below.over(len(read) * read.shape[1])(read)
+    return add_spread(product.of_h.over(rows)(seen), of_read)
+
+
+def spread(values: Tensor, sequences: int) -> Tensor:
+    """[..., A, X] -> [..., B, X]: each sequence beyond the first A gets what the first gets."""
+    more = sequences - values.shape[-2]
+    if more == 0:
+        return values
+    return torch.cat((values, values[..., :1, :].expand(*values.shape[:-2], more, -1)), -2)
+
+
+def add_spread(own: Tensor, shared: Tensor) -> Tensor:
+    """`own + spread(shared)` for own [..., B, X], shared [..., A, X]; may change `own`."""
+    count = shared.shape[-2]
+    if count in (1, own.shape[-2]):
+        return own + shared
+    own[..., :count, :] += shared
+    own[..., count:, :] += shared[..., :1, :]
+    return own
+
+
 def packed(weight: Tensor, bias: Tensor | None) -> Callable[[Tensor], Tensor]:
-    """The same function with the weight in oneDNN's order. It has no gradient."""
-    order = torch.ops.mkldnn._reorder_linear_weight(weight.detach())
+    """The same function with the weight in an order made for products. It has no gradient.
+
+    Where every number of the weight is one of float16, as in the files that training writes, it
+    lies there in float16: half the bytes to read, and nothing is lost, as it is multiplied and
+    summed in float32 either way.
+    """
+    weight, bias = weight.detach(), None if bias is None else bias.detach()
+    if _multiplies_halves() and _is_of_halves(weight):
+        order = torch.ops.quantized.linear_prepack_fp16(weight, bias)
+        product = torch.ops.quantized.linear_dynamic_fp16
+        return lambda rows: product(rows, order)
+    order = torch.ops.mkldnn._reorder_linear_weight(weight)
     product = torch.ops.mkldnn._linear_pointwise
     return lambda rows: product(rows, order, bias, "none", [], "")
 
 
-def gains_by_packing(weight: Tensor) -> bool:
-    """Whether a product with this weight is faster in oneDNN's order."""
+def gains_by_packing(weight: Tensor, rows: int) -> bool:
+    """Whether a product of so many rows with this weight is faster in an order made for it."""
     return (
         weight.device.type == "cpu"
         and weight.dtype == torch.float32
-        and weight.numel() >= LARGE_WEIGHT
+        and weight.numel() >= (LARGE_WEIGHT if rows > 1 else LARGE_FOR_ONE_ROW)
         and torch.backends.mkldnn.is_available()
     )
+
+
+def _multiplies_halves() -> bool:
+    """Whether torch has products with float16 weights here: FBGEMM, on x86 with AVX2."""
+    return torch.backends.quantized.engine in ("x86", "fbgemm")
+
+
+def _is_of_halves(weight: Tensor) -> bool:
+    """Whether all numbers of a float32 weight are finite ones of float16."""
+    halves = weight.half()
+    return bool(halves.isfinite().all()) and torch.equal(halves.float(), weight)

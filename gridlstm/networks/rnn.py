@@ -8,7 +8,9 @@ from torch import Tensor, nn
 
 from gridlstm.networks.cells import State
 from gridlstm.networks.holds import Holds
-from gridlstm.networks.layerwise import LayerwiseNetwork, Products, Values, add_spread
+from gridlstm.networks.layerwise import LayerwiseNetwork, Products
+from gridlstm.networks.lstm import Values
+from gridlstm.networks.products import add_spread
 
 
 class TorchNetwork(LayerwiseNetwork):

@@ -9,34 +9,11 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from gridlstm.architectures import GATES
-from gridlstm.networks.cells import Observation, State, tanh
+from gridlstm.networks.cells import State, swap_gates
 from gridlstm.networks.holds import Holds
-from gridlstm.networks.layerwise import (
-    LayerwiseNetwork,
-    Products,
-    Values,
-    by_name,
-    lstm_over_time,
-)
-
-
-def swap_gates(tensor: Tensor) -> Tensor:
-    """i, f, o, g <-> i, f, g, o along the first axis [4U, ...]."""
-    i, f, third, fourth = tensor.chunk(4)
-    return torch.cat((i, f, fourth, third))
-
-
-def run_memory(forget: Tensor, write: Tensor, start: Tensor) -> Tensor:
-    """The cells c_t = f_t * c_t-1 + w_t for f and w [L, T, U] from a start [L, U]: [L, T, U]."""
-    by_position = write.transpose(0, 1).contiguous()
-    forget = forget.transpose(0, 1).contiguous()
-    cell = start
-    for now, keep in zip(by_position, forget, strict=True):
-        cell = now.addcmul_(keep, cell)
-    return by_position.transpose(0, 1)
+from gridlstm.networks.layerwise import LayerwiseNetwork, Products
+from gridlstm.networks.lstm import Values, lstm_over_time
 
 
 @contextmanager
@@ -84,49 +61,6 @@ class StackedLSTM(LayerwiseNetwork):
         # Under autocast they come in half precision; what is carried on stays in full, as a grid's.
         return top, (h.to(state[0].dtype), c.to(state[1].dtype))
 
-    def observe(
-        self,
-        embedded: Tensor,
-        state: State,
-        holds: Holds | None = None,
-        products: Products | None = None,
-    ) -> Observation:
-        """All that happens inside over embedded [T, B, U], without dropout, from a state."""
-        if holds is not None:
-            return super().observe(embedded, state, holds, products)
-        below, hidden, gates = embedded, [], []
-        for layer, (h, c) in enumerate(zip(*state, strict=True)):
-            hidden.append(self._hidden(layer, below, h, c))
-            gates.append(self._gates(layer, below, torch.cat((h[None], hidden[-1][:-1]))))
-            below = hidden[-1]
-        i, f, g, o = torch.stack(gates).chunk(4, dim=-1)
-        cell, hidden = run_memory(f, i * g, state[1]), torch.stack(hidden)
-        by_kind = zip(GATES, (i, f, o, g), strict=True)
-        values = {f"time.{gate}": of_gate for gate, of_gate in by_kind}
-        values |= {"time.cell": cell, "time.hidden": hidden}
-        return Observation(values, below, (hidden[:, -1], cell[:, -1]))
-
-    def _hidden(self, layer: int, below: Tensor, h: Tensor, c: Tensor) -> Tensor:
-        """Hidden states [T, B, U] of a layer that reads `below` from h and c [B, U]."""
-        start, weights = (h[None], c[None]), self._weights(layer)
-        return torch.lstm(below, start, weights, True, 1, 0.0, False, False, False)[0]
-
-    def _gates(self, layer: int, below: Tensor, before: Tensor) -> Tensor:
-        """Gates [T, B, 4U] of a layer, in torch's order i, f, g, o.
-
-        torch.nn.LSTM shows hidden states only. Given those, every gate of a layer follows from one
-        matrix product over all positions, and the cells from the gates.
-        """
-        of_below, of_h, bias, _ = self._weights(layer)
-        sums = functional.linear(below, of_below, bias)
-        sums.flatten(0, 1).addmm_(before.flatten(0, 1), of_h.t())
-        units = self.config.units
-        sums[..., : 2 * units].sigmoid_()
-        candidate = sums[..., 2 * units : 3 * units]
-        tanh(candidate, out=candidate)
-        sums[..., 3 * units :].sigmoid_()
-        return sums
-
     def read_layer(
         self,
         layer: int,
@@ -136,8 +70,7 @@ class StackedLSTM(LayerwiseNetwork):
         state: State,
         holds: Holds | None,
     ) -> dict[str, Values]:
-        steps = lstm_over_time(read, products.of(layer, "time"), state, holds, layer)
-        return by_name(steps, "time")
+        return lstm_over_time(read, products.of(layer, "time"), state, holds, layer)
 
     def of(self, layer: int, name: str) -> Tensor:
         """One of a layer's tensors: columns [h ; input], gates i, f, o, g."""
