@@ -17,7 +17,7 @@ from gridlstm.checkpoint import load_model
 from gridlstm.corpus import read_corpus
 from gridlstm.evaluation import evaluate
 from gridlstm.training.learner import Learner
-from gridlstm.training.settings import TrainingSettings
+from gridlstm.training.settings import SETTING_MEANINGS, TrainingSettings
 from gridlstm.training.tasks import task_of
 from gridlstm.training.workers import Workers
 
@@ -28,7 +28,10 @@ def main(text: str, *checkpoints: str) -> None:
     for path in map(Path, checkpoints):
         model, metadata = load_model(path)
         rate = metadata.training["learning_rate"] / 10
-        settings = TrainingSettings(**{**metadata.training, "learning_rate": rate})
+        known = {
+            name: value for name, value in metadata.training.items() if name in SETTING_MEANINGS
+        }
+        settings = TrainingSettings(**{**known, "learning_rate": rate})
         corpus = read_corpus(Path(text), settings.train_fraction)
         team = Workers(0, 1, torch.device("cpu"))
         learner = Learner(model.config, settings, task_of(settings, corpus), team)
