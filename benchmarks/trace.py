@@ -61,7 +61,7 @@ def cell_by_cell(model: LanguageModel, data: bytes) -> None:
             d, memory = lstm(weights.depth_weight[0], weights.depth_bias[0], z, memory)
 
 
-# -- What no trace made of torch's operations can be under ---------------------------------------
+# -- What a trace that goes this way cannot be under ---------------------------------------------
 
 
 def orders(weight: Tensor) -> dict[str, Product]:
@@ -69,28 +69,17 @@ def orders(weight: Tensor) -> dict[str, Product]:
     return {"plain": partial(functional.linear, weight=weight), "packed": packed(weight, None)}
 
 
-class Gates:
-    """The gates of so many LSTM updates, each kind of gate in one piece of memory."""
-
-    def __init__(self, updates: int, units: int):
-        self.sigmoids = torch.randn(3, updates, units)
-        self.g = torch.randn(updates, units)
-
-    def activate(self) -> None:
-        self.sigmoids.sigmoid_()
-        tanh(self.g, out=self.g)
-
-
 @torch.inference_mode()
 def least(
     bare: torch.nn.LSTM, products: list[Product], layers: int, units: int, positions: int
 ) -> None:
     embedded, read = torch.randn(positions, 1, units), torch.randn(positions, 2 * units)
-    gates = Gates(positions, units)
+    sigmoids, candidates = torch.randn(3 * positions, units), torch.randn(positions, units)
     bare(embedded)
     for product in products * layers:
         product(read)
-        gates.activate()
+        sigmoids.sigmoid_()
+        tanh(candidates, out=candidates)
     forget, write = torch.rand(2, positions, layers, units)
     cell = write[0]
     for f, w in zip(forget, write, strict=True):

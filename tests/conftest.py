@@ -37,6 +37,14 @@ def make_model():
     return make
 
 
+@pytest.fixture(params=[99, 1], ids=["step by step", "at once"])
+def each_way(request, monkeypatch):
+    """From so many positions on an LSTM over time is read at once: in no short text, or always."""
+    from gridlstm.networks import lstm
+
+    monkeypatch.setattr(lstm, "MANY_POSITIONS", request.param)
+
+
 @pytest.fixture
 def corpus(tmp_path):
     """A small text to train on, nine tenths of it, in the folder that the test works in."""

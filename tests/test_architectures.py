@@ -21,7 +21,6 @@ from gridlstm.checkpoint.writing import write_tensors
 from gridlstm.config import ConfigError, ModelConfig
 from gridlstm.intervention import losses
 from gridlstm.model import LanguageModel
-from gridlstm.networks import lstm
 from gridlstm.networks.holds import Hold, HoldError, check_hold
 from gridlstm.networks.layerwise import dropout_mask
 from gridlstm.sampling import sample
@@ -106,17 +105,15 @@ def expected_of(model, form, data, **more):
 # -- Against the references -----------------------------------------------------------------------
 
 
-# At once from so many positions on: never here, or always.
-each_way = pytest.mark.parametrize("many", [99, 1], ids=["step by step", "at once"])
+each_way = pytest.mark.usefixtures("each_way")
 
 
 @each_form
 @pytest.mark.parametrize("layers", [1, 2, 3, 4])
 @each_dtype
 @each_way
-def test_several_sequences_from_a_carried_state(monkeypatch, form, layers, dtype, many):
+def test_several_sequences_from_a_carried_state(form, layers, dtype):
     """What training runs and what is observed, side by side, from a state that is not zeros."""
-    monkeypatch.setattr(lstm, "MANY_POSITIONS", many)
     model = make(form, layers, dtype=dtype)
     read, state = random_bytes(7, 3), random_state(model, 3)
     with torch.no_grad():
@@ -151,9 +148,8 @@ def test_several_sequences_from_a_carried_state(monkeypatch, form, layers, dtype
 @pytest.mark.parametrize("layers", [1, 2, 3, 4])
 @each_dtype
 @each_way
-def test_every_traced_quantity(monkeypatch, form, layers, dtype, many):
+def test_every_traced_quantity(monkeypatch, form, layers, dtype):
     """Read in pieces, the last one shorter, as a long text is."""
-    monkeypatch.setattr(lstm, "MANY_POSITIONS", many)
     monkeypatch.setattr(tracing, "MOST_POSITIONS", 4)
     model = make(form, layers, dtype=dtype)
     data = random_bytes(10).astype(np.uint8).tobytes()
@@ -402,8 +398,7 @@ def sets_of_holds(config) -> list[list[Hold]]:
 
 @each_form
 @each_way
-def test_a_trace_with_holds_is_the_references(monkeypatch, form, many):
-    monkeypatch.setattr(lstm, "MANY_POSITIONS", many)
+def test_a_trace_with_holds_is_the_references(form):
     model, data = make(form, 3, dtype=torch.float64), b"a cat on a mat"
     for holds in sets_of_holds(model.config):
         traced = trace(model, data, dtype=np.float64, holds=holds)

@@ -11,7 +11,7 @@ from gridlstm.architectures import ARCHITECTURES
 from gridlstm.config import ModelConfig
 from gridlstm.intervention import InterventionError, ablate, losses, value_to_hold
 from gridlstm.model import LanguageModel
-from gridlstm.networks import lstm, products
+from gridlstm.networks import products
 from gridlstm.networks.holds import Hold, HoldError
 from gridlstm.progress import Cancelled
 from gridlstm.sampling import SamplingError, sample
@@ -52,9 +52,8 @@ def expected_of(model, holds: list[Hold]) -> reference.Reference:
 
 
 @pytest.mark.parametrize(("architecture", "tie"), KINDS)
-@pytest.mark.parametrize("many", [99, 1], ids=["step by step", "at once"])
-def test_a_trace_with_holds_is_the_references(make_model, monkeypatch, architecture, tie, many):
-    monkeypatch.setattr(lstm, "MANY_POSITIONS", many)
+@pytest.mark.usefixtures("each_way")
+def test_a_trace_with_holds_is_the_references(make_model, architecture, tie):
     model = make_model(architecture, 3, UNITS, tie, double=True).eval()
     for holds in sets_of_holds(architecture):
         expected = expected_of(model, holds)
@@ -66,10 +65,9 @@ def test_a_trace_with_holds_is_the_references(make_model, monkeypatch, architect
 
 @pytest.mark.parametrize(("architecture", "tie"), KINDS)
 @pytest.mark.parametrize("numbers", [1, 3000, 2**26])
-@pytest.mark.parametrize("many", [99, 1], ids=["step by step", "at once"])
-def test_many_interventions_side_by_side(make_model, monkeypatch, architecture, tie, numbers, many):
+@pytest.mark.usefixtures("each_way")
+def test_many_interventions_side_by_side(make_model, monkeypatch, architecture, tie, numbers):
     """In groups and pieces of any size: each has the loss that it has alone."""
-    monkeypatch.setattr(lstm, "MANY_POSITIONS", many)
     monkeypatch.setattr(intervention, "MOST_NUMBERS", numbers)
     monkeypatch.setattr(intervention, "SEQUENCES", 2)
     model = make_model(architecture, 3, UNITS, tie, double=True).eval()

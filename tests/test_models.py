@@ -6,9 +6,11 @@ import reference
 import torch
 from torch.nn import functional
 
+from gridlstm.architectures import GATES
 from gridlstm.config import ConfigError, ModelConfig
-from gridlstm.networks import lstm, products
+from gridlstm.networks import products
 from gridlstm.networks.grid import dropout_mask
+from gridlstm.networks.grid_walk import Affine, walk_grid
 from gridlstm.trace import trace
 
 KINDS = [("stacked", None), ("grid", "none"), ("grid", "depth"), ("grid", "all")]
@@ -67,9 +69,8 @@ def test_several_sequences_from_a_carried_state(make_model, architecture, tie, l
 
 @every_model
 @pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
-@pytest.mark.parametrize("many", [99, 1], ids=["step by step", "at once"])
-def test_every_traced_quantity(make_model, monkeypatch, architecture, tie, layers, dtype, many):
-    monkeypatch.setattr(lstm, "MANY_POSITIONS", many)
+@pytest.mark.usefixtures("each_way")
+def test_every_traced_quantity(make_model, architecture, tie, layers, dtype):
     model = make_model(architecture, layers, UNITS, tie, double=dtype == torch.float64)
     data = random_bytes(9).astype(np.uint8).tobytes()
     kept = np.float64 if dtype == torch.float64 else np.float32
@@ -85,6 +86,38 @@ def test_every_traced_quantity(make_model, monkeypatch, architecture, tie, layer
         )
     np.testing.assert_allclose(traced.loss, expected.loss, atol=1e-5, rtol=0)
     np.testing.assert_allclose(traced.next_byte, expected.next_byte, atol=5e-4, rtol=0)
+
+
+@pytest.mark.parametrize("tie", ["none", "depth", "all"])
+@pytest.mark.parametrize("layers", LAYERS)
+def test_what_the_training_pass_over_the_grid_keeps(make_model, tie, layers):
+    """The walk that training uses, several sequences at once, holds the reference's values."""
+    model = make_model("grid", layers, UNITS, tie, double=True)
+    read, state = random_bytes(6, 2), random_state(layers, 2, torch.float64)
+    with torch.no_grad():
+        embedded = model.embedding(torch.from_numpy(read))
+        affine = Affine(model.recurrent.weights, torch.float64)
+        walk = walk_grid(affine, embedded, state, None)
+    kept = {"cell": walk.new_cells, "hidden": walk.outputs}
+    kept |= zip(GATES, walk.gates.chunk(4, dim=-1), strict=True)
+    for sequence in range(2):
+        expected = reference.run(
+            "grid",
+            layers,
+            numpy_tensors(model),
+            read[:, sequence],
+            *(s[:, sequence].numpy() for s in state),
+        )
+        for kind, by_step in kept.items():
+            # The depth LSTM of a cell is a step behind its time LSTM.
+            for dimension, steps in (("time", by_step[:, 0]), ("depth", by_step[1:, 1])):
+                np.testing.assert_allclose(
+                    walk.straight(steps)[:, :, sequence],
+                    expected.values[f"{dimension}.{kind}"],
+                    atol=1e-12,
+                    rtol=0,
+                    err_msg=f"{dimension}.{kind}",
+                )
 
 
 @pytest.mark.parametrize("tie", ["none", "depth", "all"])

@@ -231,7 +231,7 @@ class Affine:
         weight, bias, rows = self.weights[dimension], self.biases[dimension], read.flatten(0, 1)
         if len(weight) > 1:
             _multiply(torch.baddbmm, bias[layers], read, weight[layers], sums)
-        elif self.packed and gains_by_packing(weight, len(rows)):
+        elif self.packed:
             sums.copy_(self.packed[dimension](rows).view_as(sums))
         else:
             _multiply(torch.addmm, bias[0], rows, weight[0], sums.flatten(0, 1))

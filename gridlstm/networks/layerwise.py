@@ -89,6 +89,12 @@ class LayerwiseNetwork(Weights):
         """What is carried up to the first layer."""
         return None
 
+    def joined_product(self, layer: int, dimension: str) -> JoinedProduct:
+        """The product with a layer's own `weight` and `bias` of a dimension."""
+        return JoinedProduct(
+            *(self.of(layer, f"{dimension}.{kind}") for kind in ("weight", "bias"))
+        )
+
     def forward(self, embedded: Tensor, state: State) -> tuple[Tensor, State]:
         """embedded [T, B, U], states [L, B, U] -> what the top hands up [T, B, U], new states."""
         read, memory, after = embedded, self.first_memory(embedded), []
@@ -151,9 +157,7 @@ class Products:
         its own."""
         home = layer if f"layers.{layer}.{dimension}.weight" in self._own else 0
         if (home, dimension) not in self._joined:
-            names = f"{dimension}.weight", f"{dimension}.bias"
-            tensors = (self._network.of(home, name) for name in names)
-            self._joined[home, dimension] = JoinedProduct(*tensors)
+            self._joined[home, dimension] = self._network.joined_product(home, dimension)
         return self._joined[home, dimension]
 
 

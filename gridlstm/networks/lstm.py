@@ -8,7 +8,12 @@ from torch import Tensor
 from gridlstm.architectures import GATES
 from gridlstm.networks.cells import State, tanh
 from gridlstm.networks.holds import Holds
-from gridlstm.networks.products import JoinedProduct, add_spread, product_of_both
+from gridlstm.networks.products import (
+    JoinedProduct,
+    add_spread,
+    needs_plain_products,
+    product_of_both,
+)
 
 # Values of a quantity in one layer [T, B, U], or one [B, U] for each position.
 Values = Tensor | Sequence[Tensor]
@@ -53,9 +58,9 @@ def lstm_over_time(
     """The quantities of a layer's LSTM along time over all of `read` [T, A, U], from h and c
     [B, U]."""
     positions, apart, _ = read.shape
-    recorded = torch.is_grad_enabled() or torch.is_autocast_enabled(read.device.type)
+    plain = needs_plain_products(read.device.type)
     held = holds is not None and holds.concern("time", layer)
-    if recorded or held or apart < len(state[0]) or positions < MANY_POSITIONS:
+    if plain or held or apart < len(state[0]) or positions < MANY_POSITIONS:
         return by_name(_step_by_step(read, product, state, holds, layer), "time")
     return {f"time.{kind}": values for kind, values in _at_once(read, product, state).items()}
 

@@ -28,8 +28,7 @@ class Product:
     def over(self, rows: int, times: int = 1) -> Callable[[Tensor], Tensor]:
         """The function, ready to be asked so many `times` for so many `rows`. Where gradients are
         recorded, it has one."""
-        recorded = torch.is_grad_enabled() or torch.is_autocast_enabled("cpu")
-        if recorded or not gains_by_packing(self._weight, rows):
+        if needs_plain_products("cpu") or not gains_by_packing(self._weight, rows):
             return self._plain
         if self._packed is None and (times >= MANY_TIMES or rows >= MANY_ROWS):
             self._packed = packed(self._weight, self._bias)
@@ -106,6 +105,12 @@ def add_spread(own: Tensor, shared: Tensor) -> Tensor:
     own[..., :count, :] += shared
     own[..., count:, :] += shared[..., :1, :]
     return own
+
+
+def needs_plain_products(device: str) -> bool:
+    """Whether gradients are recorded or products done in another type than their rows are in: what
+    is faster on a device can do neither."""
+    return torch.is_grad_enabled() or torch.is_autocast_enabled(device)
 
 
 def packed(weight: Tensor, bias: Tensor | None) -> Callable[[Tensor], Tensor]:

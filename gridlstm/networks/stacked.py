@@ -14,6 +14,7 @@ from gridlstm.networks.cells import State, swap_gates
 from gridlstm.networks.holds import Holds
 from gridlstm.networks.layerwise import LayerwiseNetwork, Products
 from gridlstm.networks.lstm import Values, lstm_over_time
+from gridlstm.networks.products import JoinedProduct
 
 
 @contextmanager
@@ -71,6 +72,12 @@ class StackedLSTM(LayerwiseNetwork):
         holds: Holds | None,
     ) -> dict[str, Values]:
         return lstm_over_time(read, products.of(layer, "time"), state, holds, layer)
+
+    def joined_product(self, layer: int, dimension: str) -> JoinedProduct:
+        """As of any network, with the weights in torch's order that are there already."""
+        product = super().joined_product(layer, dimension)
+        product.as_torch_lstm = self._weights(layer)
+        return product
 
     def of(self, layer: int, name: str) -> Tensor:
         """One of a layer's tensors: columns [h ; input], gates i, f, o, g."""
