@@ -12,11 +12,14 @@ from gridlstm.model import LanguageModel
 def fresh_model(
     config: ModelConfig, scale: float = 0.08, forget_bias: float = 1.0
 ) -> LanguageModel:
-    """A model to be read, not trained. Random weights: they cost what trained ones do."""
+    """A model to be read, not trained. Random weights: they cost what trained ones do, being
+    numbers of float16 as in the files that training writes."""
     torch.manual_seed(1)
     model = LanguageModel(config)
     model.initialise(scale, forget_bias)
-    return model.eval().requires_grad_(False)
+    for parameter in model.eval().requires_grad_(False).parameters():
+        parameter.copy_(parameter.half())
+    return model
 
 
 def timed(work: Callable[[], object]) -> tuple[float, object]:

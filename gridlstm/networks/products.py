@@ -62,6 +62,20 @@ class JoinedProduct:
         of_below = self.of_below.over(positions * apart)(read)
         return self.of_h.over(sequences, times=positions), of_below
 
+    def gains_by_steps(self, sequences: int, positions: int) -> bool:
+        """Whether products with h asked for step by step take less time than torch's LSTM: where an
+        order made for them gains, and for a single sequence only with halves to read."""
+        _, units = self._weight.shape
+        return (
+            positions >= MANY_TIMES
+            and gains_by_packing(self._weight[:, : units // 2], sequences)
+            and (sequences > 1 or self._of_halves)
+        )
+
+    @cached_property
+    def _of_halves(self) -> bool:
+        return reads_halves(self._weight)
+
     @cached_property
     def as_torch_lstm(self) -> list[Tensor]:
         """The weights of an LSTM's four gates as torch.lstm takes them: for what is below, for h,
@@ -121,7 +135,7 @@ def packed(weight: Tensor, bias: Tensor | None) -> Callable[[Tensor], Tensor]:
     summed in float32 either way.
     """
     weight, bias = weight.detach(), None if bias is None else bias.detach()
-    if _multiplies_halves() and _is_of_halves(weight):
+    if reads_halves(weight):
         order = torch.ops.quantized.linear_prepack_fp16(weight, bias)
         product = torch.ops.quantized.linear_dynamic_fp16
         return lambda rows: product(rows, order)
@@ -140,12 +154,10 @@ def gains_by_packing(weight: Tensor, rows: int) -> bool:
     )
 
 
-def _multiplies_halves() -> bool:
-    """Whether torch has products with float16 weights here: FBGEMM, on x86 with AVX2."""
-    return torch.backends.quantized.engine in ("x86", "fbgemm")
-
-
-def _is_of_halves(weight: Tensor) -> bool:
-    """Whether all numbers of a float32 weight are finite ones of float16."""
+def reads_halves(weight: Tensor) -> bool:
+    """Whether a float32 weight can be read in float16 without loss: all its numbers are finite ones
+    of float16, and torch has products with such weights here (FBGEMM, on x86 with AVX2)."""
+    if torch.backends.quantized.engine not in ("x86", "fbgemm"):
+        return False
     halves = weight.half()
     return bool(halves.isfinite().all()) and torch.equal(halves.float(), weight)
