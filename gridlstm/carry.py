@@ -28,12 +28,16 @@ def rank_by_carry(
     places = slice(1, layout.digits) if layout.digits > 1 else slice(0, 2)
     at = np.arange(layout.length - layout.answered, layout.length)[places]
     cells = [memory.cell for memory in model.config.form.memories]
+    asked = dict.fromkeys(cells or model.config.form.state.values())
     with torch.inference_mode():
         inputs = torch.from_numpy(read).to(model.decoder.weight.device)
         embedded = model.embedding(inputs)
-        seen = model.recurrent.observe(embedded, model.start(inputs.shape[1]))
-    values = {
-        quantity: torch.stack(list(seen.values[quantity]))[:, at].flatten(1, 2).half().cpu().numpy()
-        for quantity in dict.fromkeys(cells or model.config.form.state.values())
-    }
+        layers = []
+
+        def keep(layer: int, values: dict[str, torch.Tensor]) -> None:
+            """Of the asked quantities [position x pair, unit]."""
+            layers.append({name: values[name][at].flatten(0, 1).half().cpu() for name in asked})
+
+        model.recurrent.reader()(embedded, model.start(inputs.shape[1]), keep)
+    values = {name: torch.stack([of[name] for of in layers]).numpy() for name in asked}
     return rank_units(values, carries.T[places].flatten())

@@ -108,7 +108,7 @@ class _Reader:
     @torch.inference_mode()
     def __init__(self, model: LanguageModel, holds: Holds | None) -> None:
         self.model, self.holds, self.state = model, holds, model.start(1)
-        self.observe = model.recurrent.observer()
+        self.reader = model.recurrent.reader()
 
     @torch.inference_mode()
     def read(self, data: bytes, quantities: Sequence[str]) -> tuple[np.ndarray, dict]:
@@ -116,16 +116,20 @@ class _Reader:
         [layer, unit] at the last byte of `data`."""
         model, device = self.model, self.model.decoder.weight.device
         read = torch.frombuffer(bytearray(data), dtype=torch.uint8).long()[:, None]
+        layers = {}
+
+        def keep(layer: int, values: dict[str, torch.Tensor]) -> None:
+            # Copied: a view would keep all that this step computed.
+            layers[layer] = {name: values[name][-1, 0].clone() for name in quantities}
+
         for piece in read.split(positions_at_once(model.config)):
             embedded = model.embedding(piece.to(device))
-            seen = self.observe(embedded, self.state, self.holds)
-            self.state = seen.state
-        logits = model.decoder(seen.top[-1, 0]).double().cpu().numpy()
+            top, self.state = self.reader(embedded, self.state, keep, self.holds)
+        logits = model.decoder(top[-1, 0]).double().cpu().numpy()
         if not np.isfinite(logits).all():
             raise SamplingError("The model's chances are not finite numbers here: it cannot write.")
-        # Copied: a view would keep all that this step computed.
         values = {
-            name: torch.stack([of_layer[-1, 0] for of_layer in seen.values[name]]).cpu().numpy()
+            name: torch.stack([layers[layer][name] for layer in sorted(layers)]).cpu().numpy()
             for name in quantities
         }
         return logits, values

@@ -21,7 +21,7 @@ class WholeReadings:
     """Readings of all layers, for every architecture. Raises HoldError."""
 
     def __init__(self, model: LanguageModel, interventions: Sequence[Sequence[Hold]]) -> None:
-        self.observe, self.state = model.recurrent.observer(), model.start(len(interventions))
+        self.reader, self.state = model.recurrent.reader(), model.start(len(interventions))
         self.layers_at_once = model.config.layers
         self.holds = holds_of(interventions, model.config, model.decoder.weight)
         self.of = torch.arange(len(interventions), device=model.decoder.weight.device)
@@ -33,9 +33,8 @@ class WholeReadings:
         how many layers all that is computed is in memory at a time.
         """
         shared = embedded.expand(-1, len(self.of), -1)
-        seen = self.observe(shared, self.state, self.holds)
-        self.state = seen.state
-        return seen.top
+        top, self.state = self.reader(shared, self.state, holds=self.holds)
+        return top
 
 
 @dataclass

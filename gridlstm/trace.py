@@ -4,6 +4,7 @@ import math
 import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from gridlstm.progress import Progress
 
 # Numbers computed at a time, in float32: they are what a trace needs in memory beyond its result.
 MOST_AT_ONCE = 2**25
-# Positions at a time: it is said how far the work is, and it can be cancelled, after each so many.
+# Of short rows, as many positions are enough: how far the work is is told after each piece.
 MOST_POSITIONS = 2048
 # A larger trace lies in memory-mapped files.
 MOST_IN_MEMORY = 2**30
@@ -103,6 +104,19 @@ def trace(
     return result
 
 
+def _keep(result: Trace, here: slice, progress: Progress | None, layer: int, values) -> None:
+    """Put what a layer did `here`, [position, 1, unit] by quantity, in its place."""
+    for quantity, whole in result.values.items():
+        if isinstance(whole, np.memmap):
+            # A mapping of its own: through a lasting one all that is written would stay resident.
+            whole = open_memmap(whole.filename, mode="r+")
+        torch.from_numpy(whole[layer, here]).copy_(values[quantity][:, 0])
+    if progress is not None:
+        before = here.start * result.layers
+        of_piece = (here.stop - here.start) * (layer + 1)
+        progress((before + of_piece) / (len(result.data) * result.layers))
+
+
 def _fill(
     model: LanguageModel, result: Trace, holds: Holds | None, progress: Progress | None
 ) -> None:
@@ -111,17 +125,13 @@ def _fill(
     read = torch.frombuffer(bytearray(data), dtype=torch.uint8).to(device).long()[:, None]
     state = model.start(1)
     with torch.inference_mode():
-        observe = model.recurrent.observer()
+        reader = model.recurrent.reader()
         piece = positions_at_once(model.config)
         for start in range(0, len(data), piece):
             here = slice(start, min(start + piece, len(data)))
-            seen = observe(model.embedding(read[here]), state, holds)
-            state = seen.state
-            for quantity, values in result.values.items():
-                _write(values, here, seen.values[quantity])
-            _predict(model, seen.top[:, 0], read[:, 0], here, result)
-            if progress is not None:
-                progress(here.stop / len(data))
+            keep = partial(_keep, result, here, progress)
+            top, state = reader(model.embedding(read[here]), state, keep, holds)
+            _predict(model, top[:, 0], read[:, 0], here, result)
 
 
 def _reserve(model, data, wanted, dtype, most_in_memory) -> Trace:
@@ -156,18 +166,9 @@ def _outgrows(config: ModelConfig, quantity: str) -> bool:
 
 
 def positions_at_once(config: ModelConfig) -> int:
-    """How many positions of a text a model is to be observed over at a time."""
-    a_position = config.layers * sum(map(config.width, config.quantities))
+    """How many positions of a text each layer of a model is to read at a time."""
+    a_position = sum(map(config.width, config.quantities))
     return max(1, min(MOST_POSITIONS, MOST_AT_ONCE // a_position))
-
-
-def _write(values: np.ndarray, here: slice, piece: Sequence[torch.Tensor]) -> None:
-    """Put a piece, [position, 1, unit] for each layer, in its place, in memory or in the file."""
-    if isinstance(values, np.memmap):
-        # A mapping for each piece: through a lasting one, all that is written would stay resident.
-        values = open_memmap(values.filename, mode="r+")
-    for layer, of_layer in zip(torch.from_numpy(values), piece, strict=True):
-        layer[here].copy_(of_layer[:, 0])
 
 
 def _predict(model, top: torch.Tensor, read: torch.Tensor, here: slice, result: Trace) -> None:

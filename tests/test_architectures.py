@@ -102,6 +102,18 @@ def expected_of(model, form, data, **more):
     return reference.run(form.architecture, layers, tensors, data, **form.options, **more)
 
 
+def observed(model, read, state):
+    """What the decoder gets of bytes [T, B], the new state, and the quantities of each layer."""
+    layers = []
+
+    def observer(layer, values):
+        assert layer == len(layers)
+        layers.append(values)
+
+    top, after = model.recurrent.reader()(model.embedding(read), state, observer)
+    return top, after, layers
+
+
 # -- Against the references -----------------------------------------------------------------------
 
 
@@ -118,9 +130,9 @@ def test_several_sequences_from_a_carried_state(form, layers, dtype):
     read, state = random_bytes(7, 3), random_state(model, 3)
     with torch.no_grad():
         logits, after = model(torch.from_numpy(read), state)
-        seen = model.recurrent.observe(model.embedding(torch.from_numpy(read)), state)
-        decoded = model.decoder(seen.top)
-    assert len(after) == len(seen.state) == len(model.config.state)
+        top, state_seen, seen = observed(model, torch.from_numpy(read), state)
+        decoded = model.decoder(top)
+    assert len(after) == len(state_seen) == len(model.config.state)
 
     close = {"atol": TOLERANCE[dtype], "rtol": 0}
     np.testing.assert_allclose(decoded, logits, **close)
@@ -132,13 +144,13 @@ def test_several_sequences_from_a_carried_state(form, layers, dtype):
         target = torch.from_numpy(read[1:, sequence])
         loss = functional.cross_entropy(logits[:-1, sequence], target, reduction="none")
         np.testing.assert_allclose(loss, expected.loss[1:], **close)
-        for found in (after, seen.state):
+        for found in (after, state_seen):
             for part, wanted in zip(found, expected.state, strict=True):
                 assert part.dtype == dtype
                 np.testing.assert_allclose(part[:, sequence], wanted, **close)
-        assert set(seen.values) == set(expected.values)
-        for quantity, values in seen.values.items():
-            of_sequence = [of_layer[:, sequence] for of_layer in values]
+        assert all(set(of_layer) == set(expected.values) for of_layer in seen)
+        for quantity in expected.values:
+            of_sequence = [of_layer[quantity][:, sequence] for of_layer in seen]
             np.testing.assert_allclose(
                 of_sequence, expected.values[quantity], **close, err_msg=quantity
             )
@@ -306,10 +318,10 @@ def test_an_open_depth_carries_up_the_memory_whatever_the_dropout(dropout):
             i, f, o, _ = tensors[f"layers.{layer}.depth.bias"].chunk(4)
             i[:], f[:], o[:] = -50, 50, 50
         model.load_tensors(tensors)
-        embedded = model.embedding(torch.from_numpy(random_bytes(6, 2)))
-        first = model.recurrent.observe(embedded, model.start(2)).values["depth.cell"][0]
-        top, _ = model.recurrent(embedded, model.start(2))
-        torch.testing.assert_close(top, first.tanh(), atol=1e-12, rtol=0)
+        read = torch.from_numpy(random_bytes(6, 2))
+        _, _, seen = observed(model, read, model.start(2))
+        top, _ = model.recurrent(model.embedding(read), model.start(2))
+        torch.testing.assert_close(top, seen[0]["depth.cell"].tanh(), atol=1e-12, rtol=0)
 
 
 @each_form

@@ -4,27 +4,19 @@ Gates stand in the order input, forget, output, candidate along the last axis. `
 units. Hochreiter and Schmidhuber (1997) with the forget gate of Gers et al. (2000).
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 # h and c [layer, sequence, unit].
 State = tuple[Tensor, Tensor]
-
-
-@dataclass(frozen=True)
-class Observation:
-    """What an architecture did over T positions of B sequences.
-
-    `values` holds each quantity by name, [T, B, U] for each layer; `top` is what the decoder gets,
-    [T, B, U]; `state` is where the next piece goes on.
-    """
-
-    values: dict[str, Sequence[Tensor]]
-    top: Tensor
-    state: State
+# Is given what each layer, from 0, did, as soon as it is known: its quantities [T, B, U] by name.
+Observer = Callable[[int, dict[str, Tensor]], None]
+# Reads embedded bytes [T, B, U] on from a state, without dropout, telling an Observer, if any, what
+# happens inside, and with Holds, if any -> what the decoder gets [T, B, U], the new state. It is
+# for many calls: what it makes ready of the weights it keeps.
+Reader = Callable[..., tuple[Tensor, State]]
 
 
 # Measured on CPUs: torch computes the sigmoids of so many values in a sixth of the time of tanh.

@@ -8,14 +8,12 @@ at the character before and `below` is that of the layer below. The candidate is
 the input, forget and output gates are those of a stacked LSTM.
 """
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from gridlstm.architectures import LSTM
-from gridlstm.networks.cells import Observation, State
+from gridlstm.networks.cells import Observer, Reader, State
 from gridlstm.networks.holds import Holds
 from gridlstm.networks.layerwise import Weights, drop
 
@@ -35,20 +33,29 @@ class GatedFeedbackLSTM(Weights):
             top.append(state[0][-1])
         return torch.stack(top), state
 
-    def observer(self) -> Callable[..., Observation]:
-        """`observe` for many calls: it needs nothing made ready."""
-        return self.observe
+    def reader(self) -> Reader:
+        return self._read
 
-    def observe(self, embedded: Tensor, state: State, holds: Holds | None = None) -> Observation:
-        """All that happens inside over embedded [T, B, U], without dropout, from a state."""
+    def _read(
+        self,
+        embedded: Tensor,
+        state: State,
+        observer: Observer | None = None,
+        holds: Holds | None = None,
+    ) -> tuple[Tensor, State]:
         steps = []
         for x in embedded:
             rows = self._step(x, state, holds)
             steps.append({kind: torch.stack([row[kind] for row in rows]) for kind in rows[0]})
             state = steps[-1]["hidden"], steps[-1]["cell"]
-        values = {f"time.{kind}": torch.stack([s[kind] for s in steps], dim=1) for kind in LSTM}
-        values["feedback.reset"] = torch.stack([s["reset"] for s in steps], dim=1)
-        return Observation(values, values["time.hidden"][-1], state)
+        names = {"feedback.reset": "reset", **{f"time.{kind}": kind for kind in LSTM}}
+        for layer in range(self.config.layers if observer else 0):
+            of_layer = {
+                name: torch.stack([step[kind][layer] for step in steps])
+                for name, kind in names.items()
+            }
+            observer(layer, of_layer)
+        return torch.stack([step["hidden"][-1] for step in steps]), state
 
     def _step(self, below: Tensor, state: State, holds: Holds | None) -> list[dict[str, Tensor]]:
         """What every layer does at one position, by kind: [B, U], the resets [B, L]."""

@@ -5,14 +5,13 @@ A network of this kind is one class that says what a layer does (`read_layer`); 
 carries on are quantities that it names. The rest, this module and `architectures`, is shared.
 """
 
-from collections.abc import Callable
 from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 from gridlstm.config import ModelConfig
-from gridlstm.networks.cells import Observation, State
+from gridlstm.networks.cells import Observer, Reader, State
 from gridlstm.networks.holds import Holds
 from gridlstm.networks.lstm import Values
 from gridlstm.networks.products import JoinedProduct
@@ -97,41 +96,35 @@ class LayerwiseNetwork(Weights):
 
     def forward(self, embedded: Tensor, state: State) -> tuple[Tensor, State]:
         """embedded [T, B, U], states [L, B, U] -> what the top hands up [T, B, U], new states."""
-        read, memory, after = embedded, self.first_memory(embedded), []
-        products = Products(self)
-        for layer in range(self.config.layers):
-            if layer > 0:
-                read = drop(read, self.config.dropout if self.training else 0)
-            below = read, memory
-            values = self.read_layer(layer, products, *below, _of_layer(state, layer), None)
-            read, memory = self.handed_up(values)
-            after.append([values[q][-1] for q in self.config.form.state.values()])
-        new = (torch.stack(parts) for parts in zip(*after, strict=True))
-        return read, tuple(part.to(old.dtype) for part, old in zip(new, state, strict=True))
+        dropout = self.config.dropout if self.training else 0
+        return self._read(Products(self), embedded, state, dropout=dropout)
 
-    def observer(self) -> Callable[..., Observation]:
-        """`observe` for many calls, for as long as the weights stay what they are."""
-        return partial(self.observe, products=Products(self))
+    def reader(self) -> Reader:
+        return partial(self._read, Products(self))
 
-    def observe(
+    def _read(
         self,
+        products: "Products",
         embedded: Tensor,
         state: State,
+        observer: Observer | None = None,
         holds: Holds | None = None,
-        products: "Products | None" = None,
-    ) -> Observation:
-        """All that happens inside over embedded [T, B, U], without dropout, from a state."""
-        read, memory, layers = embedded, self.first_memory(embedded), []
-        products = products or Products(self)
+        dropout: float = 0,
+    ) -> tuple[Tensor, State]:
+        read, memory, after = embedded, self.first_memory(embedded), []
         for layer in range(self.config.layers):
+            if layer > 0:
+                read = drop(read, dropout)
             below = read, memory
             values = self.read_layer(layer, products, *below, _of_layer(state, layer), holds)
-            layers.append({name: joined(of_name) for name, of_name in values.items()})
-            read, memory = self.handed_up(layers[-1])
-        values = {name: [of[name] for of in layers] for name in layers[0]}
-        carried = self.config.form.state.values()
-        after = tuple(torch.stack([of_layer[-1] for of_layer in values[q]]) for q in carried)
-        return Observation(values, read, after)
+            if observer is not None:
+                values = {name: joined(of_name) for name, of_name in values.items()}
+                observer(layer, values)
+            read, memory = self.handed_up(values)
+            # Copied: a view of the last position would keep all the others.
+            after.append([values[q][-1].clone() for q in self.config.form.state.values()])
+        new = (torch.stack(parts) for parts in zip(*after, strict=True))
+        return read, tuple(part.to(old.dtype) for part, old in zip(new, state, strict=True))
 
     def handed_up(self, values: dict[str, Values]) -> tuple[Tensor, Tensor | None]:
         """Of a layer's quantities what the layer above reads, and the memory [T, B, U]."""
