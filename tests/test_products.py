@@ -10,6 +10,8 @@ from gridlstm.networks.cells import MANY_VALUES, tanh
 from gridlstm.networks.layerwise import Products
 from gridlstm.networks.products import (
     LARGE_WEIGHT,
+    MANY_ROWS,
+    MANY_TIMES,
     JoinedProduct,
     Product,
     add_spread,
@@ -107,9 +109,25 @@ def test_few_rows_asked_often_are_packed_and_asked_once_are_not(monkeypatch):
         product = Product(torch.randn(4 * UNITS, UNITS))
         product.over(2)
         product.over(1, times=1000)  # a weight too small to gain for one row
+        product.over(2, times=MANY_TIMES - 2)
         assert not made
-        first = product.over(2, times=1000)
+        first = product.over(2)
         assert product.over(300) is first and made == [1]
+
+
+def test_many_rows_are_packed_in_one_call_or_in_many(monkeypatch):
+    made = []
+    monkeypatch.setattr(
+        "gridlstm.networks.products.packed", lambda *_: made.append(1) or (lambda rows: rows)
+    )
+    with torch.no_grad():
+        Product(torch.randn(4 * UNITS, UNITS)).over(MANY_ROWS)
+        assert made == [1]
+        product = Product(torch.randn(4 * UNITS, UNITS))
+        product.over(MANY_ROWS - 1)
+        assert made == [1]
+        product.over(MANY_ROWS - 1)
+        assert made == [1, 1]
 
 
 @pytest.mark.parametrize("tie, different", [("all", 2), ("depth", 4), ("none", 6)])

@@ -24,13 +24,15 @@ class Product:
     def __init__(self, weight: Tensor, bias: Tensor | None = None) -> None:
         self._plain = partial(functional.linear, weight=weight, bias=bias)
         self._weight, self._bias, self._packed = weight, bias, None
+        self._times, self._rows = 0, 0
 
     def over(self, rows: int, times: int = 1) -> Callable[[Tensor], Tensor]:
-        """The function, ready to be asked so many `times` for so many `rows`. Where gradients are
-        recorded, it has one."""
+        """The function, ready to be asked so many `times` for so many `rows`, made readier the more
+        it has been asked for. Where gradients are recorded, it has one."""
         if needs_plain_products("cpu") or not gains_by_packing(self._weight, rows):
             return self._plain
-        if self._packed is None and (times >= MANY_TIMES or rows >= MANY_ROWS):
+        self._times, self._rows = self._times + times, self._rows + times * rows
+        if self._packed is None and (self._times >= MANY_TIMES or self._rows >= MANY_ROWS):
             self._packed = packed(self._weight, self._bias)
         return self._packed or self._plain
 
