@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from gridlstm.checkpoint import load_model, read_metadata
@@ -13,6 +14,7 @@ from gridlstm.training.presets import PRESETS
 
 FOLDER = Path(__file__).parents[1] / "checkpoints"
 NAMES = ("grid-3", "grid-6", "stacked-3", "stacked-6")
+COOLED = tuple(f"cooled-{name}" for name in NAMES)
 
 
 @pytest.fixture(scope="module")
@@ -20,15 +22,16 @@ def corpus():
     return read_corpus(FOLDER / "data" / "wiki-markup.txt.xz", 0.95)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [*NAMES, *COOLED])
 def test_a_model_is_trained_on_the_shipped_data(name, corpus):
     metadata = read_metadata(FOLDER / f"{name}.safetensors")
     assert metadata.data.sha256 == corpus.sha256
     assert metadata.data.bytes == len(corpus.data)
     assert metadata.data.train_fraction == corpus.train_fraction
     assert metadata.data.byte_entropy == pytest.approx(byte_entropy(corpus.validation))
-    assert metadata.model.architecture == name.split("-")[0]
-    assert metadata.model.layers == int(name.split("-")[1])
+    *_, architecture, layers = name.split("-")
+    assert metadata.model.architecture == architecture
+    assert metadata.model.layers == int(layers)
 
 
 MATCHED = [path.stem for path in sorted(FOLDER.glob("matched-*.safetensors"))]
@@ -60,13 +63,28 @@ def test_the_matched_differ_in_the_architecture_alone(name):
     assert (FOLDER / f"{name}.safetensors").stat().st_size < 8_000_000
 
 
-def test_the_four_are_comparable():
-    models = [read_metadata(FOLDER / f"{name}.safetensors") for name in NAMES]
-    curves = [read_curve(FOLDER / f"{name}.csv") for name in NAMES]
+@pytest.mark.parametrize("names", [NAMES, COOLED], ids=["as trained", "cooled"])
+def test_the_four_are_comparable(names):
+    models = [read_metadata(FOLDER / f"{name}.safetensors") for name in names]
+    curves = [read_curve(FOLDER / f"{name}.csv") for name in names]
     assert len({metadata.model.units for metadata in models}) == 1
     assert len({metadata.model.dropout for metadata in models}) == 1
-    assert len({str(metadata.training) for metadata in models}) == 1
+    settings = [{**metadata.training, "begun_from": None} for metadata in models]
+    assert all(own == settings[0] for own in settings)
     assert len({curve["bytes"].iloc[-1] for curve in curves}) == 1
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_cooled_model_goes_on_from_the_one_of_its_name(name):
+    before = read_metadata(FOLDER / f"{name}.safetensors")
+    cooled = read_metadata(FOLDER / f"cooled-{name}.safetensors")
+    assert cooled.training["begun_from"] == f"{name}.safetensors"
+    assert cooled.model == before.model and cooled.data == before.data
+    curve, past = (read_curve(FOLDER / f"{stem}.csv") for stem in (f"cooled-{name}", name))
+    past = past[past["update"] <= before.updates]
+    pd.testing.assert_frame_equal(curve[: len(past)], past)
+    assert curve["learning_rate"].iloc[-1] < 0.01 * before.training["learning_rate"]
+    assert cooled.validation_loss < before.validation_loss
 
 
 def stated_and_measured(name, corpus, most_bytes=None) -> tuple[float, float]:
@@ -80,7 +98,7 @@ def stated_and_measured(name, corpus, most_bytes=None) -> tuple[float, float]:
     return stated, evaluate(model, corpus.validation, most_bytes).nats_per_byte
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [*NAMES, *COOLED])
 def test_a_curve_states_what_the_weights_give(name, corpus):
     stated, measured = stated_and_measured(name, corpus)
     assert measured == pytest.approx(stated, rel=0.005)

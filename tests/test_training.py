@@ -20,6 +20,7 @@ from gridlstm.config import OPTIONS, ModelConfig
 from gridlstm.corpus import CorpusError, byte_entropy, cut_into_streams
 from gridlstm.evaluation import evaluate
 from gridlstm.training import run as training
+from gridlstm.training.curve_log import CurveLogError
 from gridlstm.training.presets import PRESETS
 from gridlstm.training.run import Run, Workers, train
 from gridlstm.training.settings import SettingsError, TrainingSettings
@@ -291,9 +292,11 @@ def test_a_run_begun_from_a_checkpoint(tmp_path, corpus, config):
     for name, weight in model.to_tensors().items():
         assert torch.equal(before.learner.model.to_tensors()[name], weight), name
     train(config, settings, corpus, later, begin_from=first)
-    assert [row["update"] for row in curve(later)] == [16, 17, 18]
-    assert [row["bytes"] for row in curve(later)] == [640, 680, 720]
-    assert curve(later)[-1]["seconds"] > about.seconds
+    past, own = curve(later)[:-3], curve(later)[-3:]
+    assert past and past == [row for row in curve(first) if row["update"] <= about.updates]
+    assert [row["update"] for row in own] == [16, 17, 18]
+    assert [row["bytes"] for row in own] == [640, 680, 720]
+    assert own[-1]["seconds"] > about.seconds
     assert read_metadata(later).training["begun_from"] == "first.safetensors"
     assert read_metadata(first).training["begun_from"] is None
 
@@ -301,7 +304,37 @@ def test_a_run_begun_from_a_checkpoint(tmp_path, corpus, config):
     read, target = (torch.from_numpy(x.astype(np.int64)) for x in streams.piece(about.updates))
     logits, _ = model(read, model.start(settings.sequences))
     loss = functional.cross_entropy(logits.flatten(0, 1), target.flatten()).item()
-    assert curve(later)[0]["train_loss"] == pytest.approx(loss, abs=1e-5)
+    assert own[0]["train_loss"] == pytest.approx(loss, abs=1e-5)
+
+
+def test_a_run_begun_from_a_checkpoint_is_judged_by_its_own_points(tmp_path, corpus):
+    """The best of them is kept and patience counts from it, however low the past was; without the
+    past's curve it begins one of its own."""
+    first, later = tmp_path / "first.safetensors", tmp_path / "later.safetensors"
+    train(GRID, replace(SMALL, updates=15), corpus, first)
+    rows = first.with_suffix(".csv").read_text().splitlines()
+    at_no_loss = [",".join([*row.split(",")[:4], "0.001", *row.split(",")[5:]]) for row in rows[1:]]
+    first.with_suffix(".csv").write_text("\n".join([rows[0], *at_no_loss]) + "\n")
+    settings = replace(SMALL, updates=30, validate_every=1, patience=10, learning_rate=1e-12)
+    train(GRID, settings, corpus, later, begin_from=first)
+    assert read_metadata(later).updates == 16
+    assert curve(later)[-1]["update"] == 26
+    assert min(row["val_loss"] for row in curve(later)) == 0.001
+
+    first.with_suffix(".csv").unlink()
+    train(GRID, settings, corpus, tmp_path / "alone.safetensors", begin_from=first)
+    assert curve(tmp_path / "alone.safetensors")[0]["update"] == 16
+
+
+@pytest.mark.parametrize("bad", ["", "update\n1\n", "nonsense", "a,b\n\0,1\n"])
+def test_a_broken_curve_of_the_past_is_one_sentence(tmp_path, corpus, bad):
+    first, later = tmp_path / "first.safetensors", tmp_path / "later.safetensors"
+    train(GRID, replace(SMALL, updates=5), corpus, first)
+    header, *rows = first.with_suffix(".csv").read_text().splitlines()
+    first.with_suffix(".csv").write_text(bad or "\n".join([header, rows[0].replace(",", ",x", 1)]))
+    with pytest.raises(CurveLogError) as caught:
+        train(GRID, replace(SMALL, updates=9), corpus, later, begin_from=first)
+    assert str(caught.value) == "first.csv is not a curve that a training wrote."
 
 
 def test_dropout_may_be_another_than_that_of_the_checkpoint_begun_from(tmp_path, corpus):
@@ -381,15 +414,16 @@ def test_a_text_too_short_for_the_batch_is_one_sentence(tmp_path, corpus):
 
 
 @pytest.mark.parametrize(
-    ("config", "updates", "named"),
-    [(replace(GRID, units=9), 30, "another model"), (STACKED, 30, "another model"),
-     (GRID, 5, "5 updates already")],
+    ("config", "changed", "named"),
+    [(replace(GRID, units=9), {}, "another model"), (STACKED, {}, "another model"),
+     (GRID, {"updates": 5}, "5 updates already"), (GRID, {"length": 9}, "bytes an update")],
 )  # fmt: skip
-def test_what_cannot_be_begun_from_is_one_sentence(tmp_path, corpus, config, updates, named):
+def test_what_cannot_be_begun_from_is_one_sentence(tmp_path, corpus, config, changed, named):
     first, later = tmp_path / "first.safetensors", tmp_path / "later.safetensors"
     train(GRID, replace(SMALL, updates=5), corpus, first)
     with pytest.raises(SettingsError) as caught:
-        train(config, replace(SMALL, updates=updates), corpus, later, begin_from=first)
+        settings = replace(SMALL, **{"updates": 30, **changed})
+        train(config, settings, corpus, later, begin_from=first)
     assert named in str(caught.value) and len(str(caught.value).splitlines()) == 1
     assert not list(tmp_path.glob("later*"))
 

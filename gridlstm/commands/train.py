@@ -56,8 +56,8 @@ def add(commands) -> None:
         dest="begin_from",
         metavar="CHECKPOINT",
         type=Path,
-        help="begin with a checkpoint's weights instead of random ones, and count updates and "
-        "bytes on from where it stands; which model it is need not be said",
+        help="begin with a checkpoint's weights instead of random ones, and with the curve beside "
+        "it, and count updates and bytes on from there; which model it is need not be said",
     )
     command.add_argument("--device", help="cpu, cuda, ... (cuda where there is one)")
     for group_name, kind, meanings in (

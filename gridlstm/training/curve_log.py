@@ -1,5 +1,5 @@
 """The curve a training run writes beside its checkpoint. Needs no pandas: it runs where training
-does; `gridlstm.curves` reads what is written here."""
+does; `gridlstm.curves` reads, and checks, whatever is given as one."""
 
 import csv
 from collections.abc import Iterable
@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from gridlstm.checkpoint import write_aside
+from gridlstm.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,11 @@ class CurvePoint:
     digit_accuracy: float | None = None
 
 
+class CurveLogError(UserError):
+    """A file that is no curve of a training; the message is one sentence for the user."""
+
+
+COUNTS = ("update", "bytes")
 ACCURACIES = ("accuracy", "digit_accuracy")
 COLUMNS = tuple(field.name for field in fields(CurvePoint) if field.name not in ACCURACIES)
 
@@ -54,3 +60,23 @@ def write_curve(path: Path, points: Iterable[CurvePoint]) -> None:
             writer.writerows(rows)
 
     write_aside(path, write)
+
+
+def read_points(path: Path) -> list[CurvePoint]:
+    """What `write_curve` wrote. Raises CurveLogError, OSError."""
+    with open(path, newline="", encoding="utf-8") as file:
+        try:
+            rows = list(csv.DictReader(file))
+            if not rows:
+                raise ValueError("no points")
+            return [_point(row) for row in rows]
+        except (KeyError, TypeError, ValueError, csv.Error) as error:
+            raise CurveLogError(f"{path.name} is not a curve that a training wrote.") from error
+
+
+def _point(row: dict[str, str]) -> CurvePoint:
+    return CurvePoint(
+        **{name: int(row[name]) for name in COUNTS},
+        **{name: float(row[name]) for name in COLUMNS if name not in COUNTS},
+        **{name: float(row[name]) for name in ACCURACIES if row.get(name)},
+    )

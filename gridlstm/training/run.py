@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from gridlstm.checkpoint import Metadata, load_model, write_checkpoint
+from gridlstm.checkpoint import Metadata, load_model, model_name, write_checkpoint
 from gridlstm.config import ModelConfig
 from gridlstm.corpus import Corpus
-from gridlstm.training.curve_log import CurvePoint, write_curve
+from gridlstm.training.curve_log import CurvePoint, read_points, write_curve
 from gridlstm.training.learner import Learner
 from gridlstm.training.progress_line import ProgressLine
 from gridlstm.training.settings import SettingsError, TrainingSettings
@@ -165,10 +165,12 @@ class Run:
     # -- Where it begins, and the state on disk ----------------------------------------------------
 
     def begin_from(self, checkpoint: Path) -> None:
-        """Take a checkpoint's weights and go on counting where they stand. The optimiser's sums and
-        the carried states, which are not in a checkpoint, begin anew.
+        """Take a checkpoint's weights and its curve up to them, if that lies beside it, and go on
+        counting there. The optimiser's sums and the carried states, which are not in a checkpoint,
+        begin anew.
 
-        Raises CheckpointError, or SettingsError if it is of another model or already at the end.
+        Raises CheckpointError, CurveLogError, or SettingsError if it is of another model, of
+        updates of other size, or already at the end.
         """
         model, about = load_model(checkpoint)
         if replace(model.config, dropout=self.config.dropout) != self.config:
@@ -178,9 +180,21 @@ class Run:
                 f"{checkpoint.name} has been trained for {about.updates:,} updates already, and "
                 f"the end is at {self.settings.goal:,}: choose a later one."
             )
+        size = self.settings.bytes_an_update
+        if about.bytes_seen != about.updates * size:
+            raise SettingsError(
+                f"{checkpoint.name} has been trained on {about.bytes_seen / about.updates:,.0f} "
+                f"bytes an update, and this run would be on {size:,}: choose as many."
+            )
+        curve = checkpoint.with_name(f"{model_name(checkpoint)}.csv")
+        past = read_points(curve) if curve.exists() else []
         self.learner.model.load_tensors(model.to_tensors())
         self.progress = Progress(
-            update=about.updates, seconds=about.seconds, begun_from=checkpoint.name
+            update=about.updates,
+            seconds=about.seconds,
+            points=[point for point in past if point.update <= about.updates],
+            begun_from=checkpoint.name,
+            begun_at=about.updates,
         )
 
     def save(self) -> None:

@@ -44,7 +44,8 @@ class Progress:
     `loss_sum` and `loss_count` are of the updates since the last point of the curve; `finished_at`
     is the last update at which the settings said stop and the checkpoint was given its loss on the
     whole validation part, 0 if that was never; `begun_from` names the checkpoint whose weights the
-    run began with, None where they were drawn.
+    run began with, None where they were drawn, and `begun_at` is the update at which it did. Points
+    up to there are those of the checkpoint's own run.
     """
 
     update: int = 0
@@ -53,12 +54,17 @@ class Progress:
     loss_count: int = 0
     finished_at: int = 0
     begun_from: str | None = None
+    begun_at: int = 0
     points: list[CurvePoint] = field(default_factory=list)
 
     @property
     def best(self) -> float:
-        """The lowest validation loss so far, nats per byte."""
-        return min((point.val_loss for point in self.points), default=float("inf"))
+        """The lowest validation loss of this run so far, nats per byte."""
+        return min((point.val_loss for point in self._own_points), default=float("inf"))
+
+    @property
+    def _own_points(self) -> list[CurvePoint]:
+        return [point for point in self.points if point.update > self.begun_at]
 
     def has_ended(self, settings: TrainingSettings) -> bool:
         """Whether the settings say stop here, or said so before."""
@@ -75,10 +81,11 @@ class Progress:
 
     def _has_stalled(self, patience: int | None) -> bool:
         """Judged by the points of the curve alone, so the same after a run was resumed."""
-        if patience is None or not self.points:
+        points = self._own_points
+        if patience is None or not points:
             return False
-        best = min(self.points, key=lambda point: point.val_loss)
-        return self.points[-1].update - best.update >= patience
+        best = min(points, key=lambda point: point.val_loss)
+        return points[-1].update - best.update >= patience
 
 
 @dataclass(frozen=True)
