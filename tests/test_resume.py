@@ -24,6 +24,7 @@ from gridlstm.training import run as training
 from gridlstm.training.run import ResumeError, Run, train
 from gridlstm.training.settings import TrainingSettings
 from gridlstm.training.state import read_progress, state_path
+from gridlstm.training.tasks import TextTask
 
 STACKED = ModelConfig("stacked", 2, 8, dropout=0.3)
 GRID = ModelConfig("grid", 2, 8, "all", dropout=0.3)
@@ -153,6 +154,35 @@ def test_killed_between_its_last_update_and_its_end(tmp_path, corpus, monkeypatc
     assert not read_progress(state_path(parts)).is_complete(SETTINGS)
     assert train(GRID, SETTINGS, corpus, parts, resume=True)
     assert read_progress(state_path(parts)).is_complete(SETTINGS)
+    assert_same_run(parts, straight)
+
+
+@pytest.fixture
+def ctrl_c():
+    """As in a terminal: a shell's background job, such as a run of tests, may ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c")
+def test_ctrl_c_ends_the_last_long_validation_at_once(tmp_path, corpus, monkeypatch):
+    straight, parts = tmp_path / "straight.safetensors", tmp_path / "parts.safetensors"
+    settings = replace(SETTINGS, validation_bytes=100)
+    train(GRID, settings, corpus, straight)
+    validate = TextTask.validate
+
+    def interrupted(task, model, most_bytes=None):
+        if most_bytes is None:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(30)
+        return validate(task, model, most_bytes)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(TextTask, "validate", interrupted)
+        train(GRID, settings, corpus, parts)
+    assert state(parts)[0]["progress"]["finished_at"] == 0
+    train(GRID, settings, corpus, parts, resume=True)
     assert_same_run(parts, straight)
 
 

@@ -60,25 +60,28 @@ class Run:
         """
         started = time.monotonic() - self.progress.seconds
         goal = self.settings.goal
-        with _asked_to_stop() as asked, ProgressLine(goal, self.team.leads) as line:
-            # Every process must come to the same answer, at whichever of them the signal is.
-            while not (ended := self.team.any(self.progress.has_ended(self.settings))):
-                if self.team.any(asked() or (until is not None and time.monotonic() >= until)):
-                    break
-                loss = self._update()
-                self.progress.seconds = time.monotonic() - started
-                line.show(self.progress.update, loss, self.settings.bytes_an_update)
-                if self.progress.update % self.settings.validate_every == 0:
-                    self._validate(line)
-                    self.save()
-                elif self.progress.update % self.settings.save_every == 0:
-                    self.save()
+        with ProgressLine(goal, self.team.leads) as line:
+            with _asked_to_stop() as asked:
+                # Every process must come to the same answer, at whichever of them the signal is.
+                while not (ended := self.team.any(self.progress.has_ended(self.settings))):
+                    if self.team.any(asked() or (until is not None and time.monotonic() >= until)):
+                        break
+                    loss = self._update()
+                    self.progress.seconds = time.monotonic() - started
+                    line.show(self.progress.update, loss, self.settings.bytes_an_update)
+                    if self.progress.update % self.settings.validate_every == 0:
+                        self._validate(line)
+                        self.save()
+                    elif self.progress.update % self.settings.save_every == 0:
+                        self.save()
+                self.save()
             if ended:
+                # The whole validation part can take long: a signal ends it as it ends any program.
                 self._finish(line)
+                self.save()
             else:
                 reached = self.progress.update
                 line.say(f"stopping at update {reached:,}; --resume goes on from here")
-            self.save()
         return ended
 
     def _update(self) -> float:
