@@ -3,10 +3,15 @@ import os
 
 import pytest
 from app_pages import folder, shipped, visit  # noqa: F401  (fixtures)
+from hypothesis import settings
 from streamlit.components.v2 import manifest_scanner
 
 # Sums are then added up in the same order in this process and in those that the tests start.
 os.environ["OMP_NUM_THREADS"] = "1"
+
+# No test is timed: a busy machine would fail it.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 TEXT = b"a cat sat on a mat, and a rat sat on a hat. " * 60
 

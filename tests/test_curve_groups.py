@@ -61,7 +61,7 @@ def test_seeds_validated_at_other_updates_are_interpolated_between_their_own_poi
     np.testing.assert_array_equal(mean["seeds"], [1, 2, 2, 1])
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(losses)
 def test_one_run_is_its_own_mean(values):
     frame = curve(values)
@@ -71,7 +71,7 @@ def test_one_run_is_its_own_mean(values):
     np.testing.assert_array_equal(mean["val_loss_high"], frame["val_loss"])
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(losses, min_size=1, max_size=4))
 def test_the_mean_lies_in_the_band_and_the_order_of_seeds_is_nothing(several):
     frames = [curve(values, step=50 * n) for n, values in enumerate(several, start=1)]
@@ -92,7 +92,6 @@ def test_a_column_that_only_some_have_is_the_mean_of_those():
 groups = st.lists(st.floats(1, 2), min_size=1, max_size=6)
 
 
-@settings(deadline=None)
 @given(groups, groups)
 def test_noise_is_where_students_test_of_two_means_is_at_5_percent(these, those):
     """Against scipy's own test: beyond noise just where p < 0.05."""

@@ -175,7 +175,7 @@ def test_too_many_runs_are_refused(monkeypatch):
         read_foreign("e.csv", EXPORT)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.binary(max_size=200))
 def test_no_bytes_do_worse_than_a_sentence(data):
     for name in ("a.csv", "events.out.tfevents.1"):
