@@ -11,6 +11,7 @@ from gridlstm.networks.cells import State, tanh
 from gridlstm.networks.holds import Holds
 from gridlstm.networks.products import (
     JoinedProduct,
+    add_spread,
     needs_plain_products,
     product_of_both,
     spread,
@@ -67,7 +68,7 @@ def lstm_over_time(
     [B, U]."""
     positions, apart, _ = read.shape
     if needs_plain_products(read.device.type):
-        return by_name(_with_gradient(read, product, state), "time")
+        return by_name(_with_gradient(read, product, state, holds, layer), "time")
     held = holds is not None and holds.concern("time", layer)
     few = apart < len(state[0]) or positions < MANY_POSITIONS
     if held or few or product.gains_by_steps(len(state[0]), positions):
@@ -77,12 +78,14 @@ def lstm_over_time(
     return {f"time.{kind}": of_kind for kind, of_kind in values.items()}
 
 
-def _with_gradient(read: Tensor, product: JoinedProduct, state: State) -> list[dict[str, Tensor]]:
-    """`lstm_update` at each position of `read` [T, B, U], from h and c [B, U]."""
+def _with_gradient(
+    read: Tensor, product: JoinedProduct, state: State, holds: Holds | None, layer: int
+) -> list[dict[str, Tensor]]:
+    """`lstm_update` at each position of `read` [T, A, U], from h and c [B, U]."""
     (h, c), steps = state, []
     from_h, from_below = product.over_time(read, len(h))
     for sums in from_below:
-        steps.append(lstm_update(from_h(h) + sums, c))
+        steps.append(lstm_update(add_spread(from_h(h), sums), c, holds, layer))
         h, c = steps[-1]["hidden"], steps[-1]["cell"]
     return steps
 
