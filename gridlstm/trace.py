@@ -19,8 +19,8 @@ from gridlstm.progress import Progress
 
 # Numbers computed at a time, in float32: they are what a trace needs in memory beyond its result.
 MOST_AT_ONCE = 2**25
-# Of short rows, as many positions are enough: how far the work is is told after each piece.
-MOST_POSITIONS = 2048
+# Of short rows so many are enough: with more, each layer gives memory back and asks for it anew.
+MOST_POSITIONS = 1024
 # A larger trace lies in memory-mapped files.
 MOST_IN_MEMORY = 2**30
 

@@ -67,10 +67,10 @@ class JoinedProduct:
     def gains_by_steps(self, sequences: int, positions: int) -> bool:
         """Whether products with h asked for step by step take less time than torch's LSTM: where an
         order made for them gains, and for a single sequence only with halves to read."""
-        _, units = self._weight.shape
+        _, inputs = self._weight.shape
         return (
             positions >= MANY_TIMES
-            and gains_by_packing(self._weight[:, : units // 2], sequences)
+            and gains_by_packing(self._weight[:, : inputs // 2], sequences)
             and (sequences > 1 or self._of_halves)
         )
 
