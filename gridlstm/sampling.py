@@ -129,7 +129,7 @@ class _Reader:
         if not np.isfinite(logits).all():
             raise SamplingError("The model's chances are not finite numbers here: it cannot write.")
         values = {
-            name: torch.stack([layers[layer][name] for layer in sorted(layers)]).cpu().numpy()
+            name: torch.stack([of_layer[name] for of_layer in layers.values()]).cpu().numpy()
             for name in quantities
         }
         return logits, values

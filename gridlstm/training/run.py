@@ -7,6 +7,7 @@ task's (`gridlstm.training.tasks`). One straight road: `train` sets up a `Run`, 
 
 import signal
 import time
+from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from importlib.metadata import version
@@ -58,22 +59,9 @@ class Run:
         """Train until the settings say stop, or until the process is asked to or `until`, a time
         of the monotonic clock, has come; save what is reached. Return whether the settings said it.
         """
-        started = time.monotonic() - self.progress.seconds
-        goal = self.settings.goal
-        with ProgressLine(goal, self.team.leads) as line:
+        with ProgressLine(self.settings.goal, self.team.leads) as line:
             with _asked_to_stop() as asked:
-                # Every process must come to the same answer, at whichever of them the signal is.
-                while not (ended := self.team.any(self.progress.has_ended(self.settings))):
-                    if self.team.any(asked() or (until is not None and time.monotonic() >= until)):
-                        break
-                    loss = self._update()
-                    self.progress.seconds = time.monotonic() - started
-                    line.show(self.progress.update, loss, self.settings.bytes_an_update)
-                    if self.progress.update % self.settings.validate_every == 0:
-                        self._validate(line)
-                        self.save()
-                    elif self.progress.update % self.settings.save_every == 0:
-                        self.save()
+                ended = self._go_on(line, asked, until)
                 self.save()
             if ended:
                 # The whole validation part can take long: a signal ends it as it ends any program.
@@ -83,6 +71,23 @@ class Run:
                 reached = self.progress.update
                 line.say(f"stopping at update {reached:,}; --resume goes on from here")
         return ended
+
+    def _go_on(self, line: ProgressLine, asked: Callable[[], bool], until: float | None) -> bool:
+        """Update until the settings say stop, or, which is False, the process is asked to."""
+        started = time.monotonic() - self.progress.seconds
+        # Every process must come to the same answer, at whichever of them the signal is.
+        while not self.team.any(self.progress.has_ended(self.settings)):
+            if self.team.any(asked() or (until is not None and time.monotonic() >= until)):
+                return False
+            loss = self._update()
+            self.progress.seconds = time.monotonic() - started
+            line.show(self.progress.update, loss, self.settings.bytes_an_update)
+            if self.progress.update % self.settings.validate_every == 0:
+                self._validate(line)
+                self.save()
+            elif self.progress.update % self.settings.save_every == 0:
+                self.save()
+        return True
 
     def _update(self) -> float:
         """One update of the weights; return its loss in nats per byte."""
@@ -248,8 +253,8 @@ def train(
     Returns whether the settings said stop; False if it was a signal, or that `until`, a time of
     the monotonic clock, has come: then a run that is resumed goes on to the same numbers.
 
-    Raises CorpusError, SettingsError, AdditionError, ResumeError or CheckpointError, each with one
-    sentence.
+    Raises CorpusError, SettingsError, AdditionError, ResumeError, CheckpointError or CurveLogError,
+    each with one sentence.
     """
     with workers(device) as team:
         run = Run(config, settings, corpus, out, team)
