@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from gridlstm.errors import UserError
-from gridlstm.training.curve_log import ACCURACIES, COLUMNS
+from gridlstm.training.curve_log import ACCURACIES, COLUMNS, COUNTS
 
 PUBLISHED_COLUMNS = ("model", "update", "val_loss")
 # What is counted in them never shrinks from row to row.
@@ -139,7 +139,7 @@ def _check_header(header: list[str], columns: tuple[str, ...]) -> None:
 
 def _numbers(cells: list[str], name: str, lines: list[int]) -> np.ndarray:
     """A column's cells as int64 (update, bytes) or float64 [row], none of them negative."""
-    whole = name in ("update", "bytes")
+    whole = name in COUNTS
     values = [_number(cell, name, line) for cell, line in zip(cells, lines, strict=True)]
     column = np.array(values)
     _refuse(column < 0, cells, name, lines, "below zero")
