@@ -96,7 +96,7 @@ def test_what_the_training_pass_over_the_grid_keeps(make_model, tie, layers):
     read, state = random_bytes(6, 2), random_state(layers, 2, torch.float64)
     with torch.no_grad():
         embedded = model.embedding(torch.from_numpy(read))
-        affine = Affine(model.recurrent.weights, torch.float64)
+        affine = Affine(model.recurrent.weights, torch.float64, rows=2 * layers)
         walk = walk_grid(affine, embedded, state, None)
     kept = {"cell": walk.new_cells, "hidden": walk.outputs}
     kept |= zip(GATES, walk.gates.chunk(4, dim=-1), strict=True)

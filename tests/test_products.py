@@ -89,14 +89,14 @@ def test_a_packed_weight_loses_nothing(kind, rows, with_bias):
     read = torch.randn(rows, 64)
     exact = read.double() @ weight.double().T + (0 if bias is None else bias.double())
     scale = (read.abs().double() @ weight.abs().double().T + 1e-30).numpy()
-    found = packed(weight, bias)(read).double()
+    found = packed(weight, bias, rows)(read).double()
     assert ((found - exact).abs().numpy() / (scale + (bias is not None))).max() < 1e-6
 
 
 def test_weights_that_are_not_finite_stay_so():
     weight = torch.ones(8, 8)
     weight[3, 3] = torch.inf
-    found = packed(weight, None)(torch.ones(2, 8))
+    found = packed(weight, None, 2)(torch.ones(2, 8))
     assert found[:, 3].isinf().all() and found[:, :3].isfinite().all()
 
 

@@ -27,7 +27,7 @@ class _GridFunction(torch.autograd.Function):
     @staticmethod
     def forward(ctx, time_weight, time_bias, depth_weight, depth_bias, embedded, h, c, mask, dtype):
         weights = GridWeights(time_weight, time_bias, depth_weight, depth_bias)
-        walk = walk_grid(Affine(weights, dtype), embedded, (h, c), mask)
+        walk = walk_grid(Affine(weights, dtype, rows=h[..., 0].numel()), embedded, (h, c), mask)
         ctx.walk, ctx.weights, ctx.dtype = walk, weights, dtype
         return walk.top_and_state()
 
@@ -76,7 +76,9 @@ class GridLSTM(LayerwiseGrid):
         if torch.is_grad_enabled():
             top, h, c = _GridFunction.apply(*parameters, embedded, *state, mask, dtype)
         else:
-            walk = walk_grid(Affine(self.weights, dtype), embedded, state, mask)
+            walk = walk_grid(
+                Affine(self.weights, dtype, rows=state[0][..., 0].numel()), embedded, state, mask
+            )
             top, h, c = walk.top_and_state()
         return top, (h, c)
 

@@ -200,8 +200,9 @@ class Affine:
     To make them ready costs more than to read one byte.
     """
 
-    def __init__(self, weights: GridWeights, dtype: torch.dtype):
-        """Weights and biases in `dtype`, the type of the products."""
+    def __init__(self, weights: GridWeights, dtype: torch.dtype, rows: int):
+        """Weights and biases in `dtype`, the type of the products, which have up to so many
+        `rows`: all layers of all sequences."""
         self.dtype = dtype
         # A weight's columns are [h ; d], what the time LSTM reads is d | h.
         self.weights = weights.time_weight.roll(weights.units, dims=-1), weights.depth_weight
@@ -209,9 +210,9 @@ class Affine:
         self.biases = [bias.to(dtype)[:, None] for bias in (weights.time_bias, weights.depth_bias)]
         self.joint = self.packed = None
         if all(len(weight) == 1 for weight in self.weights):
-            if gains_by_packing(self.weights[0], rows=2):
+            if gains_by_packing(self.weights[0], rows):
                 pairs = zip(self.weights, self.biases, strict=True)
-                self.packed = [packed(weight[0].t(), bias[0, 0]) for weight, bias in pairs]
+                self.packed = [packed(weight[0].t(), bias[0, 0], rows) for weight, bias in pairs]
             else:
                 self.joint = torch.cat(self.biases), torch.cat(self.weights)
 

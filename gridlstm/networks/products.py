@@ -14,6 +14,8 @@ from gridlstm.networks.cells import swap_gates
 # few, and again half where its numbers can lie there in float16. For single rows a weight must have
 # more elements to gain.
 LARGE_WEIGHT, LARGE_FOR_ONE_ROW = 2**18, 2**20
+# With more rows the sums take longer than the reading of the weight, however few bytes it has.
+FEW_ROWS = 64
 # To make the order costs as much as some tens of products of a few rows, or one of a thousand rows.
 MANY_TIMES, MANY_ROWS = 64, 2048
 
@@ -33,7 +35,7 @@ class Product:
             return self._plain
         self._times, self._rows = self._times + times, self._rows + times * rows
         if self._packed is None and (self._times >= MANY_TIMES or self._rows >= MANY_ROWS):
-            self._packed = packed(self._weight, self._bias)
+            self._packed = packed(self._weight, self._bias, rows)
         return self._packed or self._plain
 
 
@@ -129,15 +131,16 @@ def needs_plain_products(device: str) -> bool:
     return torch.is_grad_enabled() or torch.is_autocast_enabled(device)
 
 
-def packed(weight: Tensor, bias: Tensor | None) -> Callable[[Tensor], Tensor]:
-    """The same function with the weight in an order made for products. It has no gradient.
+def packed(weight: Tensor, bias: Tensor | None, rows: int) -> Callable[[Tensor], Tensor]:
+    """The same function with the weight in an order made for products of so many `rows`, though it
+    takes any number. It has no gradient.
 
-    Where every number of the weight is one of float16, as in the files that training writes, it
-    lies there in float16: half the bytes to read, and nothing is lost, as it is multiplied and
-    summed in float32 either way.
+    For a few rows, where every number of the weight is one of float16, as in the files that
+    training writes, it lies there in float16: half the bytes to read, and nothing is lost, as it is
+    multiplied and summed in float32 either way.
     """
     weight, bias = weight.detach(), None if bias is None else bias.detach()
-    if reads_halves(weight):
+    if rows <= FEW_ROWS and reads_halves(weight):
         order = torch.ops.quantized.linear_prepack_fp16(weight, bias)
         product = torch.ops.quantized.linear_dynamic_fp16
         return lambda rows: product(rows, order)
