@@ -5,7 +5,6 @@ A few named keys of the session: `own_text`, `own_title` and `sample`, and the w
 """
 
 import json
-from collections import Counter
 from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -137,7 +136,7 @@ def choose_model(key: str, label: str, models: dict[str, ModelEntry]) -> ModelEn
     name = st.selectbox(
         label,
         list(models),
-        format_func=labels(models).get,
+        format_func=lambda name: models[name].title,
         help="The texts that these models were trained on, told by the checksums in their files: "
         + "; ".join(dict.fromkeys(f"**{words.verbatim(e.text)}**" for e in models.values()))
         + ". Losses of models that were trained on different texts cannot be compared.",
@@ -180,16 +179,6 @@ def _read_sample(file: str) -> None:
     for key in ("quantity", "layer", "unit"):
         for suffix in ("", "2"):
             st.session_state.pop(key + suffix, None)
-
-
-def labels(models: dict[str, ModelEntry]) -> dict[str, str]:
-    """What each model is called, by name: its title, with the file's name where not unique.
-
-    Selectors tell options apart by their labels alone.
-    """
-    titles = {n: entry.title + (" (mine)" if entry.uploaded else "") for n, entry in models.items()}
-    counts = Counter(titles.values())
-    return {n: title if counts[title] == 1 else f"{title} · {n}" for n, title in titles.items()}
 
 
 def keep_property(entry: ModelEntry, allowed: Collection[str]) -> list[str]:

@@ -7,6 +7,7 @@ for them.
 import math
 import os
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -48,7 +49,7 @@ MOST_TRACE_IN_MEMORY = 2**28
 class ModelEntry:
     """A model that the pages can offer. A run still in training may have no weights yet.
 
-    `title` says on which text it was trained, where models of several texts are offered.
+    `title` is its own among all that are offered.
     """
 
     name: str
@@ -103,14 +104,24 @@ def catalogue() -> Catalogue:
     if "uploads" in st.session_state:
         mine, more = _scan(st.session_state["uploads"].path, uploaded=True)
         models, problems = models + mine, problems + more
-    if len({entry.text for entry in models if entry.metadata}) > 1:
-        models = [_with_text_in_title(entry) for entry in models]
-    return Catalogue(models, problems)
+    return Catalogue(_told_apart(models), problems)
 
 
-def _with_text_in_title(entry: ModelEntry) -> ModelEntry:
-    """Told apart from models of another text wherever it is named."""
-    return replace(entry, title=f"{entry.title} · {entry.text}") if entry.text else entry
+def _told_apart(models: list[ModelEntry]) -> list[ModelEntry]:
+    """With titles that no two of them share, as selectors and pictures need them: the file's name
+    where another model of the text has the same shape, the text where there are several."""
+    several_texts = len({entry.text for entry in models if entry.metadata}) > 1
+    alike = Counter((entry.title, entry.text, entry.uploaded) for entry in models)
+
+    def title(entry: ModelEntry) -> str:
+        title = entry.title
+        if alike[entry.title, entry.text, entry.uploaded] > 1:
+            title += f" · {entry.name}"
+        elif entry.uploaded:
+            title += " (mine)"
+        return f"{title} · {entry.text}" if several_texts and entry.text else title
+
+    return [replace(entry, title=title(entry)) for entry in models]
 
 
 def shipped_metadata(name: str) -> Metadata | None:

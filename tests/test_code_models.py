@@ -2,6 +2,7 @@
 shown; and what is shipped of the kernel's source."""
 
 import hashlib
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -105,6 +106,16 @@ def test_two_models_side_by_side_say_that_they_are_of_two_texts(visit, two_texts
     assert f"different texts: **{WIKI}**, **{KERNEL}**" in captions(app)
     assert drawn(app)["title"].startswith(CALLED[0])
     assert drawn(app, "coloured2")["title"].startswith(CALLED[3])
+
+
+def test_models_of_one_shape_and_text_are_told_apart_by_their_names(visit, two_texts):
+    for ending in ("safetensors", "csv"):
+        shutil.copy(two_texts / f"a-0.{ending}", two_texts / f"c-0.{ending}")
+    app = visit("cells", folder=two_texts, model="a-0", beside="c-0")
+    twins = [f"Grid LSTM, 2 layers, 8 units · {name} · {WIKI}" for name in ("a-0", "c-0")]
+    assert app.selectbox(key="model").options == [*twins, *CALLED[1:]]
+    for key, title in zip(("coloured", "coloured2"), twins, strict=True):
+        assert drawn(app, key)["title"].startswith(title)
 
 
 def test_models_of_one_title_are_two_lines_of_the_picture_by_layer(visit, two_texts):

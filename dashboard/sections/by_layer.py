@@ -3,7 +3,6 @@
 import pandas as pd
 import streamlit as st
 
-from dashboard import choices
 from dashboard.charts.find import score_by_layer
 from dashboard.charts.theme import plot_config
 from dashboard.loading import ModelEntry
@@ -24,11 +23,10 @@ def show_by_layer(models: dict[str, ModelEntry], reading: Reading, target: Targe
         help="The memory cell of each layer that follows the property best on the first part, "
         "judged on the other, with its 95 % interval.",
     )
-    labels = choices.labels(models)
     compared = st.multiselect(
         "Beside it",
         [name for name in models if name != reading.entry.name],
-        format_func=labels.get,
+        format_func=lambda name: models[name].title,
         max_selections=3,
         placeholder="Nothing",
         help="Other models on the same text, at most three, drawn in the same picture.",
@@ -36,7 +34,7 @@ def show_by_layer(models: dict[str, ModelEntry], reading: Reading, target: Targe
     )
     readings = [reading, *(read(models[name], reading.text) for name in compared)]
     tell_of_texts([reading.entry for reading in readings])
-    frames = {labels[reading.entry.name]: _best(reading, target) for reading in readings}
+    frames = {reading.entry.title: _best(reading, target) for reading in readings}
     st.plotly_chart(
         score_by_layer(frames, "AUC" if target.is_mark else "correlation"),
         config=plot_config("best-cell-by-layer"),

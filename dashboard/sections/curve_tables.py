@@ -17,8 +17,8 @@ TEXT = st.column_config.TextColumn
 # How a column is written and explained, by its heading. Those with the unit of losses in it, or of
 # another meaning in each table, are described where they are shown.
 COLUMNS = {
-    # In pixels: most names whole, and the figures beside them still in sight.
-    "Model": TEXT(width=250),
+    # In pixels: names whole, as their ends tell them apart, and the figures still in sight.
+    "Model": TEXT(width=330),
     "Units": NUMBER(help="Numbers that each layer carries from one character to the next."),
     "Dropout": NUMBER(
         format="%.2f", help="The share of values set to zero at random during training."

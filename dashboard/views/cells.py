@@ -138,11 +138,10 @@ left, right = st.columns(2)
 with left:
     entry = choices.choose_reader(models)
 with right:
-    labels = choices.labels(models)
     compared = st.selectbox(
         "Beside it",
         [NOTHING, *models],
-        format_func=lambda name: labels.get(name, name),
+        format_func=lambda name: models[name].title if name in models else name,
         key="beside",
         persist_state="session",
         help="A second model on the same text. Its units have nothing to do with the first one's.",
