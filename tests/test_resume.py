@@ -234,7 +234,7 @@ def test_a_finished_run_resumed_is_as_it_was(tmp_path, corpus):
 
 # -- Killed ---------------------------------------------------------------------------------------
 
-LONG = 300
+LONG = 150
 
 
 def command(tmp_path, out, *more):
