@@ -1,6 +1,7 @@
 """The commands as a user runs them, and what importing the package costs."""
 
 import json
+import os
 import pkgutil
 import subprocess
 import sys
@@ -249,6 +250,28 @@ def imported_after(statement) -> set[str]:
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return set(done.stdout.split())
+
+
+@pytest.mark.parametrize(
+    "given, expected",
+    [
+        ({}, {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "1000"}),
+        ({"GOMP_SPINCOUNT": "7"}, {"GOMP_SPINCOUNT": "7"}),
+        ({"OMP_WAIT_POLICY": "ACTIVE"}, {"OMP_WAIT_POLICY": "ACTIVE"}),
+    ],
+)
+def test_how_long_threads_wait_is_set_before_torch_unless_it_is_given(given, expected):
+    names = "OMP_WAIT_POLICY", "GOMP_SPINCOUNT"
+    script = (
+        "import os, sys, gridlstm, json\n"
+        "assert 'torch' not in sys.modules\n"
+        f"print(json.dumps({{n: os.environ[n] for n in {names} if n in os.environ}}))"
+    )
+    environment = {name: value for name, value in os.environ.items() if name not in names}
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=environment | given, capture_output=True, text=True
+    )
+    assert json.loads(done.stdout) == expected, done.stderr
 
 
 def test_what_shows_files_and_numbers_does_not_import_torch():
