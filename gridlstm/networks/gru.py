@@ -6,6 +6,8 @@ keeps it.
 It trains through `torch.nn.GRU`, which keeps two biases for each gate that are only ever added.
 """
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -13,9 +15,18 @@ from torch.nn import functional
 from gridlstm.networks.cells import State
 from gridlstm.networks.holds import Holds
 from gridlstm.networks.layerwise import Products
-from gridlstm.networks.lstm import Values
-from gridlstm.networks.products import spread
+from gridlstm.networks.lstm import Values, gains_at_once
+from gridlstm.networks.products import JoinedProduct, spread
 from gridlstm.networks.rnn import TorchNetwork
+
+QUANTITIES = "time.hidden", "time.reset", "time.update", "time.candidate"
+
+
+def _gates(from_h: Tensor, from_below: Tensor, bias: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """r, z, g from the products of h and of what is below [..., 3U], and the candidate's bias."""
+    (r_h, z_h, g_h), (r, z, g) = from_h.chunk(3, -1), from_below.chunk(3, -1)
+    r, z = (r + r_h).sigmoid(), (z + z_h).sigmoid()
+    return r, z, (g + r * (g_h + bias)).tanh()
 
 
 class GRU(TorchNetwork):
@@ -30,22 +41,43 @@ class GRU(TorchNetwork):
         state: State,
         holds: Holds | None,
     ) -> dict[str, Values]:
-        (h,), steps = state, []
-        # Not by its name, which would put all of the layer's weights together at every call.
-        bias = self.parts(layer)[2][2 * self.config.units :]
-        from_h, from_below = products.of(layer, "time").over_time(read, len(h))
+        product = products.of(layer, "time")
+        if gains_at_once(read, product, state, holds, layer):
+            quantities = self._at_once(layer, product, read, *state)
+        else:
+            quantities = zip(*self._step_by_step(layer, product, read, *state, holds), strict=True)
+        return dict(zip(QUANTITIES, quantities, strict=True))
+
+    def _step_by_step(
+        self, layer: int, product: JoinedProduct, read: Tensor, h: Tensor, holds: Holds | None
+    ) -> Iterator[tuple[Tensor, ...]]:
+        """Those of each position of `read` [T, A, U], from h [B, U]."""
+        bias = self._candidate_bias(layer)
+        from_h, from_below = product.over_time(read, len(h))
         for below in spread(from_below, len(h)):
-            (r, z, g), (r_h, z_h, g_h) = below.chunk(3, -1), from_h(h).chunk(3, -1)
-            r, z = (r + r_h).sigmoid(), (z + z_h).sigmoid()
-            g = (g + r * (g_h + bias)).tanh()
+            r, z, g = _gates(from_h(h), below, bias)
             if holds is not None:
                 holds.put(z, "time.update", layer)
             h = z * h + (1 - z) * g
             if holds is not None:
                 holds.put(h, "time.hidden", layer)
-            steps.append((h, r, z, g))
-        names = "time.hidden", "time.reset", "time.update", "time.candidate"
-        return dict(zip(names, zip(*steps, strict=True), strict=True))
+            yield h, r, z, g
+
+    def _at_once(
+        self, layer: int, product: JoinedProduct, read: Tensor, h: Tensor
+    ) -> tuple[Tensor, ...]:
+        """Those of all positions of `read` [T, B, U], of which nothing is held: given the hidden
+        states of torch's GRU, every gate follows from one product over all positions."""
+        recurrent, below, of_recurrent, of_below = self.parts(layer)
+        weights = below, recurrent, of_below, of_recurrent
+        hidden = torch.gru(read, h[None], weights, True, 1, 0.0, False, False, False)[0]
+        before, rows = torch.cat((h[None], hidden[:-1])), hidden[..., 0].numel()
+        sums = product.of_h.over(rows)(before), product.of_below.over(rows)(read)
+        return hidden, *_gates(*sums, self._candidate_bias(layer))
+
+    def _candidate_bias(self, layer: int) -> Tensor:
+        # Not by its name, which would put all of the layer's weights together at every call.
+        return self.parts(layer)[2][2 * self.config.units :]
 
     def tensors_of(self, layer: int) -> dict[str, Tensor]:
         """Columns [h ; below], rows reset, update, candidate; both biases of a gate added up, those

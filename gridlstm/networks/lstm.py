@@ -19,7 +19,7 @@ from gridlstm.networks.products import (
 
 # Values of a quantity in one layer [T, B, U], or one [B, U] for each position.
 Values = Tensor | Sequence[Tensor]
-# Where there are as many positions, what an LSTM of torch makes ready for them has paid.
+# Where there are as many positions, what a recurrence of torch makes ready for them has paid.
 MANY_POSITIONS = 32
 
 
@@ -66,16 +66,30 @@ def lstm_over_time(
 ) -> dict[str, Values]:
     """The quantities of a layer's LSTM along time over all of `read` [T, A, U], from h and c
     [B, U]."""
-    positions, apart, _ = read.shape
     if needs_plain_products(read.device.type):
         return by_name(_with_gradient(read, product, state, holds, layer), "time")
-    held = holds is not None and holds.concern("time", layer)
-    few = apart < len(state[0]) or positions < MANY_POSITIONS
-    if held or few or product.gains_by_steps(len(state[0]), positions):
-        values = _step_by_step(read, product, state, holds, layer)
-    else:
+    if gains_at_once(read, product, state, holds, layer):
         values = _at_once(read, product, state)
+    else:
+        values = _step_by_step(read, product, state, holds, layer)
     return {f"time.{kind}": of_kind for kind, of_kind in values.items()}
+
+
+def gains_at_once(
+    read: Tensor, product: JoinedProduct, state: State, holds: Holds | None, layer: int
+) -> bool:
+    """Whether torch's own recurrence, which shows hidden states alone, is the faster way to read a
+    layer that gets `read` [T, A, U] from below, and allowed: nothing in it is held or has a
+    gradient, and each sequence reads what is its own."""
+    positions, apart, _ = read.shape
+    sequences = len(state[0])
+    return not (
+        needs_plain_products(read.device.type)
+        or (holds is not None and holds.concern("time", layer))
+        or apart < sequences
+        or positions < MANY_POSITIONS
+        or product.gains_by_steps(sequences, positions)
+    )
 
 
 def _with_gradient(

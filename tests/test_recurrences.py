@@ -1,10 +1,15 @@
-"""The ways in which a layer's LSTM along time is read agree, and each is taken where it gains."""
+"""The ways in which a layer's recurrence is read agree, and each is taken where it gains."""
 
 import pytest
 import torch
 
+from gridlstm.config import ModelConfig
+from gridlstm.model import LanguageModel
 from gridlstm.networks import lstm, products
+from gridlstm.networks.holds import Hold
+from gridlstm.networks.layerwise import Products
 from gridlstm.networks.products import LARGE_FOR_ONE_ROW, MANY_TIMES, JoinedProduct
+from gridlstm.trace import trace
 
 UNITS = 6
 
@@ -46,6 +51,42 @@ def test_step_by_step_at_once_and_with_gradient(positions):
         expected = torch.stack([step[kind] for step in steps])
         for found in (by_step[kind], at_once[kind]):
             torch.testing.assert_close(found, expected, atol=1e-12, rtol=0, msg=kind)
+
+
+@pytest.mark.parametrize("positions", [1, 5, 40])
+def test_a_gru_step_by_step_and_at_once(positions):
+    torch.manual_seed(1)
+    network = LanguageModel(ModelConfig("gru", 2, UNITS)).double().recurrent
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter)
+    read, h = torch.randn(positions, 3, UNITS).double(), torch.randn(3, UNITS).double()
+    with torch.no_grad():
+        product = Products(network).of(1, "time")
+        steps = zip(*network._step_by_step(1, product, read, h, None), strict=True)
+        at_once = network._at_once(1, product, read, h)
+    for expected, found in zip(steps, at_once, strict=True):
+        torch.testing.assert_close(found, torch.stack(expected), atol=1e-12, rtol=0)
+
+
+@pytest.mark.parametrize("architecture", ["stacked", "gru"])
+def test_what_is_held_is_read_step_by_step(architecture, monkeypatch):
+    """And all that is not is read at once, where that gains."""
+    model = LanguageModel(ModelConfig(architecture, 2, UNITS))
+    asked = []
+    for name in ("lstm", "gru"):
+        plain = getattr(torch, name)
+        monkeypatch.setattr(torch, name, lambda *a, p=plain: asked.append(1) or p(*a))
+    data = bytes(range(50))
+    trace(model, data)
+    assert len(asked) == 2
+    trace(
+        model,
+        data,
+        holds=[Hold("time.hidden" if architecture == "gru" else "time.cell", 1, 0, 0.0)],
+    )
+    assert len(asked) == 3
+    trace(model, data[: lstm.MANY_POSITIONS - 1])
+    assert len(asked) == 3
 
 
 def test_steps_are_taken_where_an_order_made_for_their_products_gains(monkeypatch):
