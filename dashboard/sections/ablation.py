@@ -9,7 +9,7 @@ from dashboard.charts.intervention import cost_of_units
 from dashboard.charts.theme import plot_config
 from dashboard.clickable_table import table_of_cells
 from dashboard.reading import Reading
-from dashboard.sections.cell_table import named
+from dashboard.sections.cell_table import CELL_COLUMNS, named
 from dashboard.sections.held_unit import HELD_AT, OF_GATES, OWN_VALUE, meanings
 from dashboard.sections.kept import kept
 from dashboard.sections.property import Target
@@ -141,16 +141,10 @@ def _change(where: str):
     )
 
 
-_COLUMNS = {
+_COLUMNS = CELL_COLUMNS | {
     "Which": st.column_config.TextColumn(
         help="Its place among the cells that follow the property best, or a unit taken at random."
     ),
-    "Quantity": st.column_config.TextColumn(
-        help="Which of the cell's memories: along time (from character to character) or along "
-        "depth (from layer to layer)."
-    ),
-    "Layer": st.column_config.NumberColumn(help="1 reads the bytes; the last is the top."),
-    "Unit": st.column_config.NumberColumn(help="Counted from 0."),
     "Held at": st.column_config.NumberColumn(
         format="%.3f", help="The value that it was held at, in the units of the quantity."
     ),
