@@ -1,3 +1,5 @@
+from unittest.mock import patch
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -6,6 +8,7 @@ from hypothesis import strategies as st
 from scipy.stats import spearmanr
 from sklearn.metrics import roc_auc_score
 
+from gridlstm.analysis import ranks
 from gridlstm.analysis.ranking import RankingError, auc, rank_units, spearman
 from gridlstm.progress import Cancelled
 
@@ -33,16 +36,24 @@ def marked_values(draw):
     return np.array(columns).T.astype(number), np.array(marks)
 
 
-@given(marked_values())
-def test_auc_is_the_share_of_pairs(case):
+# Numbers of float16 are sorted where they are few, and counted where they are many.
+sorted_and_counted = pytest.mark.parametrize("many", [ranks.MANY_POSITIONS, 0])
+
+
+@sorted_and_counted
+@given(case=marked_values())
+def test_auc_is_the_share_of_pairs(many, case):
     values, marks = case
     expected = [auc_by_pairs(unit, marks) for unit in values.T]
-    assert auc(values, marks) == pytest.approx(expected, rel=1e-14)
+    with patch.object(ranks, "MANY_POSITIONS", many):
+        assert auc(values, marks) == pytest.approx(expected, rel=1e-14)
 
 
+@sorted_and_counted
 @pytest.mark.parametrize("number", [np.float16, np.float32])
 @pytest.mark.parametrize("share", [0.02, 0.5, 0.98])
-def test_auc_agrees_with_scikit_learn(number, share):
+def test_auc_agrees_with_scikit_learn(monkeypatch, many, number, share):
+    monkeypatch.setattr(ranks, "MANY_POSITIONS", many)
     random = np.random.default_rng(7)
     marks = random.random(700) < share
     values = np.tanh(random.normal(size=(700, 40)) * 3 + marks[:, None]).astype(number)
@@ -64,7 +75,9 @@ def test_extremes():
     assert auc(values, marks).tolist() == [1, 0, 0.5]
 
 
-def test_negative_zero_ties_with_zero():
+@sorted_and_counted
+def test_negative_zero_ties_with_zero(monkeypatch, many):
+    monkeypatch.setattr(ranks, "MANY_POSITIONS", many)
     values = np.array([[-0.0], [0.0]], np.float16)
     assert auc(values, np.array([True, False])).tolist() == [0.5]
 

@@ -2,6 +2,9 @@
 
 import numpy as np
 
+# To count 2^16 possible keys takes as long as to sort so many.
+MANY_POSITIONS = 8192
+
 
 def centred_ranks(values: np.ndarray) -> np.ndarray:
     """Twice each value's rank, less its mean: float64 [unit, position], whole numbers.
@@ -12,9 +15,12 @@ def centred_ranks(values: np.ndarray) -> np.ndarray:
     """
     if np.isnan(values).any():
         raise ValueError("Units cannot be ranked: a value is not a number (NaN).")
-    if values.dtype == np.float16:
-        return _counted(_whole(values))
-    return _sorted(values)
+    if values.dtype != np.float16:
+        return _sorted(values)
+    keys = _whole(values)
+    if values.shape[1] < MANY_POSITIONS:
+        return _sorted(keys, "stable")  # of 16 bits that is a radix sort
+    return _counted(keys)
 
 
 def _whole(values: np.ndarray) -> np.ndarray:
@@ -44,11 +50,11 @@ def _counted(keys: np.ndarray) -> np.ndarray:
     return ranks
 
 
-def _sorted(values: np.ndarray) -> np.ndarray:
+def _sorted(values: np.ndarray, kind: str | None = None) -> np.ndarray:
     """As `centred_ranks`, by sorting; several times as fast as SciPy's `rankdata`."""
     ranks = np.empty(values.shape)
     for own, of_unit in zip(values, ranks, strict=True):
-        order = np.argsort(own)
+        order = np.argsort(own, kind=kind)
         rising = own[order]
         starts = np.flatnonzero(np.concatenate(([True], rising[1:] != rising[:-1])))
         equal = np.diff(starts, append=len(own))
