@@ -10,6 +10,9 @@ matrix products. Random weights: they cost what trained ones do.
 
 import argparse
 
+import gridlstm  # noqa: F401 (it says how torch's threads wait, so it comes first)
+
+# isort: split
 import numpy as np
 import torch
 from common import fresh_model, seconds

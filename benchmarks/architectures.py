@@ -9,6 +9,9 @@ are ratios to the stacked LSTM measured in the same run.
 
 import argparse
 
+import gridlstm  # noqa: F401 (it says how torch's threads wait, so it comes first)
+
+# isort: split
 import numpy as np
 import pandas as pd
 import torch

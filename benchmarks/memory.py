@@ -12,6 +12,9 @@ import math
 import resource
 import sys
 
+import gridlstm  # noqa: F401 (it says how torch's threads wait, so it comes first)
+
+# isort: split
 import torch
 from common import fresh_model, timed
 

@@ -13,6 +13,9 @@ import argparse
 from collections.abc import Callable
 from functools import partial
 
+import gridlstm  # noqa: F401 (it says how torch's threads wait, so it comes first)
+
+# isort: split
 import torch
 from common import fresh_model, seconds
 from torch import Tensor

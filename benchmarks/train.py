@@ -14,6 +14,9 @@ import argparse
 import time
 from dataclasses import replace
 
+import gridlstm  # noqa: F401 (it says how torch's threads wait, so it comes first)
+
+# isort: split
 import numpy as np
 import torch
 
