@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from gridlstm.corpus import CorpusError, evaluation_blocks
 from gridlstm.model import LanguageModel
+from gridlstm.progress import Progress
 from gridlstm.training.replay import Replayed
 
 MOST_STREAMS = 64
@@ -31,12 +32,18 @@ class Evaluation:
 
 
 @torch.no_grad()
-def evaluate(model: LanguageModel, data: np.ndarray, most_bytes: int | None = None) -> Evaluation:
+def evaluate(
+    model: LanguageModel,
+    data: np.ndarray,
+    most_bytes: int | None = None,
+    progress: Progress | None = None,
+) -> Evaluation:
     """Teacher-forced loss on `data` uint8 [byte], every byte but the first predicted, no dropout.
 
     Long data is read in up to 64 streams side by side, each warmed up on the 256 bytes before it.
     With `most_bytes`, only so many bytes are predicted: the beginning of each stream, so that they
-    lie evenly over the data. Raises CorpusError if there is nothing to predict.
+    lie evenly over the data. `progress` is told the share done and may raise `Cancelled`. Raises
+    CorpusError if there is nothing to predict.
     """
     if len(data) < 2:
         raise CorpusError("The text needs at least two bytes: the first is not predicted.")
@@ -46,7 +53,7 @@ def evaluate(model: LanguageModel, data: np.ndarray, most_bytes: int | None = No
     if most_bytes is not None:
         lengths = np.minimum(lengths, -(-most_bytes // streams))
     with _without_dropout(model):
-        total = _summed_loss(model, data, starts, lengths)
+        total = _summed_loss(model, data, starts, lengths, progress)
     count = int(lengths.sum())
     return Evaluation(total / count, count)
 
@@ -62,7 +69,11 @@ def _without_dropout(model: LanguageModel):
 
 
 def _summed_loss(
-    model: LanguageModel, data: np.ndarray, starts: np.ndarray, lengths: np.ndarray
+    model: LanguageModel,
+    data: np.ndarray,
+    starts: np.ndarray,
+    lengths: np.ndarray,
+    progress: Progress | None,
 ) -> float:
     """Nats spent on data[start] and the bytes that follow it, `length` in all, of every stream."""
     device = model.decoder.weight.device
@@ -83,13 +94,16 @@ def _summed_loss(
             carried.copy_(now)
 
     replayed = Replayed(read_a_piece, device)
-    for offset in range(0, lengths.max(), PIECE):
+    longest = lengths.max()
+    for offset in range(0, longest, PIECE):
         steps = np.arange(offset, offset + PIECE)[:, None]
         at = np.minimum(starts + steps, len(data) - 1)
         read.copy_(torch.from_numpy(data[at - 1]))
         target.copy_(torch.from_numpy(data[at]))
         counts.copy_(torch.from_numpy(steps < lengths))
         replayed()
+        if progress is not None:
+            progress(min(1.0, (offset + PIECE) / longest))
     return total.item()
 
 

@@ -6,6 +6,7 @@ import torch
 from gridlstm import evaluation
 from gridlstm.corpus import CorpusError
 from gridlstm.evaluation import Evaluation, evaluate
+from gridlstm.progress import Cancelled
 
 KINDS = [("stacked", None), ("grid", "none"), ("grid", "depth"), ("grid", "all")]
 every_kind = pytest.mark.parametrize(("architecture", "tie"), KINDS)
@@ -102,3 +103,19 @@ def test_the_model_is_not_changed(make_model):
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     evaluate(model, random_text(40))
     assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
+
+
+def test_it_tells_how_far_it_is_and_can_be_stopped(make_model):
+    model, data = make_model("grid", 2, 4, "all"), random_text(1000)
+    shares = []
+    evaluate(model, data, progress=shares.append)
+    assert shares == sorted(shares) and len(shares) > 3 and shares[-1] == 1
+
+    def stop(share):
+        shares.append(share)
+        raise Cancelled
+
+    shares.clear()
+    with pytest.raises(Cancelled):
+        evaluate(model, data, progress=stop)
+    assert len(shares) == 1

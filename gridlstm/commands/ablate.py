@@ -3,6 +3,7 @@
 import argparse
 from typing import TYPE_CHECKING
 
+from gridlstm.commands.bar import progress_bar
 from gridlstm.commands.options import add_checkpoint_and_file, add_json, print_frame, read_text
 from gridlstm.errors import UserError
 
@@ -41,8 +42,6 @@ def add(commands) -> None:
 
 
 def _ablate(options: argparse.Namespace) -> int:
-    from tqdm import tqdm
-
     from gridlstm.analysis.properties import measure_named
     from gridlstm.checkpoint import load_model
     from gridlstm.intervention import ablate
@@ -53,7 +52,7 @@ def _ablate(options: argparse.Namespace) -> int:
     if marks.dtype != bool:
         raise UserError("An ablation needs a property that holds or not, not a number.")
     cells = _parse(options.cells) if options.cells else _best(model, text, marks, options.top)
-    with tqdm(total=100, unit="%", delay=0.5) as bar:
+    with progress_bar("switching off") as progress:
         table = ablate(
             model,
             text,
@@ -62,7 +61,7 @@ def _ablate(options: argparse.Namespace) -> int:
             options.value,
             random_units=options.random,
             seed=options.seed,
-            progress=lambda share: bar.update(round(100 * share) - bar.n),
+            progress=progress,
         )
     print_frame(table, options.json)
     return 0

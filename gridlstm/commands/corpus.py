@@ -1,16 +1,14 @@
 """Make or fetch a large text to train on."""
 
 import argparse
-import contextlib
 import json
-from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
+from gridlstm.commands.bar import progress_bar
 from gridlstm.commands.options import check_writable
 from gridlstm.corpora import linux_kernel
 from gridlstm.corpora.enwik8 import ENWIK8, fetch
-from gridlstm.progress import Progress
 
 
 def add(commands) -> None:
@@ -71,7 +69,7 @@ def _add_out(corpus: argparse.ArgumentParser, name: str) -> None:
 
 def _linux_kernel(options: argparse.Namespace) -> int:
     check_writable(options.out)
-    with _bar(2 * options.archive.stat().st_size) as progress:
+    with progress_bar("reading") as progress:
         made = linux_kernel.make(
             options.archive, options.out, options.bytes, options.seed, progress
         )
@@ -81,16 +79,7 @@ def _linux_kernel(options: argparse.Namespace) -> int:
 
 def _enwik8(options: argparse.Namespace) -> int:
     check_writable(options.out)
-    with _bar(ENWIK8.zip_bytes) as progress:
+    with progress_bar("fetching") as progress:
         fetch(options.out, ENWIK8, progress)
     print(json.dumps({"file": str(options.out), "bytes": ENWIK8.bytes, "sha256": ENWIK8.sha256}))
     return 0
-
-
-@contextlib.contextmanager
-def _bar(total: int) -> Iterator[Progress]:
-    """A bar on standard error over `total` bytes read, for what takes longer than a moment."""
-    from tqdm import tqdm
-
-    with tqdm(total=total, unit="B", unit_scale=True, delay=0.5) as bar:
-        yield lambda share: bar.update(round(share * total) - bar.n)

@@ -4,6 +4,7 @@ import argparse
 import json
 from dataclasses import asdict
 
+from gridlstm.commands.bar import progress_bar
 from gridlstm.commands.options import add_checkpoint_and_file
 from gridlstm.corpus import read_bytes, read_corpus
 
@@ -34,6 +35,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     else:
         corpus = read_corpus(options.file, metadata.data.train_fraction)
         data = corpus.train if options.part == "train" else corpus.validation
-    result = evaluate(model, data)
+    with progress_bar("evaluating") as progress:
+        result = evaluate(model, data, progress=progress)
     print(json.dumps({**asdict(result), "bits_per_byte": result.bits_per_byte}))
     return 0

@@ -1,15 +1,13 @@
 """The cells that follow a property of a text, found on one part of it and judged on another."""
 
 import argparse
-import contextlib
 import json
 import sys
-from collections.abc import Iterator
 
 from gridlstm.analysis.properties import PROPERTIES, measure_named
+from gridlstm.commands.bar import progress_bar
 from gridlstm.commands.options import add_checkpoint_and_file
 from gridlstm.corpus import read_bytes
-from gridlstm.progress import Progress
 
 MOST_BYTES = 20_000
 
@@ -69,10 +67,10 @@ def _find(options: argparse.Namespace) -> int:
     # Before the model reads the text, which takes longest: whether there is anything to be found.
     split = split_text(target)
     model, _ = load_model(options.checkpoint)
-    with _bar("reading") as progress:
+    with progress_bar("reading") as progress:
         values = trace(model, text.data, options.quantities, progress=progress).values
     measure = measure_of(target)
-    with _bar("ranking") as progress:
+    with progress_bar("ranking") as progress:
         if options.by_layer:
             cells = best_by_layer(values, target, text.last_byte, progress=progress)
         else:
@@ -134,13 +132,3 @@ def _chance(findings) -> str:
         f"{baseline.quantile_95:.3f} (95 % quantile) to {baseline.maximum:.3f} (maximum), over "
         f"{len(baseline.best)} random shifts of the property along the text"
     )
-
-
-@contextlib.contextmanager
-def _bar(what: str) -> Iterator[Progress]:
-    """A bar on standard error for what takes longer than a moment."""
-    from tqdm import tqdm
-
-    layout = "{desc}: {percentage:3.0f}% |{bar}| {elapsed} < {remaining}"
-    with tqdm(total=1.0, desc=what, delay=0.5, bar_format=layout, leave=False) as bar:
-        yield lambda share: bar.update(share - bar.n)

@@ -2,6 +2,7 @@
 
 import argparse
 
+from gridlstm.commands.bar import progress_bar
 from gridlstm.commands.options import (
     add_checkpoint_and_file,
     add_json,
@@ -29,7 +30,6 @@ def add(commands) -> None:
 
 def _probe(options: argparse.Namespace) -> int:
     import pandas as pd
-    from tqdm import tqdm
 
     from gridlstm.analysis.held_out import split_text
     from gridlstm.analysis.probe import probe
@@ -48,9 +48,11 @@ def _probe(options: argparse.Namespace) -> int:
         layers = [options.layer]
     values = trace(model, text.data, [options.quantity]).values[options.quantity]
     frames = []
-    for layer in tqdm(layers, unit="layer", delay=0.5):
-        scores = probe(values[layer - 1], marks, text.last_byte).scores
-        scores.insert(0, "layer", layer)
-        frames.append(scores)
+    with progress_bar("probing") as progress:
+        for layer in layers:
+            scores = probe(values[layer - 1], marks, text.last_byte).scores
+            scores.insert(0, "layer", layer)
+            frames.append(scores)
+            progress(len(frames) / len(layers))
     print_frame(pd.concat(frames, ignore_index=True), options.json)
     return 0

@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from gridlstm.commands.bar import progress_bar
 from gridlstm.commands.options import add_checkpoint_and_file, check_writable
 from gridlstm.corpus import read_bytes
 
@@ -27,7 +28,6 @@ def add(commands) -> None:
 
 def _trace(options: argparse.Namespace) -> int:
     import numpy as np
-    from tqdm import tqdm
 
     from gridlstm.checkpoint import load_model, write_aside
     from gridlstm.trace import trace
@@ -35,14 +35,13 @@ def _trace(options: argparse.Namespace) -> int:
     check_writable(options.out)
     model, _ = load_model(options.checkpoint)
     data = read_bytes(options.file).tobytes()
-    # Shown only once it is sure that the user's request can be met.
-    with tqdm(total=len(data), unit=" bytes", delay=0.5) as bar:
+    with progress_bar("tracing") as progress:
         traced = trace(
             model,
             data,
             options.quantities,
             dtype=getattr(np, options.dtype),
-            progress=lambda share: bar.update(round(share * len(data)) - bar.n),
+            progress=progress,
         )
 
     def write(aside: Path) -> None:

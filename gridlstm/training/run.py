@@ -8,7 +8,7 @@ task's (`gridlstm.training.tasks`). One straight road: `train` sets up a `Run`, 
 import signal
 import time
 from collections.abc import Callable
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -19,6 +19,8 @@ from torch import Tensor
 from gridlstm.checkpoint import Metadata, load_model, model_name, write_checkpoint
 from gridlstm.config import ModelConfig
 from gridlstm.corpus import Corpus
+from gridlstm.progress import Cancelled
+from gridlstm.progress import Progress as Told
 from gridlstm.training.curve_log import CurvePoint, read_points, write_curve
 from gridlstm.training.learner import Learner
 from gridlstm.training.progress_line import ProgressLine
@@ -76,18 +78,23 @@ class Run:
         """Update until the settings say stop, or, which is False, the process is asked to."""
         started = time.monotonic() - self.progress.seconds
         # Every process must come to the same answer, at whichever of them the signal is.
-        while not self.team.any(self.progress.has_ended(self.settings)):
+        while True:
+            owes_a_point = self.progress.owes_a_point(self.settings)
+            if not owes_a_point and self.team.any(self.progress.has_ended(self.settings)):
+                return True
             if self.team.any(asked() or (until is not None and time.monotonic() >= until)):
                 return False
+            if owes_a_point:
+                # It can take minutes. Asked to stop, it is dropped: a resumed run begins with it.
+                with suppress(Cancelled):
+                    self._validate(line, _cancelled_when(asked))
+                self.save()
+                continue
             loss = self._update()
             self.progress.seconds = time.monotonic() - started
             line.show(self.progress.update, loss, self.settings.bytes_an_update)
-            if self.progress.update % self.settings.validate_every == 0:
-                self._validate(line)
+            if self.progress.update % self.settings.save_every == 0:
                 self.save()
-            elif self.progress.update % self.settings.save_every == 0:
-                self.save()
-        return True
 
     def _update(self) -> float:
         """One update of the weights; return its loss in nats per byte."""
@@ -97,13 +104,20 @@ class Run:
         self.progress.loss_count += 1
         return loss
 
-    def _validate(self, line: ProgressLine) -> None:
+    def _validate(self, line: ProgressLine, told: Told | None = None) -> None:
+        """Measure a point of the curve if there were updates since the last. `told` is told the
+        share done; if it raises `Cancelled`, nothing has changed."""
+        if self.team.leads and self.progress.loss_count > 0:
+            with self.learner.autocast():
+                most_bytes = self.settings.validation_bytes
+                result = self.task.validate(self.learner.model, most_bytes, told)
+            self._add_point(result)
+            line.say(f"validation {_in_words(result)} at update {self.progress.update:,}")
+        self.progress.loss_sum, self.progress.loss_count = 0.0, 0
+
+    def _add_point(self, result: Validation) -> None:
         """Add a point to the curve; if it is the best yet, write the checkpoint."""
         settings, progress = self.settings, self.progress
-        if not self.team.leads or progress.loss_count == 0:
-            return
-        with self.learner.autocast():
-            result = self.task.validate(self.learner.model, settings.validation_bytes)
         loss = result.loss.nats_per_byte
         better = loss < progress.best
         epoch = self.task.epoch(progress.update)
@@ -119,11 +133,9 @@ class Run:
             digit_accuracy=result.digit_accuracy,
         )
         progress.points.append(point)
-        progress.loss_sum, progress.loss_count = 0.0, 0
         if better:
             self._write_checkpoint(loss, result.loss.bytes)
         write_curve(self.out.with_suffix(".csv"), progress.points)
-        line.say(f"validation {_in_words(result)} at update {point.update:,}")
 
     def _finish(self, line: ProgressLine) -> None:
         """Validate at the end, and state in the checkpoint its loss on the whole validation part,
@@ -269,6 +281,14 @@ def train(
             if begin_from is not None:
                 run.begin_from(begin_from)
         return run.go(until)
+
+
+def _cancelled_when(asked: Callable[[], bool]) -> Told:
+    def told(_share: float) -> None:
+        if asked():
+            raise Cancelled
+
+    return told
 
 
 def _in_words(result: Validation) -> str:

@@ -75,6 +75,10 @@ class Progress:
             or self._has_stalled(settings.patience)
         )
 
+    def owes_a_point(self, settings: TrainingSettings) -> bool:
+        """Whether the curve is to have a point here that has not been measured."""
+        return self.loss_count > 0 and self.update % settings.validate_every == 0
+
     def is_complete(self, settings: TrainingSettings) -> bool:
         """Whether a run with these settings has nothing left to do, be it that it went further."""
         return self.has_ended(settings) and self.finished_at >= min(self.update, settings.goal)

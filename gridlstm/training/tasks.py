@@ -17,6 +17,7 @@ from gridlstm.checkpoint import Data
 from gridlstm.corpus import Corpus, byte_entropy, cut_into_streams
 from gridlstm.evaluation import Evaluation, evaluate, evaluate_answers
 from gridlstm.model import LanguageModel
+from gridlstm.progress import Progress
 from gridlstm.training.settings import SettingsError, TrainingSettings
 
 
@@ -54,8 +55,14 @@ class Task(Protocol):
     def epoch(self, update: int) -> float:
         """How often all data have been read before that update."""
 
-    def validate(self, model: LanguageModel, most_bytes: int | None = None) -> Validation:
-        """Measure on all validation data, or on so many predicted bytes."""
+    def validate(
+        self,
+        model: LanguageModel,
+        most_bytes: int | None = None,
+        progress: Progress | None = None,
+    ) -> Validation:
+        """Measure on all validation data, or on so many predicted bytes. `progress` is told the
+        share done and may raise `Cancelled`."""
 
 
 def task_of(settings: TrainingSettings, corpus: Corpus | None) -> Task:
@@ -90,8 +97,13 @@ class TextTask:
     def epoch(self, update: int) -> float:
         return update / self.streams.pieces
 
-    def validate(self, model: LanguageModel, most_bytes: int | None = None) -> Validation:
-        return Validation(evaluate(model, self.corpus.validation, most_bytes))
+    def validate(
+        self,
+        model: LanguageModel,
+        most_bytes: int | None = None,
+        progress: Progress | None = None,
+    ) -> Validation:
+        return Validation(evaluate(model, self.corpus.validation, most_bytes, progress))
 
 
 class AdditionTask:
@@ -134,7 +146,14 @@ class AdditionTask:
         """Always 0: there is no round of samples that could come to its end."""
         return 0.0
 
-    def validate(self, model: LanguageModel, most_bytes: int | None = None) -> Validation:
+    def validate(
+        self,
+        model: LanguageModel,
+        most_bytes: int | None = None,
+        progress: Progress | None = None,
+    ) -> Validation:
+        if progress is not None:
+            progress(0.0)  # all samples are read at once
         answered, samples = self.layout.answered, self.read.shape[1]
         if most_bytes is not None:
             samples = min(samples, -(-most_bytes // answered))
