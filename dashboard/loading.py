@@ -104,10 +104,10 @@ def catalogue() -> Catalogue:
     if "uploads" in st.session_state:
         mine, more = _scan(st.session_state["uploads"].path, uploaded=True)
         models, problems = models + mine, problems + more
-    return Catalogue(_told_apart(models), problems)
+    return Catalogue(_with_titles_of_their_own(models), problems)
 
 
-def _told_apart(models: list[ModelEntry]) -> list[ModelEntry]:
+def _with_titles_of_their_own(models: list[ModelEntry]) -> list[ModelEntry]:
     """With titles that no two of them share, as selectors and pictures need them: the file's name
     where another model of the text has the same shape, the text where there are several."""
     several_texts = len({entry.text for entry in models if entry.metadata}) > 1

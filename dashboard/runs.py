@@ -75,7 +75,7 @@ def all_runs() -> tuple[list[CurveRun], list[str]]:
     drawn = {entry.name: entry for entry in found.models if entry.curve is not None}
     runs = [_of_entry(entry) for entry in drawn.values()]
     runs += [_of_foreign(run) for run in (*watched, *foreign_runs.imported())]
-    return _told_apart(runs), found.problems + more
+    return _with_labels_of_their_own(runs), found.problems + more
 
 
 def shortened(runs: list[CurveRun], some: list[CurveRun]) -> list[CurveRun]:
@@ -148,7 +148,7 @@ def without_seed(name: str) -> tuple[str, int | None]:
     return rest, int(found[1] or found[2])
 
 
-def _told_apart(runs: list[CurveRun]) -> list[CurveRun]:
+def _with_labels_of_their_own(runs: list[CurveRun]) -> list[CurveRun]:
     """With short labels, and a number after those not unique: selectors tell options by them."""
     taken: set[str] = set()
     apart = []

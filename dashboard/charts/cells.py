@@ -295,7 +295,7 @@ def _position_axis(fig: go.Figure, edges: np.ndarray, start: int, shows: str) ->
     width = int(edges[1] - edges[0])
     title, here = "Position in the text (characters)", "character %{x:,.0f}"
     if width > 1:
-        title += f"<br>each column is {width} characters and shows {shows}"
+        title += f"<br>each column: {width} characters,<br>{shows}"
         here = f"{width} characters around %{{x:,.0f}}"
     first, last = start + 0.5, start + int(edges[-1]) + 0.5
     fig.update_xaxes(
