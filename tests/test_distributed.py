@@ -36,11 +36,24 @@ def config(dropout):
     return ModelConfig("grid", 2, 8, "depth", dropout)
 
 
-def start(folder, out, dropout, *more):
+INTERRUPTED = """
+import os, signal, sys
+from gridlstm.commands import run
+from gridlstm.training.tasks import TextTask
+plain = TextTask.validate
+def interrupted(task, *arguments):
+    os.kill(os.getpid(), signal.SIGTERM)
+    return plain(task, *arguments)
+TextTask.validate = interrupted
+sys.exit(run(sys.argv[1:]))
+"""
+
+
+def start(folder, out, dropout, *more, program=("-m", "gridlstm")):
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     return subprocess.Popen(
         [
-            *(*torchrun, "--nproc-per-node", "2", "-m", "gridlstm", "train"),
+            *(*torchrun, "--nproc-per-node", "2", *program, "train"),
             *(str(folder / "text.txt"), "--out", str(out), "--dropout", str(dropout)),
             *(*OPTIONS, *more),
         ],
@@ -90,6 +103,19 @@ def test_an_interrupted_run_of_two_processes_goes_on_to_the_same_numbers(folder)
     corpus = read_corpus(folder / "text.txt", 0.9)
     assert "2 processes" in refused(config(0.3), SETTINGS, corpus, parts)
 
+    finish(start(folder, parts, 0.3, "--resume"))
+    assert_same_run(parts, straight)
+
+
+def test_a_signal_to_the_process_that_validates_stops_both(folder):
+    straight, parts = folder / "whole.safetensors", folder / "dropped.safetensors"
+    finish(start(folder, straight, 0.3))
+    (folder / "interrupted.py").write_text(INTERRUPTED)
+    process = start(folder, parts, 0.3, program=[str(folder / "interrupted.py")])
+    _, errors = process.communicate(timeout=120)
+    assert "stopping at update 20" in errors
+    progress = state(parts)[0]["progress"]
+    assert (progress["update"], progress["points"]) == (20, [])
     finish(start(folder, parts, 0.3, "--resume"))
     assert_same_run(parts, straight)
 

@@ -8,8 +8,9 @@ task's (`gridlstm.training.tasks`). One straight road: `train` sets up a `Run`, 
 import signal
 import time
 from collections.abc import Callable
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -20,7 +21,6 @@ from gridlstm.checkpoint import Metadata, load_model, model_name, write_checkpoi
 from gridlstm.config import ModelConfig
 from gridlstm.corpus import Corpus
 from gridlstm.progress import Cancelled
-from gridlstm.progress import Progress as Told
 from gridlstm.training.curve_log import CurvePoint, read_points, write_curve
 from gridlstm.training.learner import Learner
 from gridlstm.training.progress_line import ProgressLine
@@ -85,9 +85,8 @@ class Run:
             if self.team.any(asked() or (until is not None and time.monotonic() >= until)):
                 return False
             if owes_a_point:
-                # It can take minutes. Asked to stop, it is dropped: a resumed run begins with it.
-                with suppress(Cancelled):
-                    self._validate(line, _cancelled_when(asked))
+                if self.team.any(not self._validate(line, asked)):
+                    return False
                 self.save()
                 continue
             loss = self._update()
@@ -104,16 +103,24 @@ class Run:
         self.progress.loss_count += 1
         return loss
 
-    def _validate(self, line: ProgressLine, told: Told | None = None) -> None:
-        """Measure a point of the curve if there were updates since the last. `told` is told the
-        share done; if it raises `Cancelled`, nothing has changed."""
+    def _validate(self, line: ProgressLine, asked: Callable[[], bool]) -> bool:
+        """Measure a point of the curve, if there were updates since the last; return whether that
+        was done. It can take minutes: asked to stop meanwhile, it is dropped, and a resumed run
+        begins with it."""
         if self.team.leads and self.progress.loss_count > 0:
-            with self.learner.autocast():
-                most_bytes = self.settings.validation_bytes
-                result = self.task.validate(self.learner.model, most_bytes, told)
+            try:
+                with self.learner.autocast():
+                    result = self.task.validate(
+                        self.learner.model,
+                        self.settings.validation_bytes,
+                        partial(_cancel_if, asked),
+                    )
+            except Cancelled:
+                return False
             self._add_point(result)
             line.say(f"validation {_in_words(result)} at update {self.progress.update:,}")
         self.progress.loss_sum, self.progress.loss_count = 0.0, 0
+        return True
 
     def _add_point(self, result: Validation) -> None:
         """Add a point to the curve; if it is the best yet, write the checkpoint."""
@@ -140,7 +147,7 @@ class Run:
     def _finish(self, line: ProgressLine) -> None:
         """Validate at the end, and state in the checkpoint its loss on the whole validation part,
         measured with the weights as they lie in the file."""
-        self._validate(line)
+        self._validate(line, asked=lambda: False)
         self.progress.finished_at = self.progress.update
         if not self.team.leads or not self.out.exists():
             return
@@ -283,12 +290,9 @@ def train(
         return run.go(until)
 
 
-def _cancelled_when(asked: Callable[[], bool]) -> Told:
-    def told(_share: float) -> None:
-        if asked():
-            raise Cancelled
-
-    return told
+def _cancel_if(asked: Callable[[], bool], _share: float) -> None:
+    if asked():
+        raise Cancelled
 
 
 def _in_words(result: Validation) -> str:
