@@ -20,6 +20,7 @@ import gridlstm  # noqa: F401 (it says how torch's threads wait, so it comes fir
 import numpy as np
 import torch
 
+from gridlstm.commands.memory import keep_freed_memory
 from gridlstm.corpus import Corpus
 from gridlstm.training.learner import Learner
 from gridlstm.training.presets import PRESETS, Preset
@@ -75,6 +76,7 @@ def main() -> None:
     parser.add_argument("--preset", choices=("seed", "small"), default="small")
     parser.add_argument("--updates", type=int, default=5)
     options = parser.parse_args()
+    keep_freed_memory()
     device = torch.device(options.device)
     print(f"{machine_kind(device)}; preset {options.preset}, {options.updates} updates each")
     head = "model", "type", "updates/s", "bytes/s", "matrix rate", "per operation"

@@ -6,6 +6,8 @@ A mistake of the user's is one line on standard error and exit status 2.
 import sys
 
 from gridlstm.commands import run
+from gridlstm.commands.memory import keep_freed_memory
 
 if __name__ == "__main__":
+    keep_freed_memory()
     sys.exit(run(sys.argv[1:]))

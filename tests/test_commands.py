@@ -3,6 +3,7 @@
 import json
 import os
 import pkgutil
+import platform
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -13,6 +14,7 @@ import pytest
 import gridlstm.analysis
 from gridlstm import commands
 from gridlstm.checkpoint import Data, Metadata, read_metadata, write_checkpoint
+from gridlstm.commands import memory
 from gridlstm.evaluation import evaluate
 from gridlstm.trace import trace
 from gridlstm.training.presets import PRESETS
@@ -272,6 +274,39 @@ def test_how_long_threads_wait_is_set_before_torch_unless_it_is_given(given, exp
         [sys.executable, "-c", script], env=environment | given, capture_output=True, text=True
     )
     assert json.loads(done.stdout) == expected, done.stderr
+
+
+def faults_of_asking_again(**given: str) -> int:
+    """The pages that a process which keeps freed memory has to fetch for 64 MB, asked for, filled
+    and freed twenty times after the first."""
+    script = (
+        "from resource import getrusage, RUSAGE_SELF\n"
+        "from gridlstm.commands.memory import keep_freed_memory\n"
+        "keep_freed_memory()\n"
+        "fetched = []\n"
+        "for _ in range(21):\n"
+        "    bytearray(b'x') * 2**26\n"
+        "    fetched.append(getrusage(RUSAGE_SELF).ru_minflt)\n"
+        "print(fetched[-1] - fetched[0])"
+    )
+    environment = {name: value for name, value in os.environ.items() if "MALLOC" not in name}
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=environment | given, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return int(done.stdout)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="not a machine with glibc")
+def test_a_command_keeps_freed_memory_unless_the_environment_says_how():
+    # At least one page each time, however large pages are.
+    assert faults_of_asking_again() < 20 <= faults_of_asking_again(MALLOC_MMAP_THRESHOLD_="131072")
+
+
+def test_freed_memory_is_left_alone_with_another_c_library(monkeypatch):
+    monkeypatch.setattr(memory.platform, "libc_ver", lambda: ("", ""))
+    monkeypatch.setattr(memory.ctypes, "CDLL", None)
+    memory.keep_freed_memory()
 
 
 def test_what_shows_files_and_numbers_does_not_import_torch():

@@ -310,7 +310,7 @@ def _drop(received: Tensor, walk: Walk, step: int) -> None:
 
 @dataclass(frozen=True)
 class Gradients:
-    """Of the sums before the gates [S, 2, L, B, 4U], embedded bytes [T, B, U], state [L, B, U]."""
+    """Of the sums before the gates [2, S, L, B, 4U], embedded bytes [T, B, U], state [L, B, U]."""
 
     gates: Tensor
     embedded: Tensor
@@ -329,13 +329,14 @@ def walk_back(
     time_weight, depth_weight = weights.time_weight.to(dtype), weights.depth_weight.to(dtype)
     new_cells, fused = walk.new_cells, _fused_gates(walk.gates)
     backward = fused.update_backward if fused else lstm_backward
-    grads = torch.empty_like(walk.gates, dtype=dtype)
+    # By dimension first: those of a weight lie together for its product.
+    grads = walk.gates.new_empty(walk.gates.transpose(0, 1).shape, dtype=dtype)
     embedded, state = torch.empty_like(grad_top), tuple(map(torch.empty_like, grad_state))
     # On their way to the step before: of its outputs and its cells, by dimension. A depth memory
     # skips a step, as does what was read as `before`.
     to_outputs, to_cells = (grad_top.new_zeros(walk.gates[0, ..., :units].shape) for _ in range(2))
     to_memory, to_before = torch.zeros_like(to_cells[1]), 0
-    for k in reversed(range(len(grads))):
+    for k in reversed(range(len(walk.gates))):
         here, later = walk.active(k), walk.active(k - 1)
         if 0 <= k - 2 * layers + 1 < positions:
             to_outputs[1, -1] = grad_top[k - 2 * layers + 1]
@@ -344,13 +345,13 @@ def walk_back(
             to_outputs[0, last].add_(grad_state[0][last])
             to_cells[0, last].add_(grad_state[1][last])
         if not walk.is_steady(k):
-            grads[k] = 0
+            grads[:, k] = 0
         to_came_in = torch.zeros_like(to_cells)
         for part in walk.parts(k):
             values = walk.gates[k], walk.cells[k, :, :-1], new_cells[k], to_outputs, to_cells
-            backward(*(x[part] for x in values), grads[k][part], to_came_in[part])
-        to_time = _transposed(grads[k, 0, here], time_weight, here, grad_top.dtype)
-        to_depth = _transposed(grads[k, 1, later], depth_weight, later, grad_top.dtype)
+            backward(*(x[part] for x in values), grads[:, k][part], to_came_in[part])
+        to_time = _transposed(grads[0, k, here], time_weight, here, grad_top.dtype)
+        to_depth = _transposed(grads[1, k, later], depth_weight, later, grad_top.dtype)
 
         to_outputs, to_cells = torch.zeros_like(to_outputs), torch.zeros_like(to_cells)
         to_outputs[0, here] = to_time[..., :units]
@@ -380,8 +381,8 @@ def weight_gradients(
 ) -> list[tuple[Tensor, Tensor]]:
     """Gradients of weight [W, 4U, 2U] and bias [W, 4U], by dimension, from those of the sums."""
     read = walk.read
-    time = _of_weight(walk, gates[:, 0], read[:, 0], weights.time_weight)
-    depth = _of_weight(walk, gates[1:, 1], read[1:, 1], weights.depth_weight)
+    time = _of_weight(walk, gates[0], read[:, 0], weights.time_weight)
+    depth = _of_weight(walk, gates[1, 1:], read[1:, 1], weights.depth_weight)
     return [(time[0].roll(walk.units, dims=-1), time[1]), depth]
 
 
@@ -393,5 +394,6 @@ def _of_weight(walk: Walk, gradient: Tensor, read: Tensor, weight: Tensor) -> tu
         pairs = zip(walk.straight(gradient), walk.straight(read), strict=True)
         pairs = [(g.flatten(0, 1), x.flatten(0, 1)) for g, x in pairs]
     products = torch.stack([g.t() @ x for g, x in pairs]).to(weight.dtype)
-    sums = torch.stack([g.sum(0, dtype=weight.dtype) for g, _ in pairs])
+    # In the type of the products: torch widens all of a gradient before it sums it in another.
+    sums = torch.stack([g.sum(0) for g, _ in pairs]).to(weight.dtype)
     return products, sums
