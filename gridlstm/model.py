@@ -4,11 +4,11 @@ from importlib import import_module
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from gridlstm.architectures import ARCHITECTURES
 from gridlstm.config import ALPHABET, ModelConfig
 from gridlstm.networks.cells import State
+from gridlstm.networks.dropout import drop
 
 
 def network(config: ModelConfig) -> nn.Module:
@@ -47,8 +47,7 @@ class LanguageModel(nn.Module):
     def forward(self, read: Tensor, state: State) -> tuple[Tensor, State]:
         """read: bytes int64 [T, B] -> logits of each next byte [T, B, 256] and the new state."""
         top, state = self.recurrent(self.embedding(read), state)
-        top = functional.dropout(top, self.config.dropout, self.training)
-        return self.decoder(top), state
+        return self.decoder(drop(top, self.config.dropout if self.training else 0)), state
 
     def to_tensors(self) -> dict[str, Tensor]:
         """Every tensor of a checkpoint by name."""

@@ -21,8 +21,8 @@ from gridlstm.checkpoint.writing import write_tensors
 from gridlstm.config import ConfigError, ModelConfig
 from gridlstm.intervention import losses
 from gridlstm.model import LanguageModel
+from gridlstm.networks.dropout import dropout_mask
 from gridlstm.networks.holds import Hold, HoldError, check_hold
-from gridlstm.networks.layerwise import dropout_mask
 from gridlstm.sampling import sample
 from gridlstm.trace import trace
 from gridlstm.training.run import train
@@ -258,8 +258,6 @@ def drawn_below(form, positions, layers, sequences, rate):
     """What layers from the second on have of what is below, [position, layer - 1, sequence, unit],
     in the order in which the training pass draws it."""
     like = torch.ones(positions, sequences, UNITS, dtype=torch.float64)
-    if form.architecture in ("gru", "rnn"):  # by torch's own modules
-        return torch.stack([functional.dropout(like, rate) for _ in range(layers - 1)], 1)
     if form.architecture == "gated-feedback":  # position by position
         shape = sequences, UNITS
         masks = [dropout_mask(like, shape, rate) for _ in range(positions * (layers - 1))]
@@ -277,7 +275,8 @@ def test_dropout_is_on_what_gates_read_from_below(form, layers):
 
     torch.manual_seed(3)
     below = drawn_below(form, positions, layers, sequences, rate)
-    top = functional.dropout(torch.ones(positions, sequences, UNITS, dtype=torch.float64), rate)
+    top = torch.ones(positions, sequences, UNITS, dtype=torch.float64)
+    top = dropout_mask(top, top.shape, rate)
 
     torch.manual_seed(3)
     logits, after = model(read, state)

@@ -9,7 +9,7 @@ from torch.nn import functional
 from gridlstm.architectures import GATES
 from gridlstm.config import ConfigError, ModelConfig
 from gridlstm.networks import products
-from gridlstm.networks.grid import dropout_mask
+from gridlstm.networks.dropout import dropout_mask
 from gridlstm.networks.grid_walk import Affine, walk_grid
 from gridlstm.trace import trace
 
@@ -218,9 +218,9 @@ def test_dropout_is_where_the_design_puts_it(make_model, architecture, tie, laye
         shape = positions, layers - 1, sequences, UNITS
         below = dropout_mask(top, shape, rate) if layers > 1 else None
     else:
-        drawn = [functional.dropout(top, rate) for _ in range(layers - 1)]
+        drawn = [dropout_mask(top, top.shape, rate) for _ in range(layers - 1)]
         below = torch.stack(drawn, 1) if drawn else None
-    top = functional.dropout(top, rate)
+    top = dropout_mask(top, top.shape, rate)
 
     torch.manual_seed(3)
     logits, (h, c) = model(read, model.start(sequences))

@@ -14,8 +14,9 @@ from torch.nn import functional
 
 from gridlstm.architectures import LSTM
 from gridlstm.networks.cells import Observer, Reader, State
+from gridlstm.networks.dropout import drop
 from gridlstm.networks.holds import Holds
-from gridlstm.networks.layerwise import Weights, drop
+from gridlstm.networks.layerwise import Weights
 
 
 class GatedFeedbackLSTM(Weights):

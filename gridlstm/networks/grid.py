@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from gridlstm.config import ModelConfig
 from gridlstm.networks.cells import State
+from gridlstm.networks.dropout import dropout_mask
 from gridlstm.networks.grid_walk import (
     Affine,
     GridWeights,
@@ -17,7 +18,6 @@ from gridlstm.networks.grid_walk import (
     walk_grid,
     weight_gradients,
 )
-from gridlstm.networks.layerwise import dropout_mask
 from gridlstm.networks.layerwise_grid import LayerwiseGrid
 
 

@@ -11,6 +11,7 @@ from gridlstm.networks.holds import Holds
 from gridlstm.networks.layerwise import LayerwiseNetwork, Products
 from gridlstm.networks.lstm import Values
 from gridlstm.networks.products import add_spread
+from gridlstm.networks.torch_layers import read_layers
 
 
 class TorchNetwork(LayerwiseNetwork):
@@ -29,7 +30,7 @@ class TorchNetwork(LayerwiseNetwork):
 
     def forward(self, embedded: Tensor, state: State) -> tuple[Tensor, State]:
         """embedded [T, B, U], state [L, B, U] -> the top layer's h [T, B, U], new state."""
-        top, h = self.torch(embedded, state[0])
+        top, (h,) = read_layers(self.torch, embedded, state)
         return top, (h.to(state[0].dtype),)
 
     def parts(self, layer: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -15,6 +15,7 @@ from gridlstm.networks.holds import Holds
 from gridlstm.networks.layerwise import LayerwiseNetwork, Products
 from gridlstm.networks.lstm import Values, lstm_over_time
 from gridlstm.networks.products import JoinedProduct
+from gridlstm.networks.torch_layers import read_layers
 
 
 @contextmanager
@@ -58,7 +59,7 @@ class StackedLSTM(LayerwiseNetwork):
     def forward(self, embedded: Tensor, state: State) -> tuple[Tensor, State]:
         """embedded [T, B, U], state h and c [L, B, U] -> the top layer's h [T, B, U], new state."""
         with _without_onednn_where_it_fails():
-            top, (h, c) = self.lstm(embedded, state)
+            top, (h, c) = read_layers(self.lstm, embedded, state)
         # Under autocast they come in half precision; what is carried on stays in full, as a grid's.
         return top, (h.to(state[0].dtype), c.to(state[1].dtype))
 
