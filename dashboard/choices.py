@@ -233,7 +233,12 @@ def choose_cell(
             "Quantity",
             list(offered),
             format_func=lambda q: words.QUANTITIES[q].label,
-            help="\n\n".join(f"**{w.label}**: {w.meaning}" for w in offered.values()),
+            help="\n\n".join(
+                [
+                    *(f"**{word.label}**: {word.meaning}" for word in offered.values()),
+                    "How each is computed stands on the page Models.",
+                ]
+            ),
             key=keys[0],
             persist_state="session",
             width=260,

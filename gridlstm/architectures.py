@@ -2,7 +2,7 @@
 
 Knows no torch, so that it loads at once. To add an architecture takes one file with its network
 (`gridlstm.networks.layerwise` says what that is; `gridlstm.networks.rnn` is the shortest) and one
-entry here.
+entry here; what it computes can be told in `gridlstm.equations`.
 
 Quantities are named `dimension.kind`. A weight's columns are [h ; below] unless said otherwise: the
 layer's own state at the character before, then what it reads from the layer below.

@@ -9,6 +9,7 @@ from dashboard import words
 from gridlstm.architectures import ARCHITECTURES
 from gridlstm.checkpoint import load_model, write_checkpoint
 from gridlstm.config import ModelConfig
+from gridlstm.equations import equations
 from gridlstm.text import from_string
 from gridlstm.trace import trace
 
@@ -68,6 +69,16 @@ def app_checkpoints_bytes(array: dict) -> bytes:
     import base64
 
     return base64.b64decode(array["bdata"])
+
+
+@every_architecture
+def test_the_models_page_tells_how_every_quantity_is_computed(visit, zoo, name):
+    config = CONFIGS[name]
+    table = visit("models", folder=zoo, model=name).table[-1].value
+    told = equations(config).layer
+    assert set(told) == set(config.quantities)
+    for quantity, latex in told.items():
+        assert table.loc[words.QUANTITIES[quantity].label].tolist() == [f"${latex}$"]
 
 
 @every_architecture

@@ -7,6 +7,7 @@ import streamlit as st
 
 from dashboard import choices, loading, words
 from dashboard.loading import ModelEntry
+from dashboard.sections.layer_equations import show_layer_equations
 from dashboard.words import verbatim
 from gridlstm.config import MODEL_MEANINGS
 from gridlstm.curves import convert
@@ -133,7 +134,11 @@ for part in loading.by_text(models.values()):
         },
     )
 if models:
-    describe(choices.choose_model("described", "Details of", models))
+    in_use = st.session_state.get("model")
+    choices.keep_valid("described", list(models), in_use if in_use in models else None)
+    described = choices.choose_model("described", "Details of", models)
+    describe(described)
+    show_layer_equations(described.metadata.model)
 else:
     st.info("There is no model in the folder `checkpoints/` yet.")
 

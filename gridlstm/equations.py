@@ -1,0 +1,125 @@
+r"""What a layer of each architecture computes, as LaTeX: an equation for every quantity of a trace.
+
+They stand for a layer l at a character t, indices that are left out: `d_{l-1}` is of the layer
+below at the same character, `h_{t-1}` of the same layer at the character before. `e` is the byte's
+embedding, `p` the chances of the next byte, `\odot` a product unit by unit. In a grid what belongs
+to time and depth is marked `t` and `d`. Knows no torch.
+"""
+
+from dataclasses import dataclass
+
+from gridlstm.config import ModelConfig
+
+
+@dataclass(frozen=True)
+class Equations:
+    """`first` says what the first layer gets from below, `layer` how each quantity is computed, by
+    its name and in that order, and `guess` how the next byte is predicted."""
+
+    first: str
+    layer: dict[str, str]
+    guess: str
+
+
+def equations(config: ModelConfig) -> Equations | None:
+    """Those of a model, with the options it has, if they are written down here."""
+    of_architecture = _OF_ARCHITECTURE.get(config.architecture)
+    return of_architecture and of_architecture(config)
+
+
+def _lstm(
+    dimension: str, read: str, cell: str, before: str, shown: str, mark: str = ""
+) -> dict[str, str]:
+    """An LSTM that reads `read`, makes the memory `cell` from that `before`, and shows `shown`."""
+    return {
+        f"{dimension}.input": rf"i{mark} = \sigma(W_i{mark}\,[{read}] + b_i{mark})",
+        f"{dimension}.forget": rf"f{mark} = \sigma(W_f{mark}\,[{read}] + b_f{mark})",
+        f"{dimension}.output": rf"o{mark} = \sigma(W_o{mark}\,[{read}] + b_o{mark})",
+        f"{dimension}.candidate": rf"g{mark} = \tanh(W_g{mark}\,[{read}] + b_g{mark})",
+        f"{dimension}.cell": rf"{cell} = f{mark} \odot {before} + i{mark} \odot g{mark}",
+        f"{dimension}.hidden": rf"{shown} = o{mark} \odot \tanh({cell})",
+    }
+
+
+def _guess(shown: str) -> str:
+    return rf"p = \mathrm{{softmax}}(W_p\,{shown}_L + b_p)"
+
+
+def _grid(config: ModelConfig) -> Equations:
+    time = _lstm("time", r"h_{t-1};\, d_{l-1}", "c", "c_{t-1}", "h", mark="^t")
+    seen = "h" if config.priority == "depth" else "h_{t-1}"
+    read = rf"{seen};\, d_{{l-1}}"
+    if config.depth == "lstm":
+        depth = _lstm("depth", read, "m", "m_{l-1}", "d", mark="^d")
+        return Equations(r"d_0 = e,\quad m_0 = 0", time | depth, _guess("d"))
+    transfer = {"tanh": r"\tanh", "relu": r"\mathrm{relu}"}[config.depth]
+    depth = {"depth.hidden": rf"d = {transfer}(W^d\,[{read}] + b^d)"}
+    return Equations("d_0 = e", time | depth, _guess("d"))
+
+
+def _stacked(config: ModelConfig) -> Equations:
+    layer = _lstm("time", r"h_{t-1};\, h_{l-1}", "c", "c_{t-1}", "h")
+    return Equations("h_0 = e", layer, _guess("h"))
+
+
+def _depth_gated(config: ModelConfig) -> Equations:
+    layer = {
+        "depth.gate": r"d = \sigma(W_d\,h_{l-1} + w_t \odot c_{t-1} + w_l \odot c_{l-1} + b_d)"
+        r"\quad (0 \text{ in the first layer})",
+        **_lstm("time", r"h_{t-1};\, h_{l-1}", "c", "c_{t-1}", "h"),
+    }
+    layer["time.cell"] += r" + d \odot c_{l-1}"
+    return Equations("h_0 = e", layer, _guess("h"))
+
+
+def _gated_feedback(config: ModelConfig) -> Equations:
+    layer = {
+        "feedback.reset": r"r_k = \sigma(u_k\,[h_{1,t-1};\, \dots;\, h_{L,t-1}] + w_k\,h_{l-1})"
+        r"\quad \text{for each layer } k",
+        **_lstm("time", r"h_{t-1};\, h_{l-1}", "c", "c_{t-1}", "h"),
+        "time.candidate": r"g = \tanh(W_g\,h_{l-1} + \textstyle\sum_k r_k\,U_k\,h_{k,t-1} + b_g)",
+    }
+    return Equations("h_0 = e", layer, _guess("h"))
+
+
+def _highway(config: ModelConfig) -> Equations:
+    read = r"y_{t-1};\, y_{l-1}"
+    layer = {
+        "depth.carry": rf"C = \sigma(W_C\,[{read}] + b_C)",
+        "depth.candidate": rf"H = \tanh(W_H\,[{read}] + b_H)",
+        "depth.cell": r"y = C \odot y_{l-1} + (1 - C) \odot H",
+    }
+    return Equations("y_0 = e", layer, _guess("y"))
+
+
+def _depth_grid(config: ModelConfig) -> Equations:
+    layer = _lstm("depth", r"d_{t-1};\, d_{l-1}", "m", "m_{l-1}", "d")
+    return Equations(r"d_0 = e,\quad m_0 = 0", layer, _guess("d"))
+
+
+def _gru(config: ModelConfig) -> Equations:
+    read = r"h_{t-1};\, h_{l-1}"
+    layer = {
+        "time.reset": rf"r = \sigma(W_r\,[{read}] + b_r)",
+        "time.update": rf"z = \sigma(W_z\,[{read}] + b_z)",
+        "time.candidate": r"g = \tanh(W_g\,h_{l-1} + b_g + r \odot (U_g\,h_{t-1} + a_g))",
+        "time.hidden": r"h = z \odot h_{t-1} + (1 - z) \odot g",
+    }
+    return Equations("h_0 = e", layer, _guess("h"))
+
+
+def _rnn(config: ModelConfig) -> Equations:
+    layer = {"time.hidden": r"h = \tanh(W\,[h_{t-1};\, h_{l-1}] + b)"}
+    return Equations("h_0 = e", layer, _guess("h"))
+
+
+_OF_ARCHITECTURE = {
+    "grid": _grid,
+    "stacked": _stacked,
+    "depth-gated": _depth_gated,
+    "gated-feedback": _gated_feedback,
+    "highway": _highway,
+    "grid-1d": _depth_grid,
+    "gru": _gru,
+    "rnn": _rnn,
+}
