@@ -9,7 +9,7 @@ from torch.nn import functional
 from gridlstm.architectures import GATES
 from gridlstm.config import ConfigError, ModelConfig
 from gridlstm.networks import products
-from gridlstm.networks.dropout import dropout_mask
+from gridlstm.networks.dropout import drop, dropout_mask
 from gridlstm.networks.grid_walk import Affine, walk_grid
 from gridlstm.trace import trace
 
@@ -237,6 +237,17 @@ def test_dropout_is_where_the_design_puts_it(make_model, architecture, tie, laye
         np.testing.assert_allclose(chances[:, sequence], expected.next_byte, atol=1e-12, rtol=0)
         np.testing.assert_allclose(h[:, sequence].detach(), expected.h, atol=1e-12, rtol=0)
         np.testing.assert_allclose(c[:, sequence].detach(), expected.c, atol=1e-12, rtol=0)
+
+
+def test_dropout_in_half_precision_scales_by_the_unrounded_factor():
+    """1 / 0.75 is 0.2 % too much as a number of bfloat16."""
+    torch.manual_seed(4)
+    values = torch.rand(500, 1000).add(0.5).bfloat16()
+    dropped = drop(values, 0.25)
+    assert dropped.dtype == torch.bfloat16
+    kept = dropped != 0
+    scale = dropped[kept].double().mean() / values[kept].double().mean()
+    assert float(scale) == pytest.approx(1 / 0.75, rel=2e-4)
 
 
 @pytest.mark.parametrize("rate", [0.1, 0.25, 0.5, 0.9])
