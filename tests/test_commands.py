@@ -234,6 +234,24 @@ def test_a_mistake_as_a_program(folder):
     assert len(done.stderr.splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    "words", [["describe", "model.safetensors"], ["experiment", "--list", "--preset", "seed"]]
+)
+def test_results_that_nobody_reads_on_end_quietly(folder, words):
+    """As with `| head`, of which the reader may be gone before anything is written."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [sys.executable, "-m", "gridlstm", *words],
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=300,
+    )
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_help_names_every_option(capsys):
     for words, mentioned in (
         (["--help"], ["train", "evaluate", "trace"]),

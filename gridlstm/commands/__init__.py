@@ -4,6 +4,7 @@ Each module here is one command: `add(commands)` declares its options and what r
 """
 
 import argparse
+import os
 import sys
 import typing
 
@@ -47,7 +48,13 @@ def run(arguments: list[str]) -> int:
     """Run one command; return the exit status."""
     options = _parser().parse_args(arguments)
     try:
-        return options.run(options)
+        status = options.run(options)
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:
+        # Who reads has had enough. Nothing more goes there, not even when Python ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except (UserError, OSError) as error:
         print(f"gridlstm {options.command}: {error}", file=sys.stderr)
         return 2

@@ -1,7 +1,6 @@
 """Text that a model writes, as it is written."""
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
@@ -56,11 +55,7 @@ def _sample(options: argparse.Namespace) -> int:
         prime = read_bytes(options.prime_file).tobytes()
     model, _ = load_model(options.checkpoint)
     out = sys.stdout.buffer
-    try:
-        for step in write(model, prime, options.length, choice=choice, seed=options.seed):
-            out.write(bytes([step.byte]))
-            out.flush()
-    except BrokenPipeError:
-        # Who reads has had enough. Nothing more goes there, not even when Python ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    for step in write(model, prime, options.length, choice=choice, seed=options.seed):
+        out.write(bytes([step.byte]))
+        out.flush()
     return 0
