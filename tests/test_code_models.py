@@ -216,6 +216,7 @@ def test_the_kernel_s_sample_lies_where_its_list_says_in_the_validation_part():
 # -- What is shipped -------------------------------------------------------------------------------
 
 TRAINED = [path.stem for path in sorted(CHECKPOINTS.glob("kernel-*.safetensors"))]
+COOLED = [path.stem for path in sorted(CHECKPOINTS.glob("cooled-kernel-*.safetensors"))]
 
 
 @pytest.fixture(scope="module")
@@ -248,7 +249,7 @@ def test_a_model_of_the_kernel_differs_from_that_of_wikipedia_in_its_text_alone(
     assert read_curve(CHECKPOINTS / f"{name}.csv")["bytes"].iloc[-1] == 20_000_768
 
 
-@pytest.mark.parametrize("name", TRAINED)
+@pytest.mark.parametrize("name", [*TRAINED, *COOLED])
 def test_a_model_of_the_kernel_is_that_of_its_curve(name, validation):
     """On an eighth of the bytes of a point of the curve, which scatters by some percent."""
     model, metadata = load_model(CHECKPOINTS / f"{name}.safetensors")

@@ -14,7 +14,8 @@ from gridlstm.training.presets import PRESETS
 
 FOLDER = Path(__file__).parents[1] / "checkpoints"
 NAMES = ("grid-3", "grid-6", "stacked-3", "stacked-6")
-COOLED = tuple(f"cooled-{name}" for name in NAMES)
+KERNEL = tuple(f"kernel-{name}" for name in NAMES)
+COOLED, COOLED_KERNEL = (tuple(f"cooled-{name}" for name in names) for names in (NAMES, KERNEL))
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +64,9 @@ def test_the_matched_differ_in_the_architecture_alone(name):
     assert (FOLDER / f"{name}.safetensors").stat().st_size < 8_000_000
 
 
-@pytest.mark.parametrize("names", [NAMES, COOLED], ids=["as trained", "cooled"])
+@pytest.mark.parametrize(
+    "names", [NAMES, COOLED, KERNEL, COOLED_KERNEL], ids=lambda names: names[0]
+)
 def test_the_four_are_comparable(names):
     models = [read_metadata(FOLDER / f"{name}.safetensors") for name in names]
     curves = [read_curve(FOLDER / f"{name}.csv") for name in names]
@@ -74,7 +77,7 @@ def test_the_four_are_comparable(names):
     assert len({curve["bytes"].iloc[-1] for curve in curves}) == 1
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [*NAMES, *KERNEL])
 def test_a_cooled_model_goes_on_from_the_one_of_its_name(name):
     before = read_metadata(FOLDER / f"{name}.safetensors")
     cooled = read_metadata(FOLDER / f"cooled-{name}.safetensors")
