@@ -18,7 +18,7 @@ TEXT = st.column_config.TextColumn
 # another meaning in each table, are described where they are shown.
 COLUMNS = {
     # In pixels: names whole, as their ends tell them apart, and the figures still in sight.
-    "Model": TEXT(width=330),
+    "Model": TEXT(width=360),
     "Units": NUMBER(help="Numbers that each layer carries from one character to the next."),
     "Dropout": NUMBER(
         format="%.2f", help="The share of values set to zero at random during training."
