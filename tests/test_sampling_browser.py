@@ -51,12 +51,17 @@ def written(page) -> str:
     return "".join(characters(page).all_text_contents())
 
 
+def longer_than(page, length: int) -> None:
+    characters(page).nth(length).wait_for(state="attached")
+
+
 def test_a_text_appears_coloured_stops_and_is_recoloured_without_writing_anew(window):  # noqa: F811
     page = opened(window)
     write(page, 5000)
     page.get_by_text(re.compile(r"^[1-9][\d,]* of 5,000 bytes so far")).wait_for()
+    longer_than(page, len(PRIME))  # the text comes a moment after that line
     early = written(page)
-    characters(page).nth(len(early) + 1).wait_for(state="attached")
+    longer_than(page, len(early) + 1)
     button(page, "Stop").click()
     button(page, "Go on").wait_for()
     button(page, READ).wait_for()
@@ -88,10 +93,6 @@ def outlined(page) -> list[int]:
     return characters(page).evaluate_all(
         "all => all.flatMap((span, i) => 'chosen' in span.dataset ? [i] : [])"
     )
-
-
-def longer_than(page, length: int) -> None:
-    characters(page).nth(length).wait_for(state="attached")
 
 
 def test_the_end_is_followed_while_it_writes_and_who_scrolls_back_stays_there(window):  # noqa: F811
