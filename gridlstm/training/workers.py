@@ -8,6 +8,8 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, distributed
+from torch.distributed.elastic.utils.store import barrier as wait_for_all
+from torch.distributed.rendezvous import rendezvous
 
 from gridlstm.training.settings import SettingsError
 
@@ -71,11 +73,14 @@ def workers(device_name: str | None):
     if count == 1:
         yield Workers(0, 1, device)
         return
-    distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    store, *_ = next(rendezvous("env://"))
+    backend = "nccl" if device.type == "cuda" else "gloo"
+    distributed.init_process_group(backend, store=store, rank=rank, world_size=count)
     try:
         yield Workers(rank, count, device)
         # Measured: a process that tears its group down before the others are done sometimes aborts.
-        distributed.barrier()
+        # By the store, as after gloo's own barrier another process may still be leaving it.
+        wait_for_all(store, count, "gridlstm/done")
     finally:
         distributed.destroy_process_group()
 
