@@ -9,8 +9,8 @@ from gridlstm.equations import Equations, equations
 
 SHARED = {
     "all": "All layers have the same weights $W$ and biases $b$.",
-    "depth": "Those of the LSTM along depth are the same in all layers, each layer has its own of "
-    "the one along time.",
+    "depth": "All layers have the same weights $W^d$ and biases $b^d$, each has its own $W^t$ and "
+    "$b^t$.",
 }
 
 
