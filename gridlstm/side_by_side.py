@@ -76,7 +76,7 @@ class ReadingsFromBelow:
         for layer, level in enumerate(self.levels):
             below = read, memory
             values = network.read_layer(layer, self.products, *below, level.state, level.holds)
-            level.state = tuple(values[quantity][-1] for quantity in carried)
+            level.state = tuple(values[quantity][-1].clone() for quantity in carried)
             read, memory = network.handed_up(values)
         return read
 

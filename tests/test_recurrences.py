@@ -1,11 +1,15 @@
 """The ways in which a layer's recurrence is read agree, and each is taken where it gains."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
 
 from gridlstm.config import ModelConfig
 from gridlstm.model import LanguageModel
-from gridlstm.networks import lstm, products
+from gridlstm.networks import lstm, lstm_at_once, products
 from gridlstm.networks.holds import Hold
 from gridlstm.networks.layerwise import Products
 from gridlstm.networks.products import LARGE_FOR_ONE_ROW, MANY_TIMES, JoinedProduct
@@ -22,35 +26,93 @@ def test_memories_in_blocks_are_those_one_by_one(positions):
     for f, w in zip(forget, written, strict=True):
         memory = f * memory + w
         expected.append(memory)
-    found = lstm._memories(forget, written.clone(), before)
+    found = lstm_at_once._memories(forget, written.clone(), before)
     torch.testing.assert_close(found, torch.stack(expected), atol=1e-14, rtol=0)
 
 
 def test_memories_that_nothing_is_left_of():
     """Forget gates whose product is too small for any float do no harm."""
     forget = torch.full((400, 1, 1), 1e-30)
-    found = lstm._memories(forget, torch.ones(400, 1, 1), torch.ones(1, 1))
+    found = lstm_at_once._memories(forget, torch.ones(400, 1, 1), torch.ones(1, 1))
     torch.testing.assert_close(found, torch.ones(400, 1, 1))
+
+
+def random_layer(positions: int, sequences: int, units: int, dtype=torch.float64):
+    """What a layer reads, its weights and its state, in one type each."""
+    torch.manual_seed(1)
+    weight = torch.randn(4 * units, 2 * units, dtype=dtype) / units**0.5
+    product = JoinedProduct(weight, torch.randn(4 * units, dtype=dtype))
+    read = torch.randn(positions, sequences, units, dtype=dtype)
+    return read, product, tuple(torch.randn(2, sequences, units, dtype=dtype))
+
+
+def by_equations(read, product, state) -> dict[str, torch.Tensor]:
+    steps = lstm._with_gradient(read, product, state, None, 0)
+    return {kind: torch.stack([step[kind] for step in steps]) for kind in steps[0]}
 
 
 @pytest.mark.parametrize("positions", [1, 5, 40])
 def test_step_by_step_at_once_and_with_gradient(positions):
-    torch.manual_seed(1)
-    product = JoinedProduct(
-        torch.randn(4 * UNITS, 2 * UNITS).double(), torch.randn(4 * UNITS).double()
-    )
-    read, state = (
-        torch.randn(positions, 2, UNITS).double(),
-        tuple(torch.randn(2, 2, UNITS).double()),
-    )
-    steps = lstm._with_gradient(read, product, state, None, 0)
+    layer = random_layer(positions, 2, UNITS)
+    expected = by_equations(*layer)
     with torch.no_grad():
-        by_step = lstm._step_by_step(read, product, state, None, 0)
-        at_once = lstm._at_once(read, product, state)
-    for kind in steps[0]:
-        expected = torch.stack([step[kind] for step in steps])
-        for found in (by_step[kind], at_once[kind]):
-            torch.testing.assert_close(found, expected, atol=1e-12, rtol=0, msg=kind)
+        for found in (lstm._step_by_step(*layer, None, 0), lstm_at_once.lstm_at_once(*layer)):
+            torch.testing.assert_close(found, expected, atol=1e-12, rtol=0)
+
+
+# Rows of a workspace are filled up to cache lines, and those of 64 and 256 units by one more.
+SHAPES = [(1, 1, 3), (40, 2, 1), (33, 3, 5), (70, 2, 16), (50, 1, 63), (35, 4, 64), (40, 2, 256)]
+
+
+@pytest.mark.parametrize("onednn", [True, False], ids=["workspace", "hidden states"])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_layer_is_the_same_from_the_workspace_and_from_hidden_states(shape, onednn, monkeypatch):
+    if not onednn:
+        monkeypatch.setattr(lstm_at_once, "_goes_through_onednn", lambda read: False)
+    layer = random_layer(*shape, torch.float32)
+    expected = by_equations(*layer)
+    with torch.inference_mode():
+        found = lstm_at_once.lstm_at_once(*layer)
+    torch.testing.assert_close(found, expected, atol=2e-5, rtol=0)
+
+
+PROBE = """
+import torch
+from test_recurrences import SHAPES, random_layer
+from gridlstm.networks.lstm_at_once import _from_workspace
+with torch.inference_mode():
+    print([_from_workspace(*random_layer(*shape, torch.float32)) is not None for shape in SHAPES])
+"""
+
+
+@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="torch is without oneDNN here")
+@pytest.mark.parametrize("instructions", ["SSE41", "AVX2", "DEFAULT"])
+def test_the_workspace_is_laid_out_as_expected_on_every_kind_of_processor(instructions):
+    """Where it is not, nothing is wrong but the speed: with another torch this test tells."""
+    environment = {**os.environ, "ONEDNN_MAX_CPU_ISA": instructions}
+    here = os.path.dirname(__file__)
+    told = subprocess.run(
+        [sys.executable, "-c", PROBE], env=environment, cwd=here, capture_output=True, text=True
+    )
+    assert told.stdout.strip() == str([True] * len(SHAPES)), told.stderr
+
+
+@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="torch is without oneDNN here")
+@pytest.mark.parametrize("spoil", [lambda w: w[:64], lambda w: w.roll(64), torch.zeros_like])
+def test_a_workspace_that_is_laid_out_otherwise_is_not_believed(spoil, monkeypatch):
+    layer = random_layer(40, 2, 16, torch.float32)
+    expected, plain, asked = by_equations(*layer), torch.mkldnn_rnn_layer, []
+
+    def otherwise(*arguments):
+        *rest, workspace = plain(*arguments)
+        asked.append(len(workspace))
+        return *rest, spoil(workspace)
+
+    monkeypatch.setattr(torch, "mkldnn_rnn_layer", otherwise)
+    with torch.inference_mode():
+        found = lstm_at_once.lstm_at_once(*layer)
+    assert len(asked) == 1
+    torch.testing.assert_close(found, expected, atol=2e-5, rtol=0)
 
 
 @pytest.mark.parametrize("positions", [1, 5, 40])
@@ -73,6 +135,7 @@ def test_what_is_held_is_read_step_by_step(architecture, monkeypatch):
     """And all that is not is read at once, where that gains."""
     model = LanguageModel(ModelConfig(architecture, 2, UNITS))
     asked = []
+    monkeypatch.setattr(lstm_at_once, "_goes_through_onednn", lambda read: False)
     for name in ("lstm", "gru"):
         plain = getattr(torch, name)
         monkeypatch.setattr(torch, name, lambda *a, p=plain: asked.append(1) or p(*a))

@@ -4,7 +4,7 @@ Gates stand in the order input, forget, output, candidate along the last axis. `
 units. Hochreiter and Schmidhuber (1997) with the forget gate of Gers et al. (2000).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -32,6 +32,16 @@ def tanh(values: Tensor, out: Tensor | None = None) -> Tensor:
         return torch.tanh(values, out=out)
     out = torch.mul(values, 2.0, out=out).sigmoid_()
     return torch.add(_MINUS_ONE, out, alpha=2, out=out)
+
+
+def gates_of(sums: Tensor) -> Sequence[Tensor]:
+    """i, f, o, g from the sums before them [..., 4U], in their place if no gradient is recorded."""
+    units = sums.shape[-1] // 4
+    if torch.is_grad_enabled():
+        return *sums[..., : 3 * units].sigmoid().chunk(3, dim=-1), sums[..., 3 * units :].tanh()
+    sums[..., : 3 * units].sigmoid_()
+    i, f, o, g = sums.chunk(4, dim=-1)
+    return i, f, o, tanh(g, out=g)
 
 
 def swap_gates(tensor: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from torch.nn import functional
 from gridlstm.networks.cells import State
 from gridlstm.networks.holds import Holds
 from gridlstm.networks.layerwise import Products
-from gridlstm.networks.lstm import Values, gains_at_once
+from gridlstm.networks.lstm import Values, allows_at_once
 from gridlstm.networks.products import JoinedProduct, spread
 from gridlstm.networks.rnn import TorchNetwork
 
@@ -42,7 +42,8 @@ class GRU(TorchNetwork):
         holds: Holds | None,
     ) -> dict[str, Values]:
         product = products.of(layer, "time")
-        if gains_at_once(read, product, state, holds, layer):
+        gains_by_steps = product.gains_by_steps(len(state[0]), len(read))
+        if allows_at_once(read, state, holds, layer) and not gains_by_steps:
             quantities = self._at_once(layer, product, read, *state)
         else:
             quantities = zip(*self._step_by_step(layer, product, read, *state, holds), strict=True)

@@ -67,8 +67,9 @@ class JoinedProduct:
         return self.of_h.over(sequences, times=positions), of_below
 
     def gains_by_steps(self, sequences: int, positions: int) -> bool:
-        """Whether products with h asked for step by step take less time than torch's LSTM: where an
-        order made for them gains, and for a single sequence only with halves to read."""
+        """Whether products with h asked for step by step take less time than torch's recurrence and
+        a product over all positions after it: where an order made for them gains, and for a single
+        sequence only with halves to read."""
         _, inputs = self._weight.shape
         return (
             positions >= MANY_TIMES
