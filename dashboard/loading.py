@@ -157,12 +157,12 @@ def _most_telling_first(models: list[ModelEntry]) -> list[ModelEntry]:
 
     def of_text(members: list[ModelEntry]) -> tuple:
         adds = members[0].metadata.training.get("task") == "addition"
-        return adds, min(map(_on_cpu, members)), -len(members), members[0].text
+        return adds, not any(map(_on_gpu, members)), -len(members), members[0].text
 
     ordered = [
         entry
         for members in sorted(by_text(models), key=of_text)
-        for entry in sorted(members, key=lambda e: (_on_cpu(e), _loss(e), e.name))
+        for entry in sorted(members, key=lambda e: (not _on_gpu(e), _loss(e), e.name))
     ]
     return ordered + sorted((e for e in models if e.metadata is None), key=lambda e: e.name)
 
@@ -177,8 +177,10 @@ def by_text(models: Iterable[ModelEntry]) -> list[list[ModelEntry]]:
     return list(parts.values())
 
 
-def _on_cpu(entry: ModelEntry) -> bool:
-    return entry.metadata.machine.startswith("CPU")
+def _on_gpu(entry: ModelEntry) -> bool:
+    """Whether a GPU trained it; of a model of another program's that is not known."""
+    machine = entry.metadata.machine
+    return bool(machine) and not machine.startswith("CPU")
 
 
 def _loss(entry: ModelEntry) -> float:

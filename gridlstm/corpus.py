@@ -45,20 +45,21 @@ class Corpus:
         return self.data[self.cut :]
 
 
-def read_bytes(path: Path) -> np.ndarray:
+def read_bytes(path: Path | str) -> np.ndarray:
     """The file's bytes, decompressed if it ends in .xz, .gz or .bz2: uint8 [byte].
 
     Raises CorpusError if the file is missing, unreadable or not what its ending says.
     """
     try:
-        with OPENERS.get(path.suffix, open)(path, "rb") as file:
+        with OPENERS.get(Path(path).suffix, open)(path, "rb") as file:
             return np.frombuffer(file.read(), dtype=np.uint8)
     except (OSError, EOFError, lzma.LZMAError, zlib.error) as error:
         raise CorpusError(f"Cannot read {path}: {error}.") from error
 
 
-def read_corpus(path: Path, train_fraction: float) -> Corpus:
+def read_corpus(path: Path | str, train_fraction: float) -> Corpus:
     """Read and split a file. Raises CorpusError, also where a part would be too short to use."""
+    path = Path(path)
     data = read_bytes(path)
     corpus = Corpus(path.name, data, train_fraction, hashlib.sha256(data).hexdigest())
     if min(len(corpus.train), len(corpus.validation)) < 2:

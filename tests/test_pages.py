@@ -895,6 +895,27 @@ def test_the_details_are_the_files_own(visit, folder):
     assert not any("![" in str(value) for t in app.table for value in t.value.to_numpy().flat)
 
 
+def test_of_a_model_of_another_program_it_is_said_what_is_not_known(visit, folder):
+    app_checkpoints.checkpoint(
+        folder / "foreign.safetensors",
+        STACKED,
+        training={"trained_by": "a script of mine"},
+        updates=0,
+        bytes_seen=0,
+        seconds=0.0,
+        machine="",
+        libraries={},
+    )
+    app = visit("models", folder=folder)
+    table = app.dataframe[0].value.set_index("Name")
+    unknown = table.loc["foreign", ["Updates", "Million bytes seen", "Minutes", "Machine"]]
+    assert unknown.isna().all() and table.loc["grid-3"].drop("Weights shared").notna().all()
+    app.selectbox(key="described").set_value("foreign").run()
+    facts = details(checked(app))
+    assert facts["trained by"] == "a script of mine"
+    assert (facts["Machine"], facts["Libraries"]) == ("not known", "not known")
+
+
 @pytest.fixture
 def mine(tmp_path):
     """A visitor's own files: (name, bytes) of a checkpoint and of its curve."""

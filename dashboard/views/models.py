@@ -18,6 +18,7 @@ MEANINGS = {
     **MODEL_MEANINGS,
     **SETTING_MEANINGS,
     "begun_from": "the checkpoint whose weights the training went on from",
+    "trained_by": "the program that trained it; what else it was trained with is not known",
 }
 
 
@@ -33,11 +34,12 @@ def overview(models: list[ModelEntry]) -> pd.DataFrame:
                 "Bits per byte": convert(about.validation_loss, "bits"),
                 "Nats per byte": about.validation_loss,
                 "Parameters": about.model.parameters,
-                "Million bytes seen": about.bytes_seen / 1e6,
-                "Updates": about.updates,
-                "Minutes": about.seconds / 60,
+                # Of a model that another program trained these are not known.
+                "Million bytes seen": about.bytes_seen / 1e6 or None,
+                "Updates": about.updates or None,
+                "Minutes": about.seconds / 60 or None,
                 "Weights shared": about.model.tie,
-                "Machine": about.machine,
+                "Machine": about.machine or None,
                 "File": entry.path.name,
             }
         )
@@ -60,9 +62,9 @@ def describe(entry: ModelEntry) -> None:
             "Validation loss": measured,
             "Measured on": f"{about.validation_bytes:,} bytes of the rest",
             "Entropy of single bytes": f"{convert(about.data.byte_entropy, 'bits'):.3f} bits",
-            "Machine": verbatim(about.machine),
+            "Machine": verbatim(about.machine or "not known"),
             "Libraries": verbatim(
-                ", ".join(f"{k} {v}" for k, v in sorted(about.libraries.items()))
+                ", ".join(f"{k} {v}" for k, v in sorted(about.libraries.items())) or "not known"
             ),
         }
     )
@@ -145,7 +147,9 @@ else:
 st.subheader("Your own model", anchor=False)
 st.markdown(
     "A `.safetensors` checkpoint written by `python -m gridlstm train`, and its curve `.csv` of "
-    "the same name. Only you will see them, on every page, until you close this visit."
+    "the same name. Only you will see them, on every page, until you close this visit. Of an "
+    "LSTM, a GRU or a plain RNN that your own PyTorch program trained, a few lines of Python make "
+    "such a checkpoint: see `docs/python.md` in the repository."
 )
 st.file_uploader(
     "Checkpoint and curve",

@@ -11,12 +11,12 @@ from gridlstm.checkpoint.opening import Tensors, opened
 FLOATS = ("F16", "F32", "F64")
 
 
-def read_metadata(path: Path) -> Metadata:
+def read_metadata(path: Path | str) -> Metadata:
     """Read and check a checkpoint's metadata and the names, shapes and types of its tensors.
 
     Does not read the weights, nor import torch. Raises CheckpointError.
     """
-    with opened(path) as tensors:
+    with opened(Path(path)) as tensors:
         return checked(tensors)
 
 
@@ -27,10 +27,10 @@ def checked(tensors: Tensors) -> Metadata:
     return metadata
 
 
-def read_tensors(path: Path, metadata: Metadata) -> dict[str, np.ndarray]:
+def read_tensors(path: Path | str, metadata: Metadata) -> dict[str, np.ndarray]:
     """The weights of a checkpoint by name, float32. Raises CheckpointError if one is not finite."""
     weights = {}
-    with opened(path) as tensors:
+    with opened(Path(path)) as tensors:
         for name in metadata.model.tensor_shapes():
             with np.errstate(over="ignore"):  # what is too large for float32 becomes infinite
                 weight = tensors.read(name).astype(np.float32)
@@ -40,7 +40,7 @@ def read_tensors(path: Path, metadata: Metadata) -> dict[str, np.ndarray]:
     return weights
 
 
-def load_model(path: Path):
+def load_model(path: Path | str):
     """Read a checkpoint: (LanguageModel in evaluation mode, Metadata). Raises CheckpointError."""
     import torch
 

@@ -72,6 +72,17 @@ def task_of(settings: TrainingSettings, corpus: Corpus | None) -> Task:
     return TextTask(settings, corpus) if corpus is not None else AdditionTask(settings)
 
 
+def data_of(corpus: Corpus) -> Data:
+    """What a checkpoint says of the text."""
+    return Data(
+        name=corpus.name,
+        sha256=corpus.sha256,
+        bytes=len(corpus.data),
+        train_fraction=corpus.train_fraction,
+        byte_entropy=byte_entropy(corpus.validation),
+    )
+
+
 class TextTask:
     """A text in parallel streams, each read on where the update before it stopped."""
 
@@ -80,13 +91,7 @@ class TextTask:
     def __init__(self, settings: TrainingSettings, corpus: Corpus):
         self.corpus = corpus
         self.streams = cut_into_streams(corpus.train, settings.sequences, settings.length)
-        self.data = Data(
-            name=corpus.name,
-            sha256=corpus.sha256,
-            bytes=len(corpus.data),
-            train_fraction=corpus.train_fraction,
-            byte_entropy=byte_entropy(corpus.validation),
-        )
+        self.data = data_of(corpus)
 
     def batches(self, sequences: slice, device: torch.device) -> Callable[[int], Batch]:
         # All of the text, so that a GPU need not wait for it update by update.
