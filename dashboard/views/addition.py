@@ -3,7 +3,6 @@
 import re
 
 import numpy as np
-import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
@@ -11,16 +10,15 @@ from dashboard import choices, loading, words
 from dashboard.charts import addition as charts
 from dashboard.charts.cells import layers_by_character, units_by_character
 from dashboard.charts.theme import plot_config
-from dashboard.choices import Cell, Telling
-from dashboard.clickable_table import clickable_table
+from dashboard.choices import Cell
 from dashboard.loading import ModelEntry
 from dashboard.reading import Reading, models_or_stop, read, scales
+from dashboard.sections.carry_cells import best_follower, draw_followers, followers
 from gridlstm.addition import END, Layout, carries_of, layout_of
 from gridlstm.analysis.orders import MOST_CLUSTERED, order
 from gridlstm.errors import UserError
 from gridlstm.text import from_bytes, printable_byte
 
-LISTED = 8
 # In pixels.
 MODEL_WIDTH, NUMBERS_WIDTH = 640, 360
 
@@ -121,15 +119,6 @@ def draw_memory(reading: Reading, cell: Cell, answer: bytes, carries: np.ndarray
     )
 
 
-@st.cache_resource(max_entries=8, show_spinner="Looking for the carry …")
-def followers(path, stamp, layout: Layout, _entry: ModelEntry) -> pd.DataFrame:
-    """The memories that follow the carry best."""
-    from gridlstm.carry import rank_by_carry
-
-    model, fraction = loading.model_of(_entry), _entry.metadata.data.train_fraction
-    return rank_by_carry(model, layout, fraction).head(LISTED)
-
-
 @st.cache_resource(max_entries=8, show_spinner="The model adds …")
 def accuracy(path, stamp, layout: Layout, _entry: ModelEntry) -> tuple[float, float, int]:
     """Shares of sums and of digits that are right, and of how many sums, not trained on."""
@@ -139,41 +128,6 @@ def accuracy(path, stamp, layout: Layout, _entry: ModelEntry) -> tuple[float, fl
     operands = Sums(layout, _entry.metadata.data.train_fraction).validation()
     found = validate_addition(loading.model_of(_entry), *layout.lay_out(operands), layout)
     return found.accuracy, found.digit_accuracy, len(operands)
-
-
-def best_follower(entry: ModelEntry, layout: Layout) -> Telling:
-    """The cell to begin with: the one that follows the carry best."""
-    return Telling(
-        lambda: choices.cell_of(followers(entry.path, entry.stamp, layout, entry).iloc[0]),
-        "the memory cell that follows the carry best",
-    )
-
-
-def draw_followers(entry: ModelEntry, layout: Layout) -> None:
-    """The cells that follow the carry best; a click chooses one."""
-    st.subheader("Cells that follow the carry", anchor=False)
-    st.caption(
-        "How well a memory's value alone tells, where a digit of the sum is answered, whether 1 is "
-        "carried into it (ROC AUC on sums that the model was not trained on: 1 always, 0.5 not at "
-        "all). **Click a row to look at that cell above.**"
-    )
-    best = followers(entry.path, entry.stamp, layout, entry)
-    table = pd.DataFrame(
-        {
-            "Quantity": [words.QUANTITIES[quantity].label for quantity in best["quantity"]],
-            "Layer": best["layer"],
-            "Unit": best["unit"],
-            "Follows the carry": best["score"],
-            "With a carry it is": ["higher" if sign > 0 else "lower" for sign in best["sign"]],
-        }
-    )
-    clickable_table(
-        table,
-        lambda row: choices.choose(choices.cell_of(best.iloc[row])),
-        key="followers",
-        action="Look at the cell of the marked row above",
-        columns={"Follows the carry": st.column_config.NumberColumn(format="%.3f")},
-    )
 
 
 st.title("Addition")
