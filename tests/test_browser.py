@@ -170,7 +170,7 @@ def upload_text(page, name: str, text: str) -> None:
     page.get_by_text("Upload a file", exact=True).click()
     payload = {"name": name, "mimeType": "text/plain", "buffer": text.encode()}
     page.locator("input[type=file]").set_input_files(payload)
-    page.get_by_role("heading", level=3, name=name, exact=True).wait_for()
+    page.get_by_role("heading", level=2, name=name, exact=True).wait_for()
 
 
 def look_inside(page) -> None:

@@ -114,7 +114,7 @@ def test_every_sample_can_be_chosen_and_is_shown(visit):
     app = visit()
     for file, sample in choices.samples().items():
         checked(app.selectbox(key="sample_choice").set_value(file).run())
-        assert app.subheader[0].value == words.verbatim(sample.title)
+        assert app.header[0].value == words.verbatim(sample.title)
         shown = (choices.SAMPLES / file).read_text(encoding="utf-8")
         assert app.code[0].value.strip() == shown[:4000].strip()
         assert app.query_params["sample"] == file
@@ -207,8 +207,8 @@ def test_an_own_text_stays_until_a_sample_is_taken_and_no_other_visitor_sees_it(
 def test_a_file_name_is_shown_as_it_is(visit):
     name = "![a](http://example.org/b.png) *c* _d_ :red[e].txt"
     app = upload_text(visit(), name, b"text")
-    assert plain(app.subheader[0].value) == name
-    for markdown in (app.subheader[0].value, go(app, "cells").caption[0].value):
+    assert plain(app.header[0].value) == name
+    for markdown in (app.header[0].value, go(app, "cells").caption[0].value):
         assert "![" not in markdown and "*c*" not in markdown and ":red[" not in markdown
 
 

@@ -285,6 +285,9 @@ class Strips {
     const frame = add(this.node, "div", "frame");
     this.labels = add(frame, "div", "labels");
     this.scroller = add(frame, "div", "scroller");
+    // The keyboard scrolls only what it can reach.
+    this.scroller.tabIndex = 0;
+    this.scroller.setAttribute("role", "group");
     this.spacer = add(this.scroller, "div", "spacer");
     this.canvas = add(this.spacer, "canvas");
     this.canvas.setAttribute("role", "img");
@@ -296,6 +299,7 @@ class Strips {
     const rows = picture.rows.length;
     this.node.hidden = rows < 2;
     this.caption.textContent = `${picture.strips}, around the character pointed at`;
+    this.scroller.setAttribute("aria-label", picture.strips);
     this.size = picture.codePoints.length;
     this.height = AXIS_HEIGHT + rows * ROW_HEIGHT;
     this.spacer.style.width = `${this.size * CELL_WIDTH}px`;

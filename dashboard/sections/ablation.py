@@ -24,7 +24,7 @@ RANKED, AT_RANDOM = 5, 10
 
 def show_use(reading: Reading, target: Target) -> None:
     """Whether cells that follow the property are used for it, beside cells taken at random."""
-    st.subheader("Is the cell used, or does it only go along?", anchor=False)
+    st.header("Is the cell used, or does it only go along?", anchor=False)
     st.caption(
         f"The {RANKED} memory cells that follow the property best in this text, each held alone, "
         f"beside {AT_RANDOM} units at random of each of their layers. If a cell is used for the "

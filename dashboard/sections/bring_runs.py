@@ -13,7 +13,7 @@ from gridlstm.curves.reading import MOST_BYTES
 
 def bring_runs() -> None:
     """A place for files, and what has been brought, each with the choice of its columns."""
-    st.subheader("Other people's runs", anchor=False)
+    st.header("Other people's runs", anchor=False)
     st.markdown(
         "A CSV log with a column that counts updates and one of validation losses, a CSV export of "
         "a chart of **Weights & Biases**, or an event file of **TensorBoard**. Only you will see "

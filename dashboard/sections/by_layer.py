@@ -17,7 +17,7 @@ def show_by_layer(models: dict[str, ModelEntry], reading: Reading, target: Targe
 
     The text must be long enough to split.
     """
-    st.subheader(
+    st.header(
         "Written low and carried up?",
         anchor=False,
         help="The memory cell of each layer that follows the property best on the first part, "

@@ -31,7 +31,7 @@ def best_follower(entry: ModelEntry, layout: Layout) -> Telling:
 
 def draw_followers(entry: ModelEntry, layout: Layout) -> None:
     """The cells that follow the carry best; a click chooses one."""
-    st.subheader("Cells that follow the carry", anchor=False)
+    st.header("Cells that follow the carry", anchor=False)
     st.caption(
         "How well a memory's value alone tells, where a digit of the sum is answered, whether 1 is "
         "carried into it (ROC AUC on sums that the model was not trained on: 1 always, 0.5 not at "

@@ -19,7 +19,7 @@ PRIME_BYTES, WRITTEN_BYTES, TEMPERATURE = 200, 300, 0.8
 def show_samples(comparison: Comparison, character: int | None) -> None:
     """The same random numbers, without and with the holds, after a character or the beginning."""
     entry = comparison.reading.entry
-    st.subheader(
+    st.header(
         "What it writes",
         anchor=False,
         help=f"{WRITTEN_BYTES} bytes drawn one by one from the model's chances, at temperature "

@@ -46,7 +46,7 @@ def show_chances(comparison: Comparison, character: int) -> None:
     """What the model expects after a character, without and with the holds."""
     reading = comparison.reading
     at = int(reading.text.last_byte[character])
-    st.subheader(
+    st.header(
         f"What comes after character {character + 1:,}?",
         anchor=False,
         help="The model's chances of each next byte; the ten that are likeliest in either case.",

@@ -16,7 +16,7 @@ from gridlstm.errors import UserError
 
 def show_probe(reading: Reading, target: Target) -> None:
     """A probe of the layer that the visitor chooses, once it has been asked for."""
-    st.subheader(
+    st.header(
         "One cell, or spread out?",
         anchor=False,
         help="A sparse linear probe (logistic regression with an L1 penalty) reads the property "

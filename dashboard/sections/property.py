@@ -106,7 +106,7 @@ def _measured(name: str, text: Text) -> Target:
 
 def show_property(text: Text, target: Target) -> None:
     """The text, coloured by the property itself."""
-    st.subheader("What the property marks", anchor=False)
+    st.header("What the property marks", anchor=False)
     values = target.values.astype(np.float32)
     if target.is_mark:
         scale = Scale(

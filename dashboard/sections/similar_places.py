@@ -17,7 +17,7 @@ SURROUNDINGS = 30
 
 def show_places(reading: Reading, units: pd.DataFrame, selected: Selection) -> None:
     """The places where at least half of the units are on, and the way to one on the page Cells."""
-    st.subheader(
+    st.header(
         "The same cells elsewhere",
         anchor=False,
         help="Runs of characters of similar length at which at least half of these cells are on.",

@@ -88,7 +88,7 @@ def _show_whole_model(reading: Reading, memory: Memory) -> None:
     )
     left, right = st.columns(2)
     with left:
-        st.subheader(
+        st.header(
             "Who writes the top memory",
             anchor=False,
             help="The mean, over all units and bytes of this text, of the size of a layer's part "
@@ -100,7 +100,7 @@ def _show_whole_model(reading: Reading, memory: Memory) -> None:
             key="mean_shares",
         )
     with right:
-        st.subheader(
+        st.header(
             "How far up a write lasts",
             anchor=False,
             help="A write survives a layer as long as the product of the depth forget gates it "

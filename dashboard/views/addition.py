@@ -159,7 +159,7 @@ st.caption(
     f"Of {sums:,} sums of other numbers than it was trained on it has {right:.1%} right in every "
     f"digit, and {digits:.1%} of the single digits."
 )
-st.subheader("Its memory", anchor=False)
+st.header("Its memory", anchor=False)
 cell = choices.choose_cell(entry, reading.trace, reading.text, telling=best_follower(entry, layout))
 draw_memory(reading, cell, answer, carries_of(first, second, layout.digits))
 draw_followers(entry, layout)

@@ -46,7 +46,7 @@ def live_curves() -> None:
     drawing = choose_drawing(runs, above, below)
     unit = drawing.look.unit
 
-    st.subheader("Against the baseline", anchor=False)
+    st.header("Against the baseline", anchor=False)
     all_groups = grouped(everything)
     baseline = choose_baseline(all_groups)
     groups = groups_of(runs, all_groups)
@@ -63,17 +63,17 @@ def live_curves() -> None:
     for part in each_text(parts):
         show_groups(comparison, part.groups, unit)
 
-    st.subheader("What each got for its cost", anchor=False)
+    st.header("What each got for its cost", anchor=False)
     cost = choose_cost()
     style = styles(styled, drawing.colour_by)
     for part in each_text(parts):
         show_costs(part, style, cost, unit)
 
     summed = run_summary(everything, baseline.runs, runs)
-    st.subheader("Who reaches the baseline's best loss, and when", anchor=False)
+    st.header("Who reaches the baseline's best loss, and when", anchor=False)
     for part in each_text(parts):
         show_reached(summed, part.runs, baseline.name)
-    st.subheader("Every run", anchor=False)
+    st.header("Every run", anchor=False)
     for part in each_text(parts):
         show_runs(summed, part.runs, unit)
     offer_downloads(summed, comparison, runs)

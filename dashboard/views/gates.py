@@ -26,7 +26,7 @@ def show_kept(reading: Reading) -> None:
     """How open the gates are, and the units that hardly ever forget, or always do."""
     entry = reading.entry
     counts, saturated = statistics(entry.path, entry.stamp, reading.text.data, reading)
-    st.subheader("How open the gates are", anchor=False)
+    st.header("How open the gates are", anchor=False)
     st.caption(
         "All units of a layer at every byte of the text; each row is scaled to its own peak."
     )
@@ -35,7 +35,7 @@ def show_kept(reading: Reading) -> None:
         config=plot_config(f"{entry.name}-forget-gates"),
         key="distribution",
     )
-    st.subheader(
+    st.header(
         "Units that hardly ever forget, or always do",
         anchor=False,
         help="The saturation plot of Karpathy, Johnson and Li (2015): each point is one unit. "
@@ -70,7 +70,7 @@ def show_saturation(name: str, quantity: str, left, right) -> None:
 def show_feedback(reading: Reading) -> None:
     """Which layer reads which: over the whole text, or at one character."""
     characters = reading.text.characters
-    st.subheader(
+    st.header(
         "Which layer reads which",
         anchor=False,
         help="The global reset gates of the gated-feedback network (Chung et al. 2015): each layer "

@@ -105,7 +105,7 @@ for problem in found.problems:
 models = found.usable
 for part in loading.by_text(models.values()):
     title = part[0].text
-    st.subheader(verbatim(title[:1].upper() + title[1:]), anchor=False)
+    st.header(verbatim(title[:1].upper() + title[1:]), anchor=False)
     st.dataframe(
         overview(part),
         hide_index=True,
@@ -144,7 +144,7 @@ if models:
 else:
     st.info("There is no model in the folder `checkpoints/` yet.")
 
-st.subheader("Your own model", anchor=False)
+st.header("Your own model", anchor=False)
 st.markdown(
     "A `.safetensors` checkpoint written by `python -m gridlstm train`, and its curve `.csv` of "
     "the same name. Only you will see them, on every page, until you close this visit. Of an "

@@ -84,7 +84,7 @@ if st.session_state.pop("empty_text", False):
 
 text = choices.current_text()
 with st.container(border=True):
-    st.subheader(words.verbatim(choices.current_title()), anchor=False)
+    st.header(words.verbatim(choices.current_title()), anchor=False)
     urls = int(inside_url(text.characters).sum())
     st.caption(
         f"In use on every page: {len(text.characters):,} characters, {len(text.data):,} bytes"
