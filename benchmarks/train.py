@@ -3,8 +3,9 @@
     python benchmarks/train.py [--device cuda] [--preset seed] [--updates 100]
 
 Whole updates of a preset's four models, as `train` makes them: read, predict, go back, clip, step.
-`matrix rate` is the share of the speed of one large square product in the same type, which is the
-floor: an update has three times the multiply-adds of reading, and every other thing costs extra.
+`matrix rate` is the multiply-adds a second as a share of those of one large square product in the
+same type, the most that could be reached: an update has three times the multiply-adds of reading,
+and every other thing costs extra.
 `per operation` compares the models' speeds at equal multiply-adds with that of the stacked LSTM of
 as many layers, which goes through torch's own (on a GPU: cuDNN's). Random bytes and weights: they
 cost what others do.

@@ -60,6 +60,8 @@ def read_bytes(path: Path | str) -> np.ndarray:
 def read_corpus(path: Path | str, train_fraction: float) -> Corpus:
     """Read and split a file. Raises CorpusError, also where a part would be too short to use."""
     path = Path(path)
+    if not 0 < train_fraction < 1:
+        raise CorpusError(f"The share to train on must be between 0 and 1, not {train_fraction}.")
     data = read_bytes(path)
     corpus = Corpus(path.name, data, train_fraction, hashlib.sha256(data).hexdigest())
     if min(len(corpus.train), len(corpus.validation)) < 2:

@@ -1,12 +1,14 @@
 """Models that another program trained with `torch.nn.LSTM`, `GRU` or `RNN`, made models of ours.
 
-Nothing is retrained or approximated: a model over characters is put into the terms of the 256
+Nothing is trained anew or approximated: a model over characters is put into the terms of the 256
 bytes. What is not in its alphabet it neither reads nor expects.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
+from numbers import Integral
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -39,13 +41,14 @@ def import_torch(
 ) -> LanguageModel:
     """The model `decoder(recurrent(embedding(x)))` with the same weights, in evaluation mode.
 
-    `alphabet` says what each index stands for: a character, the number of a byte, or None for what
-    no byte can stand for, which is left out (a special token, a character that UTF-8 writes in
-    several bytes). Without an `embedding`, x is one-hot. Of a byte that is not in the alphabet
-    nothing is read, and it is given a chance under 1e-13, so that its loss is large but finite.
+    `alphabet` says, in the order of the indices, what each stands for: a character, the number of a
+    byte, or None for what no byte can stand for, which is left out (a special token, a character
+    that UTF-8 writes in several bytes). Without an `embedding`, x is one-hot. Of a byte that is not
+    in the alphabet nothing is read, and it is given a chance under 1e-13, so that its loss is large
+    but finite.
 
     The numbers of an embedding, or else the alphabet's known indices, must be no more than the
-    units. Raises ForeignModelError.
+    units. Raises ForeignModelError, ConfigError if it has more layers or units than a model may.
     """
     _check(embedding, recurrent, decoder, alphabet)
     byte_of = _bytes_of(alphabet)
@@ -57,11 +60,11 @@ def import_torch(
     )
     known = torch.tensor(list(byte_of))
     vectors = torch.eye(len(alphabet)) if embedding is None else embedding.weight
-    vectors = vectors.detach().float()[known]
+    vectors = _plain_numbers(vectors)[known]
     layers = [_parts(recurrent, layer) for layer in range(config.layers)]
     vectors, layers[0]["below"] = _as_wide_as_units(vectors, layers[0]["below"], config.units)
     tensors = _decoder(decoder, byte_of)
-    tensors["embedding.weight"] = torch.zeros(ALPHABET, config.units)
+    tensors["embedding.weight"] = vectors.new_zeros(ALPHABET, config.units)
     tensors["embedding.weight"][list(byte_of.values())] = vectors
     for layer, parts in enumerate(layers):
         tensors |= {f"layers.{layer}.time.{name}": t for name, t in _AS_OURS[recurrent.mode](parts)}
@@ -72,7 +75,15 @@ def import_torch(
 
 def save_model(path: Path | str, model: LanguageModel, corpus: Corpus, trained_by: str) -> Metadata:
     """Write a model of another program as a checkpoint: float32, its loss measured on the corpus'
-    validation part, which it should not have been trained on; `trained_by` in words."""
+    validation part, which it should not have been trained on; `trained_by` in words. Raises
+    ForeignModelError where the pages could not read it."""
+    path = Path(path)
+    if path.suffix != ".safetensors":
+        raise ForeignModelError(f"A checkpoint is called NAME.safetensors, not {path.name}.")
+    tensors = {name: _plain_numbers(tensor).numpy() for name, tensor in model.to_tensors().items()}
+    for name, tensor in tensors.items():
+        if not np.isfinite(tensor).all():
+            raise ForeignModelError(f"The tensor {name} holds values that are not finite.")
     loss = evaluate(model, corpus.validation)
     metadata = Metadata(
         model=model.config,
@@ -81,8 +92,7 @@ def save_model(path: Path | str, model: LanguageModel, corpus: Corpus, trained_b
         validation_loss=loss.nats_per_byte,
         validation_bytes=loss.bytes,
     )
-    tensors = {name: tensor.float().numpy() for name, tensor in model.to_tensors().items()}
-    write_checkpoint(Path(path), tensors, metadata)
+    write_checkpoint(path, tensors, metadata)
     return metadata
 
 
@@ -97,6 +107,14 @@ def _check(embedding, recurrent, decoder, alphabet) -> None:
         )
     if recurrent.bidirectional or recurrent.proj_size:
         raise ForeignModelError("A model here reads in one direction and has no projections.")
+    if embedding is not None and (type(embedding) is not nn.Embedding or embedding.max_norm):
+        raise ForeignModelError("The embedding must be a torch.nn.Embedding without max_norm.")
+    if not isinstance(decoder, nn.Linear):
+        raise ForeignModelError(f"The decoder must be a torch.nn.Linear, not {type(decoder)}.")
+    if isinstance(alphabet, Mapping | Set) or not isinstance(alphabet, Sequence):
+        raise ForeignModelError(
+            "The alphabet must be a string or a list, in the order of the indices."
+        )
     read = len(alphabet) if embedding is None else embedding.embedding_dim
     for what, found, expected in (
         ("indices of the embedding", embedding and embedding.num_embeddings, len(alphabet)),
@@ -132,19 +150,24 @@ def _as_bytes(sign: object) -> bytes:
     """How UTF-8 writes it; empty if it is neither a character nor the number of a byte."""
     if isinstance(sign, str):
         return sign.encode(errors="surrogatepass")
-    return bytes([sign]) if sign in range(ALPHABET) else b""
+    return bytes([sign]) if isinstance(sign, Integral) and 0 <= sign < ALPHABET else b""
 
 
 # -- Weights --------------------------------------------------------------------------------------
+
+
+def _plain_numbers(tensor: Tensor) -> Tensor:
+    """The same as float32 in this machine's own memory, without a gradient."""
+    return tensor.detach().float().cpu()
 
 
 def _parts(recurrent: nn.RNNBase, layer: int) -> dict[str, Tensor]:
     """A layer's weights for h and for what is below, and the biases of both (0 without)."""
     found = {}
     for mine, suffix in (("h", "hh"), ("below", "ih")):
-        weight = getattr(recurrent, f"weight_{suffix}_l{layer}").detach().float()
+        weight = _plain_numbers(getattr(recurrent, f"weight_{suffix}_l{layer}"))
         bias = getattr(recurrent, f"bias_{suffix}_l{layer}", weight.new_zeros(len(weight)))
-        found |= {mine: weight, f"bias_{mine}": bias.detach().float()}
+        found |= {mine: weight, f"bias_{mine}": _plain_numbers(bias)}
     return found
 
 
@@ -159,7 +182,7 @@ def _as_wide_as_units(vectors: Tensor, weight: Tensor, units: int) -> tuple[Tens
                 f"not fit into one of {units} units: one of both must be no more than the units."
             )
         # Each character's own numbers are 1 at its place, and its product is a column.
-        weight, vectors = weight @ vectors.T, torch.eye(known)
+        weight, vectors = weight @ vectors.T, torch.eye(known, dtype=weight.dtype)
     missing = units - vectors.shape[1]
     return functional.pad(vectors, (0, missing)), functional.pad(weight, (0, missing))
 
@@ -167,10 +190,10 @@ def _as_wide_as_units(vectors: Tensor, weight: Tensor, units: int) -> tuple[Tens
 def _decoder(decoder: nn.Linear, byte_of: dict[int, int]) -> dict[str, Tensor]:
     """The decoder with a row for every byte; an unknown one lies far under the mean of the others,
     whatever they are."""
-    weight = decoder.weight.detach().float()[list(byte_of)]
+    weight = _plain_numbers(decoder.weight)[list(byte_of)]
     bias = weight.new_zeros(len(weight))
     if decoder.bias is not None:
-        bias = decoder.bias.detach().float()[list(byte_of)]
+        bias = _plain_numbers(decoder.bias)[list(byte_of)]
     weights, biases = weight.mean(0).repeat(ALPHABET, 1), (bias.mean() - UNKNOWN).repeat(ALPHABET)
     known = list(byte_of.values())
     weights[known], biases[known] = weight, bias

@@ -17,7 +17,16 @@ TEXT = "abcabcihgfedcbaabc" * 3
 UNITS = 12
 
 
-def modules(kind=nn.LSTM, layers=2, numbers=5, alphabet=LETTERS, bias=True, units=UNITS, **more):
+def modules(
+    kind=nn.LSTM,
+    layers=2,
+    numbers=5,
+    alphabet=LETTERS,
+    bias=True,
+    units=UNITS,
+    double=False,
+    **more,
+):
     """A model as another program has it; without `numbers` it reads one-hot vectors."""
     torch.manual_seed(3)
     embedding = nn.Embedding(len(alphabet), numbers) if numbers else None
@@ -26,6 +35,9 @@ def modules(kind=nn.LSTM, layers=2, numbers=5, alphabet=LETTERS, bias=True, unit
     decoder = nn.Linear(units, len(alphabet), bias=bias)
     for parameter in (*recurrent.parameters(), *decoder.parameters()):
         nn.init.normal_(parameter, std=0.4)
+    if double:
+        for module in filter(None, (embedding, recurrent, decoder)):
+            module.double()
     return embedding, recurrent, decoder
 
 
@@ -44,6 +56,8 @@ SHAPES = {
     "one-hot": {"numbers": 0},
     "without biases": {"bias": False},
     "one layer, batch first": {"layers": 1, "batch_first": True},
+    "dropout": {"dropout": 0.3},
+    "in double": {"double": True},
 }
 
 
@@ -51,10 +65,12 @@ SHAPES = {
 @pytest.mark.parametrize("shape", SHAPES)
 def test_an_imported_model_expects_what_its_modules_do(kind, shape):
     parts = modules(kind, **SHAPES[shape])
-    # One sequence: [1, T, ...] and [T, 1, ...] hold the same numbers.
-    parts[1].batch_first = False
+    model = import_torch(*parts, LETTERS)
+    for module in filter(None, parts):
+        module.eval().float()
+    parts[1].batch_first = False  # as `chances` lays out what is read
     expected = chances(*parts, LETTERS, TEXT)
-    found = trace(import_torch(*parts, LETTERS), TEXT.encode())
+    found = trace(model, TEXT.encode())
     known = found.next_byte[:, list(LETTERS.encode())]
     np.testing.assert_allclose(known, expected, atol=6e-4)  # float16
     losses = -np.log([row[LETTERS.index(c)] for row, c in zip(expected, TEXT[1:], strict=False)])
@@ -108,6 +124,13 @@ class TwoNames(nn.Module):
         (modules(), [*LETTERS[1:], ""], "'', which is not one byte"),
         (modules(), [*LETTERS[1:], "\ud800"], "which is not one byte"),
         (modules(), [*LETTERS[1:], 256], "256, which is not one byte"),
+        (modules(), [*LETTERS[1:], 97.0], "97.0, which is not one byte"),
+        (modules(), dict(enumerate(LETTERS)), "a string or a list"),
+        (modules(), set(LETTERS), "a string or a list"),
+        (modules(), None, "a string or a list"),
+        ((nn.EmbeddingBag(9, 5), *modules()[1:]), LETTERS, "must be a torch.nn.Embedding"),
+        ((nn.Embedding(9, 5, max_norm=1), *modules()[1:]), LETTERS, "without max_norm"),
+        ((*modules()[:2], nn.Sequential(nn.Linear(UNITS, 9))), LETTERS, "decoder must be"),
         (modules(), [*LETTERS[1:], "b"], "'b' twice"),
         (modules(), [None] * 9, "alphabet is empty"),
         (modules(units=4), LETTERS, "of 4 units: one of both must be no more"),
@@ -120,6 +143,18 @@ class TwoNames(nn.Module):
 def test_what_cannot_be_taken_is_told_in_one_sentence(parts, alphabet, told):
     with pytest.raises(ForeignModelError, match=told):
         import_torch(*parts, alphabet)
+
+
+def test_what_the_pages_could_not_read_is_not_saved(tmp_path):
+    (tmp_path / "letters.txt").write_text(TEXT * 10)
+    corpus = read_corpus(tmp_path / "letters.txt", 0.9)
+    model = import_torch(*modules(), LETTERS)
+    with pytest.raises(ForeignModelError, match="NAME.safetensors, not mine.pt"):
+        save_model(tmp_path / "mine.pt", model, corpus, "a test")
+    model.decoder.bias[97] = -torch.inf
+    with pytest.raises(ForeignModelError, match="decoder.bias holds values that are not finite"):
+        save_model(tmp_path / "mine.safetensors", model, corpus, "a test")
+    assert not list(tmp_path.glob("mine*"))
 
 
 def test_a_saved_model_is_a_checkpoint_with_a_measured_loss(tmp_path):

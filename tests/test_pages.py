@@ -908,7 +908,8 @@ def test_of_a_model_of_another_program_it_is_said_what_is_not_known(visit, folde
     )
     app = visit("models", folder=folder)
     table = app.dataframe[0].value.set_index("Name")
-    unknown = table.loc["foreign", ["Updates", "Million bytes seen", "Minutes", "Machine"]]
+    names = ["Parameters", "Updates", "Million bytes seen", "Minutes", "Machine"]
+    unknown = table.loc["foreign", names]
     assert unknown.isna().all() and table.loc["grid-3"].drop("Weights shared").notna().all()
     app.selectbox(key="described").set_value("foreign").run()
     facts = details(checked(app))

@@ -76,6 +76,24 @@ def test_a_layer_is_the_same_from_the_workspace_and_from_hidden_states(shape, on
     torch.testing.assert_close(found, expected, atol=2e-5, rtol=0)
 
 
+def test_what_is_not_contiguous_is_read_as_it_is():
+    read, product, state = random_layer(40, 3, 16, torch.float32)
+    expected = by_equations(read, product, state)
+    strided = [part.T.contiguous().T for part in state]
+    apart = read.transpose(0, 1).contiguous().transpose(0, 1)
+    assert not (apart.is_contiguous() or strided[0].is_contiguous())
+    with torch.inference_mode():
+        found = lstm_at_once.lstm_at_once(apart, product, strided)
+    torch.testing.assert_close(found, expected, atol=2e-5, rtol=0)
+
+
+def test_nothing_that_is_read_at_once_has_a_gradient():
+    read, product, state = random_layer(40, 2, 16, torch.float32)
+    with torch.no_grad():
+        found = lstm_at_once.lstm_at_once(read.requires_grad_(), product, state)
+    assert not any(values.requires_grad for values in found.values())
+
+
 PROBE = """
 import torch
 from test_recurrences import SHAPES, random_layer
@@ -98,7 +116,30 @@ def test_the_workspace_is_laid_out_as_expected_on_every_kind_of_processor(instru
 
 
 @pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="torch is without oneDNN here")
-@pytest.mark.parametrize("spoil", [lambda w: w[:64], lambda w: w.roll(64), torch.zeros_like])
+def spoilt(*part: slice):
+    """A function that turns round, in time, a part of the gates of 40 positions, 2 sequences and
+    16 units [position, gate of a unit of a sequence]."""
+
+    def spoil(workspace):
+        size = 40 * 2 * 4 * 16 * torch.float32.itemsize
+        gates = workspace[:size].clone().view(torch.float32).view(40, -1)
+        gates[part] = gates[part].flip(0)
+        return torch.cat((gates.flatten().view(torch.uint8), workspace[size:]))
+
+    return spoil
+
+
+SPOILT = {
+    "too short": lambda workspace: workspace[:64],
+    "no whole number": lambda workspace: workspace[:61],
+    "shifted": lambda workspace: workspace.roll(64),
+    "nothing there": torch.zeros_like,
+    "the first half": spoilt(slice(20)),
+    "output gates": spoilt(slice(None), slice(48, 64)),
+}
+
+
+@pytest.mark.parametrize("spoil", SPOILT.values(), ids=SPOILT)
 def test_a_workspace_that_is_laid_out_otherwise_is_not_believed(spoil, monkeypatch):
     layer = random_layer(40, 2, 16, torch.float32)
     expected, plain, asked = by_equations(*layer), torch.mkldnn_rnn_layer, []

@@ -33,8 +33,9 @@ def overview(models: list[ModelEntry]) -> pd.DataFrame:
                 "Name": entry.name,
                 "Bits per byte": convert(about.validation_loss, "bits"),
                 "Nats per byte": about.validation_loss,
-                "Parameters": about.model.parameters,
-                # Of a model that another program trained these are not known.
+                # Of a model that another program trained these are not known: how many numbers it
+                # has there, above all, whose alphabet is another.
+                "Parameters": None if "trained_by" in about.training else about.model.parameters,
                 "Million bytes seen": about.bytes_seen / 1e6 or None,
                 "Updates": about.updates or None,
                 "Minutes": about.seconds / 60 or None,

@@ -4,7 +4,7 @@
 
 Training reads 64 streams side by side. Prints the loss, in nats per byte, of the model as it lies
 in the file, without dropout, on 1,024 bytes of each stream that begin so many bytes after the
-place where training stood (before it, where negative: these bytes have been read).
+place where training stood (behind it, where negative: these bytes have been read).
 """
 
 import sys

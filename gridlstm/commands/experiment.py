@@ -19,7 +19,12 @@ def add(commands) -> None:
         epilog="`compare` prints the table of the results.",
     )
     command.set_defaults(run=_experiment)
-    command.add_argument("--preset", choices=PLANS, required=True, help="which list of runs")
+    command.add_argument(
+        "--preset",
+        choices=PLANS,
+        required=True,
+        help="seed: the published settings (1000 units), for a GPU; small: 256 units",
+    )
     command.add_argument(
         f"--{WIKI}",
         type=Path,

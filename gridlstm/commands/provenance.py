@@ -15,10 +15,11 @@ def add(commands) -> None:
         "provenance",
         help="which layer, and which character, wrote a memory",
         description="Without --unit: for each layer its mean share in the top depth memory (Grid "
-        "LSTM), how many layers its writes survive, and the half-lives of its time memory in "
-        "characters. With --unit: that unit's depth memory, character by character, as the sum of "
-        "what each layer wrote. With --character too: its time memory at that character, as the "
-        "sum of what each character so far wrote.",
+        "LSTM), how many layers its writes survive (survived_N counts those of which more than "
+        "half is left N layers up), and the half-lives of its time memory in characters. With "
+        "--unit: that unit's depth memory, character by character, as the sum of what each layer "
+        "wrote. With --character too: its time memory at that character, as the sum of what each "
+        "character so far wrote.",
     )
     command.set_defaults(run=_provenance)
     add_checkpoint_and_file(command)

@@ -38,7 +38,11 @@ def add(commands) -> None:
         help="train a model on a file, or on sums",
         description="Train a model on a file's bytes or, with --task addition, on sums that are "
         "drawn from the seed; write weights, curve and resumable state.",
-        epilog="Without a preset, options not given have the published experiment's values.",
+        epilog="A preset names a model and all of its settings: seed-* are those of the published "
+        "experiment (1000 units), small-* those of the models shipped here (256 units), matched-* "
+        "other architectures with as many parameters as small-stacked-3. Without one, "
+        "--architecture, --layers, --units and one of --updates, --bytes, --minutes must be given; "
+        "dropout is then 0, and other settings have the published values.",
     )
     command.set_defaults(run=_train)
     command.add_argument(

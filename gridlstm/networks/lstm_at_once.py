@@ -3,9 +3,9 @@ shows hidden states alone.
 
 The gates are had in one of two ways. On a CPU torch runs an LSTM through oneDNN, which leaves them,
 for a backward pass, in a workspace: what is there is read, and nothing computed. How a workspace is
-laid out is not documented, so what was read is checked: the cells that follow from it must end in
-the one that oneDNN ends in. Where they do not, or there is no oneDNN, the gates are computed from
-the hidden states, in one product over all positions.
+laid out is not documented, so what was read is checked: the cells that follow from it, and the
+hidden states from them, must be those that oneDNN tells. Where they are not, or there is no oneDNN,
+the gates are computed from the hidden states, in one product over all positions.
 """
 
 import math
@@ -14,15 +14,16 @@ import torch
 from torch import Tensor
 
 from gridlstm.architectures import GATES
-from gridlstm.networks.cells import State, gates_of
+from gridlstm.networks.cells import State, gates_of, tanh
 from gridlstm.networks.products import JoinedProduct, product_of_both
 
 # The code of an LSTM among torch's recurrences.
 _LSTM = 2
 # A row of the workspace begins on a cache line, and never a kilobyte after another.
 _LINE, _KILOBYTE = 16, 256
-# How far the last cell may be off, absolutely and by its size. Wrong gates miss it by far more.
-_NEAR = 1e-3
+# How far what follows from the gates may be off, absolutely and by its size: wrong ones miss it by
+# far more. Hidden states are compared at so many positions spread over all.
+_NEAR, _COMPARED = 1e-3, 32
 Gates = tuple[Tensor, Tensor, Tensor, Tensor]
 
 
@@ -39,14 +40,15 @@ def lstm_at_once(read: Tensor, product: JoinedProduct, state: State) -> dict[str
 def _goes_through_onednn(read: Tensor) -> bool:
     onednn = torch.backends.mkldnn
     on_cpu = read.device.type == "cpu" and read.dtype == torch.float32
-    return on_cpu and onednn.is_available() and onednn.enabled
+    return on_cpu and read.numel() > 0 and onednn.is_available() and onednn.enabled
 
 
 def _from_workspace(
     read: Tensor, product: JoinedProduct, state: State
 ) -> tuple[Tensor, Tensor, Gates] | None:
     """Hidden states, cells and gates, or None where the workspace is not what is expected."""
-    h, c = state
+    # It takes what it is given for contiguous.
+    read, h, c = (values.detach().contiguous() for values in (read, *state))
     weights = (weight.detach() for weight in product.as_torch_lstm)
     with torch.enable_grad():  # it keeps its workspace for a gradient alone
         hidden, _, last, workspace = torch.mkldnn_rnn_layer(
@@ -55,9 +57,13 @@ def _from_workspace(
     gates = _gates_in(workspace, hidden.shape)
     if gates is None:
         return None
-    i, f, _, g = gates
+    i, f, o, g = gates
     cells = _memories(f, i * g, c)
-    return (hidden, cells, gates) if torch.allclose(cells[-1], last, _NEAR, _NEAR) else None
+    some = slice(None, None, max(1, len(cells) // _COMPARED))
+    follows = torch.allclose(cells[-1], last, _NEAR, _NEAR) and torch.allclose(
+        o[some] * tanh(cells[some]), hidden[some], _NEAR, _NEAR
+    )
+    return (hidden, cells, gates) if follows else None
 
 
 def _gates_in(workspace: Tensor, shape: torch.Size) -> Gates | None:
@@ -66,10 +72,10 @@ def _gates_in(workspace: Tensor, shape: torch.Size) -> Gates | None:
     row = math.ceil(4 * units / _LINE) * _LINE
     if row % _KILOBYTE == 0:
         row += _LINE
-    numbers = workspace.view(torch.float32)
-    if len(numbers) < positions * sequences * row:
+    size = positions * sequences * row * torch.float32.itemsize
+    if len(workspace) < size:
         return None
-    rows = numbers[: positions * sequences * row].view(positions, sequences, row)
+    rows = workspace[:size].view(torch.float32).view(positions, sequences, row)
     i, f, g, o = rows[..., : 4 * units].chunk(4, dim=-1)
     return i, f, o, g
 
