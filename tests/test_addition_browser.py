@@ -5,6 +5,7 @@ import re
 
 import numpy as np
 import pytest
+from accessibility import faults
 from app_checkpoints import ROOT
 from playwright.sync_api import expect
 from test_browser import (  # noqa: F401  (fixtures)
@@ -154,3 +155,9 @@ def test_what_is_no_number_is_one_sentence_and_the_page_goes_on(window, which): 
     type_number(page, which, "08")
     page.get_by_text(re.compile("^The model answers 0?[67][34]: right.$")).wait_for()
     expect(page.get_by_test_id("stAlert")).to_have_count(0, timeout=PATIENCE)
+
+
+def test_nothing_on_the_page_is_hard_to_see_or_without_a_name(window):  # noqa: F811
+    page = window(PAGE)
+    heading(page, "Addition")
+    assert faults(page) == []

@@ -5,6 +5,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import app_checkpoints
 import pytest
+from accessibility import faults
 from app_checkpoints import ROOT, STACKED
 from playwright.sync_api import expect
 
@@ -614,3 +615,26 @@ def test_an_uploaded_model_is_the_visitors_own(window, tmp_path):
     other.get_by_role("combobox", name="Model").click()
     other.get_by_role("option").first.wait_for()
     assert title not in other.get_by_role("option").all_text_contents()
+
+
+# -- For everyone ---------------------------------------------------------------------------------
+
+
+def test_nothing_on_a_page_is_hard_to_see_or_without_a_name(window):
+    page = window("?sample=wiki-urls.txt")
+    start = "A microscope for deep recurrent networks"
+    heading(page, start)
+    told = {start: faults(page)}
+    for name in (
+        "Cells",
+        "Forget gates",
+        "Find a cell",
+        "Who wrote it",
+        "Switch off",
+        "Let it write",
+        "Curves",
+        "Models",
+    ):
+        go(page, name)
+        told[name] = faults(page)
+    assert told == dict.fromkeys(told, [])
