@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence, Set
 from numbers import Integral
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -19,7 +18,6 @@ from gridlstm.corpus import Corpus
 from gridlstm.errors import UserError
 from gridlstm.evaluation import evaluate
 from gridlstm.model import LanguageModel
-from gridlstm.networks.cells import swap_gates
 from gridlstm.training.tasks import data_of
 
 # How far under the mean of the others a byte lies that a model does not know, in nats: together
@@ -58,18 +56,17 @@ def import_torch(
         recurrent.hidden_size,
         dropout=float(recurrent.dropout),
     )
-    known = torch.tensor(list(byte_of))
+    model = LanguageModel(config)
     vectors = torch.eye(len(alphabet)) if embedding is None else embedding.weight
-    vectors = _plain_numbers(vectors)[known]
-    layers = [_parts(recurrent, layer) for layer in range(config.layers)]
-    vectors, layers[0]["below"] = _as_wide_as_units(vectors, layers[0]["below"], config.units)
+    vectors, first = _as_wide_as_units(
+        _plain_numbers(vectors)[list(byte_of)],
+        _plain_numbers(recurrent.weight_ih_l0),
+        config.units,
+    )
     tensors = _decoder(decoder, byte_of)
     tensors["embedding.weight"] = vectors.new_zeros(ALPHABET, config.units)
     tensors["embedding.weight"][list(byte_of.values())] = vectors
-    for layer, parts in enumerate(layers):
-        tensors |= {f"layers.{layer}.time.{name}": t for name, t in _AS_OURS[recurrent.mode](parts)}
-    model = LanguageModel(config)
-    model.load_tensors(tensors)
+    model.load_tensors({**tensors, **_layers(model, recurrent, first)})
     return model.eval().requires_grad_(False)
 
 
@@ -80,9 +77,9 @@ def save_model(path: Path | str, model: LanguageModel, corpus: Corpus, trained_b
     path = Path(path)
     if path.suffix != ".safetensors":
         raise ForeignModelError(f"A checkpoint is called NAME.safetensors, not {path.name}.")
-    tensors = {name: _plain_numbers(tensor).numpy() for name, tensor in model.to_tensors().items()}
+    tensors = {name: _plain_numbers(tensor) for name, tensor in model.to_tensors().items()}
     for name, tensor in tensors.items():
-        if not np.isfinite(tensor).all():
+        if not tensor.isfinite().all():
             raise ForeignModelError(f"The tensor {name} holds values that are not finite.")
     loss = evaluate(model, corpus.validation)
     metadata = Metadata(
@@ -92,7 +89,7 @@ def save_model(path: Path | str, model: LanguageModel, corpus: Corpus, trained_b
         validation_loss=loss.nats_per_byte,
         validation_bytes=loss.bytes,
     )
-    write_checkpoint(path, tensors, metadata)
+    write_checkpoint(path, {name: tensor.numpy() for name, tensor in tensors.items()}, metadata)
     return metadata
 
 
@@ -161,14 +158,15 @@ def _plain_numbers(tensor: Tensor) -> Tensor:
     return tensor.detach().float().cpu()
 
 
-def _parts(recurrent: nn.RNNBase, layer: int) -> dict[str, Tensor]:
-    """A layer's weights for h and for what is below, and the biases of both (0 without)."""
-    found = {}
-    for mine, suffix in (("h", "hh"), ("below", "ih")):
-        weight = _plain_numbers(getattr(recurrent, f"weight_{suffix}_l{layer}"))
-        bias = getattr(recurrent, f"bias_{suffix}_l{layer}", weight.new_zeros(len(weight)))
-        found |= {mine: weight, f"bias_{mine}": _plain_numbers(bias)}
-    return found
+@torch.no_grad()
+def _layers(model: LanguageModel, recurrent: nn.RNNBase, first: Tensor) -> dict[str, Tensor]:
+    """The layers' tensors of a checkpoint, as the network of that kind makes them of its own module
+    of torch, once that has these weights; `first` is that of the first layer for what is below."""
+    own = next(module for module in model.recurrent.children() if isinstance(module, nn.RNNBase))
+    for name, parameter in own.named_parameters():
+        given = first if name == "weight_ih_l0" else getattr(recurrent, name, None)
+        parameter.zero_() if given is None else parameter.copy_(given)
+    return model.recurrent.to_tensors()
 
 
 def _as_wide_as_units(vectors: Tensor, weight: Tensor, units: int) -> tuple[Tensor, Tensor]:
@@ -198,24 +196,3 @@ def _decoder(decoder: nn.Linear, byte_of: dict[int, int]) -> dict[str, Tensor]:
     known = list(byte_of.values())
     weights[known], biases[known] = weight, bias
     return {"decoder.weight": weights, "decoder.bias": biases}
-
-
-def _plain(parts: dict[str, Tensor]) -> list[tuple[str, Tensor]]:
-    return [
-        ("weight", torch.cat((parts["h"], parts["below"]), 1)),
-        ("bias", parts["bias_h"] + parts["bias_below"]),
-    ]
-
-
-def _lstm(parts: dict[str, Tensor]) -> list[tuple[str, Tensor]]:
-    return [(name, swap_gates(tensor)) for name, tensor in _plain(parts)]
-
-
-def _gru(parts: dict[str, Tensor]) -> list[tuple[str, Tensor]]:
-    """The candidate's bias within the reset stands apart."""
-    gates, candidate = parts["bias_h"].tensor_split([2 * parts["h"].shape[1]])
-    added = {**parts, "bias_h": torch.cat((gates, torch.zeros_like(candidate)))}
-    return [*_plain(added), ("candidate_bias", candidate)]
-
-
-_AS_OURS = {"LSTM": _lstm, "GRU": _gru, "RNN_TANH": _plain}

@@ -71,12 +71,11 @@ class ReadingsFromBelow:
     def read(self, embedded: Tensor) -> Tensor:
         """As that of `WholeReadings`."""
         network = self.network
-        carried = network.config.form.state.values()
         read, memory = embedded, network.first_memory(embedded)
         for layer, level in enumerate(self.levels):
             below = read, memory
             values = network.read_layer(layer, self.products, *below, level.state, level.holds)
-            level.state = tuple(values[quantity][-1].clone() for quantity in carried)
+            level.state = network.carried_on(values)
             read, memory = network.handed_up(values)
         return read
 

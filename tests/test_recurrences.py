@@ -115,7 +115,6 @@ def test_the_workspace_is_laid_out_as_expected_on_every_kind_of_processor(instru
     assert told.stdout.strip() == str([True] * len(SHAPES)), told.stderr
 
 
-@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="torch is without oneDNN here")
 def spoilt(*part: slice):
     """A function that turns round, in time, a part of the gates of 40 positions, 2 sequences and
     16 units [position, gate of a unit of a sequence]."""
@@ -139,6 +138,7 @@ SPOILT = {
 }
 
 
+@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="torch is without oneDNN here")
 @pytest.mark.parametrize("spoil", SPOILT.values(), ids=SPOILT)
 def test_a_workspace_that_is_laid_out_otherwise_is_not_believed(spoil, monkeypatch):
     layer = random_layer(40, 2, 16, torch.float32)

@@ -42,8 +42,9 @@ class GRU(TorchNetwork):
         holds: Holds | None,
     ) -> dict[str, Values]:
         product = products.of(layer, "time")
-        gains_by_steps = product.gains_by_steps(len(state[0]), len(read))
-        if allows_at_once(read, state, holds, layer) and not gains_by_steps:
+        if allows_at_once(read, state, holds, layer) and not product.gains_by_steps(
+            len(state[0]), len(read)
+        ):
             quantities = self._at_once(layer, product, read, *state)
         else:
             quantities = zip(*self._step_by_step(layer, product, read, *state, holds), strict=True)

@@ -122,10 +122,14 @@ class LayerwiseNetwork(Weights):
                 values = {name: joined(of_name) for name, of_name in values.items()}
                 observer(layer, values)
             read, memory = self.handed_up(values)
-            # Copied: a view of the last position would keep all the others.
-            after.append([values[q][-1].clone() for q in self.config.form.state.values()])
+            after.append(self.carried_on(values))
         new = (torch.stack(parts) for parts in zip(*after, strict=True))
         return read, tuple(part.to(old.dtype) for part, old in zip(new, state, strict=True))
+
+    def carried_on(self, values: dict[str, Values]) -> State:
+        """Of a layer's quantities what it carries on from the last position [B, U], copied: a view
+        would keep all the other positions."""
+        return tuple(values[quantity][-1].clone() for quantity in self.config.form.state.values())
 
     def handed_up(self, values: dict[str, Values]) -> tuple[Tensor, Tensor | None]:
         """Of a layer's quantities what the layer above reads, and the memory [T, B, U]."""

@@ -82,8 +82,8 @@ class StackedLSTM(LayerwiseNetwork):
 
     def of(self, layer: int, name: str) -> Tensor:
         """One of a layer's tensors: columns [h ; input], gates i, f, o, g."""
-        below, recurrent, bias, _ = self._weights(layer)
-        return swap_gates(bias if name == "time.bias" else torch.cat((recurrent, below), 1))
+        below, recurrent, *biases = self._weights(layer)
+        return swap_gates(sum(biases) if name == "time.bias" else torch.cat((recurrent, below), 1))
 
     def _weights(self, layer: int) -> list[Tensor]:
         """A layer's weights for what is below and for h, and both biases, as torch has them."""
