@@ -58,13 +58,13 @@ def address_of_shipped(browser):
 
 @pytest.fixture
 def window(browser, address):
-    """A function that opens a path of the app as a new visitor.
+    """A function that opens a path of the app as a new visitor, after running a script.
 
     No window may ask another host for anything, open a dialog, or report an error.
     """
     contexts, problems, hosts = [], [], []
 
-    def opened(path="", at=address):
+    def opened(path="", at=address, script=""):
         hosts.append(at)
         context = browser.new_context(
             viewport={"width": 1440, "height": 1200}, color_scheme="light", base_url=at
@@ -72,6 +72,7 @@ def window(browser, address):
         contexts.append(context)
         context.set_default_timeout(PATIENCE)
         page = context.new_page()
+        page.add_init_script(script)
         page.on("request", note_foreign)
         page.on("pageerror", lambda error: problems.append(str(error)))
         page.on("dialog", lambda dialog: (problems.append(dialog.message), dialog.dismiss()))
@@ -272,6 +273,32 @@ def test_the_back_button_leads_to_the_page_before(window):
     for _ in range(steps):
         rest(page)
         page.go_back()
+    heading(page, "Forget gates")
+    page.get_by_test_id("stPlotlyChart").nth(2).wait_for()
+
+
+SLOW_CONNECTION = """
+  window.lateness = 0;  // milliseconds by which the server's messages come late
+  window.WebSocket = class extends WebSocket {
+    addEventListener(type, listener, ...more) {
+      const late = event => setTimeout(() => listener(event), window.lateness);
+      super.addEventListener(type, type === "message" ? late : listener, ...more);
+    }
+  };
+"""
+
+
+def test_a_visitor_may_be_faster_than_the_server(window):
+    """Streamlit's browser side drops what it keeps by then: the page would be lost."""
+    page = window("gates", script=SLOW_CONNECTION)
+    heading(page, "Forget gates")
+    go(page, "Models")
+    page.evaluate("window.lateness = 3000")
+    sidebar = page.get_by_test_id("stSidebarNav")
+    sidebar.get_by_text("Curves", exact=True).click()
+    page.wait_for_timeout(2000)  # the server has done with Curves, and nothing of it has come
+    sidebar.get_by_text("Forget gates", exact=True).click()
+    page.wait_for_timeout(2 * 3000)
     heading(page, "Forget gates")
     page.get_by_test_id("stPlotlyChart").nth(2).wait_for()
 
