@@ -4,9 +4,10 @@
 
 Rivals: `cell by cell`, the grid walked one cell at a time as the equations read; `nn.LSTM`, the
 bare forward pass of torch.nn.LSTM of as many layers and units, which shows no cells. The floor is
-the time to read the weights of a layer's recurrence once a position, two bytes each, at the speed
-at which this machine sums numbers. Weights are random, which cost what trained ones do, and numbers
-of float16, as in the files that training writes.
+the longer of two times: to read the weights of the recurrence, two bytes each, once a position
+(once for each layer where layers do not share them), at the speed at which this machine sums
+numbers; and to multiply, at the speed of one product of many rows. Weights are random, which cost
+what trained ones do, and numbers of float16, as in the files that training writes.
 """
 
 import argparse
@@ -27,6 +28,8 @@ from gridlstm.trace import trace
 
 # Often, as a walk reads them: the first time they come from farther away.
 READS = 50
+# Rows of the product that tells how fast numbers are multiplied.
+ROWS = 512
 Work = Callable[[], object]
 
 
@@ -69,11 +72,21 @@ def works_of(architecture: str, layers: int, units: int, data: bytes) -> dict[st
     bare = torch.nn.LSTM(units, units, layers).eval().requires_grad_(False)
     embedded = torch.randn(len(data), 1, units)
     weights = torch.ones(2 * units * units)  # as many bytes as 4 U U numbers of float16
+    rows, weight = torch.randn(ROWS, 2 * units), torch.randn(4 * units, 2 * units)
     return {
         "trace": partial(trace, model, data),
         "nn.LSTM": partial(bare, embedded),
         "read weights": lambda: [weights.sum() for _ in range(READS)],
+        "multiply": partial(functional.linear, rows, weight),
     }
+
+
+def floor_of(architecture: str, layers: int, positions: int, times: dict[str, float]) -> float:
+    """Seconds that the reading of weights and the products of a trace take at least."""
+    readings, products = (1, 2) if architecture == "grid" else (layers, 1)
+    read = readings * positions * times["read weights"] / READS
+    multiply = products * layers * positions * times["multiply"] / ROWS
+    return max(read, multiply)
 
 
 def row(architecture: str, layers: int, units: int, data: bytes, repeats: int) -> str:
@@ -84,7 +97,7 @@ def row(architecture: str, layers: int, units: int, data: bytes, repeats: int) -
     if architecture == "grid":
         model = works["trace"].args[0]
         against_cells = f"{seconds(partial(cell_by_cell, model, data)) / times['trace']:.1f}"
-    floor = len(data) * layers * times["read weights"] / READS
+    floor = floor_of(architecture, layers, len(data), times)
     return (
         f"{architecture + f' {layers} x {units}':<24}{times['trace']:>9.2f}"
         f"{against_cells:>22}{times['trace'] / times['nn.LSTM']:>17.2f}"

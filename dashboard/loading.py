@@ -4,9 +4,12 @@ torch and pandas are imported where they are first needed, so that the first hea
 for them.
 """
 
+import functools
+import importlib
 import math
 import os
 import tempfile
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
@@ -15,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from dashboard.shelf import progress_bar, shelf
+from dashboard.shelf import Shelf, progress_bar, shelf
 from dashboard.words import verbatim
 from gridlstm.checkpoint import (
     Metadata,
@@ -38,11 +41,12 @@ if TYPE_CHECKING:
 
 FOLDER = Path(os.environ.get("GRIDLSTM_CHECKPOINTS", Path(__file__).parents[1] / "checkpoints"))
 PUBLISHED_CURVES = "published_curves.csv"
-# Traces held at a time, for all visitors together; the larger ones lie on disk.
+# Traces held at a time, for all visitors together, and the bytes of one and of all of them that may
+# lie in memory: the others lie on disk.
 MOST_TRACES = 6
+MOST_OF_A_TRACE, MOST_OF_TRACES = 2**29, 3 * 2**29
 # In characters: a visitor's file may call its text anything.
 MOST_TEXT_TITLE = 60
-MOST_TRACE_IN_MEMORY = 2**28
 
 
 @dataclass(frozen=True)
@@ -275,6 +279,12 @@ def model_of(entry: ModelEntry):
     return _model(entry.path, entry.stamp)
 
 
+@functools.cache
+def import_torch_meanwhile() -> None:
+    """Have torch, which takes a second or two, imported while the visitor is busy elsewhere."""
+    threading.Thread(target=importlib.import_module, args=["gridlstm.trace"], daemon=True).start()
+
+
 def traced(entry: ModelEntry, data: bytes) -> "Trace":
     """All that the model does while it reads `data`: from the store, or made now under a progress
     bar. Leaving the page or changing a choice cancels it. Raises UserError."""
@@ -284,6 +294,16 @@ def traced(entry: ModelEntry, data: bytes) -> "Trace":
             from gridlstm.trace import trace
 
             model = _model(entry.path, entry.stamp)
-            return trace(model, data, progress=progress, most_in_memory=MOST_TRACE_IN_MEMORY)
+            return trace(model, data, progress=progress, most_in_memory=memory_for_a_trace())
 
-    return shelf("traces", MOST_TRACES).get((entry.path, entry.stamp, data), make)
+    return _traces().get((entry.path, entry.stamp, data), make)
+
+
+def memory_for_a_trace() -> int:
+    """How many bytes of one more trace may lie in memory."""
+    taken = sum(trace.bytes_in_memory for trace in _traces().held())
+    return max(0, min(MOST_OF_A_TRACE, MOST_OF_TRACES - taken))
+
+
+def _traces() -> Shelf:
+    return shelf("traces", MOST_TRACES)

@@ -5,6 +5,7 @@ by Streamlit when the visitor changes something meanwhile; then nothing is kept.
 """
 
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
@@ -12,6 +13,10 @@ from contextlib import contextmanager
 import streamlit as st
 
 from gridlstm.progress import Progress
+
+# Between two sights of a progress bar. Each costs work here and in the browser, and is a moment at
+# which the work can be ended.
+SECONDS_TO_SHOW = 0.3
 
 
 class Shelf:
@@ -35,6 +40,11 @@ class Shelf:
                 self._results.popitem(last=False)
         return made
 
+    def held(self) -> list:
+        """The results that are there."""
+        with self._lock:
+            return list(self._results.values())
+
 
 @st.cache_resource(show_spinner=False)
 def shelf(name: str, most: int) -> Shelf:
@@ -45,8 +55,15 @@ def shelf(name: str, most: int) -> Shelf:
 @contextmanager
 def progress_bar(label: str) -> Iterator[Progress]:
     """Within, a function that shows the share done on the page; the bar is gone afterwards."""
-    bar = st.progress(0.0, label)
+    bar, shown = st.progress(0.0, label), time.monotonic()
+
+    def show(share: float) -> None:
+        nonlocal shown
+        if time.monotonic() - shown >= SECONDS_TO_SHOW:
+            shown = time.monotonic()
+            bar.progress(min(share, 1.0), label)
+
     try:
-        yield lambda share: bar.progress(min(share, 1.0), label)
+        yield show
     finally:
         bar.empty()

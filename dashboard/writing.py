@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from dashboard import loading
-from dashboard.loading import MOST_TRACE_IN_MEMORY, ModelEntry
+from dashboard.loading import ModelEntry, memory_for_a_trace
 from dashboard.reading import Reading
 from dashboard.shelf import progress_bar
 from gridlstm.curves import convert
@@ -124,7 +124,7 @@ class Writing:
             return trace(
                 self._model,
                 bytes(self.data),
-                most_in_memory=MOST_TRACE_IN_MEMORY,
+                most_in_memory=memory_for_a_trace(),
                 progress=progress,
             )
 

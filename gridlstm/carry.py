@@ -32,12 +32,17 @@ def rank_by_carry(
     with torch.inference_mode():
         inputs = torch.from_numpy(read).to(model.decoder.weight.device)
         embedded = model.embedding(inputs)
-        layers = []
+        parts = {name: [[] for _ in range(model.config.layers)] for name in asked}
 
-        def keep(layer: int, values: dict[str, torch.Tensor]) -> None:
+        def keep(layer: int, start: int, values: dict[str, torch.Tensor]) -> None:
             """Of the asked quantities [position x pair, unit]."""
-            layers.append({name: values[name][at].flatten(0, 1).half().cpu() for name in asked})
+            for name, of_layers in parts.items():
+                here = at[(start <= at) & (at < start + len(values[name]))] - start
+                of_layers[layer].append(values[name][here].flatten(0, 1).half().cpu())
 
         model.recurrent.reader()(embedded, model.start(inputs.shape[1]), keep)
-    values = {name: torch.stack([of[name] for of in layers]).numpy() for name in asked}
+    values = {
+        name: torch.stack([torch.cat(of_layer) for of_layer in of_layers]).numpy()
+        for name, of_layers in parts.items()
+    }
     return rank_units(values, carries.T[places].flatten())

@@ -118,7 +118,7 @@ class _Reader:
         read = torch.frombuffer(bytearray(data), dtype=torch.uint8).long()[:, None]
         layers = {}
 
-        def keep(layer: int, values: dict[str, torch.Tensor]) -> None:
+        def keep(layer: int, start: int, values: dict[str, torch.Tensor]) -> None:
             # Copied: a view would keep all that this step computed.
             layers[layer] = {name: values[name][-1, 0].clone() for name in quantities}
 

@@ -4,7 +4,6 @@ import math
 import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +14,16 @@ from gridlstm.config import ALPHABET, ModelConfig
 from gridlstm.errors import UserError
 from gridlstm.model import LanguageModel
 from gridlstm.networks.holds import Hold, Holds, holds_of
+from gridlstm.networks.staggered import staggers
 from gridlstm.progress import Progress
 
 # Numbers computed at a time, in float32: they are what a trace needs in memory beyond its result.
 MOST_AT_ONCE = 2**25
 # Of short rows so many are enough: with more, each layer gives memory back and asks for it anew.
 MOST_POSITIONS = 1024
+# Where layers read staggered, block by block, so many take little memory, and with fewer the steps
+# in which not every layer has a block would be many.
+MOST_STAGGERED = 4096
 # A larger trace lies in memory-mapped files.
 MOST_IN_MEMORY = 2**30
 
@@ -53,6 +56,11 @@ class Trace:
     @property
     def quantities(self) -> tuple[str, ...]:
         return tuple(self.values)
+
+    @property
+    def bytes_in_memory(self) -> int:
+        """What `values` take there: none where they lie on disk."""
+        return 0 if self.storage else sum(values.nbytes for values in self.values.values())
 
     @property
     def nats_per_byte(self) -> float:
@@ -104,19 +112,6 @@ def trace(
     return result
 
 
-def _keep(result: Trace, here: slice, progress: Progress | None, layer: int, values) -> None:
-    """Put what a layer did `here`, [position, 1, unit] by quantity, in its place."""
-    for quantity, whole in result.values.items():
-        if isinstance(whole, np.memmap):
-            # A mapping of its own: through a lasting one all that is written would stay resident.
-            whole = open_memmap(whole.filename, mode="r+")
-        torch.from_numpy(whole[layer, here]).copy_(values[quantity][:, 0])
-    if progress is not None:
-        before = here.start * result.layers
-        of_piece = (here.stop - here.start) * (layer + 1)
-        progress((before + of_piece) / (len(result.data) * result.layers))
-
-
 def _fill(
     model: LanguageModel, result: Trace, holds: Holds | None, progress: Progress | None
 ) -> None:
@@ -127,11 +122,45 @@ def _fill(
     with torch.inference_mode():
         reader = model.recurrent.reader()
         piece = positions_at_once(model.config)
-        for start in range(0, len(data), piece):
-            here = slice(start, min(start + piece, len(data)))
-            keep = partial(_keep, result, here, progress)
-            top, state = reader(model.embedding(read[here]), state, keep, holds)
+        observer = _Observer(result, progress)
+        for observer.start in range(0, len(data), piece):
+            here = slice(observer.start, min(observer.start + piece, len(data)))
+            top, state = reader(model.embedding(read[here]), state, observer, holds)
             _predict(model, top[:, 0], read[:, 0], here, result)
+
+
+@dataclass
+class _Observer:
+    """Puts what the layers do into a trace. `start` is the position at which a piece begins, `kept`
+    counts positions, those of each layer."""
+
+    result: Trace
+    progress: Progress | None
+    start: int = 0
+    kept: int = 0
+
+    def __call__(self, layer: int, start: int, values: dict[str, torch.Tensor]) -> None:
+        positions = len(next(iter(values.values())))
+        first = self.start + start
+        for quantity, whole in self.result.values.items():
+            _put(values[quantity][:, 0], whole, layer, first)
+        self.kept += positions
+        if self.progress is not None:
+            self.progress(self.kept / (len(self.result.data) * self.result.layers))
+
+
+def _put(rows: torch.Tensor, whole: np.ndarray, layer: int, first: int) -> None:
+    """Put the rows [position, unit] of a layer where they belong, from position `first` on."""
+    if isinstance(whole, np.memmap):
+        # To the file: what is written through a mapping stays resident.
+        kept = np.empty(rows.shape, whole.dtype)
+        torch.from_numpy(kept).copy_(rows)
+        of_layer, of_position, _ = whole.strides
+        with open(whole.filename, "r+b") as file:
+            file.seek(whole.offset + layer * of_layer + first * of_position)
+            file.write(kept)
+    else:
+        torch.from_numpy(whole[layer, first : first + len(rows)]).copy_(rows)
 
 
 def _reserve(model, data, wanted, dtype, most_in_memory) -> Trace:
@@ -166,7 +195,9 @@ def _outgrows(config: ModelConfig, quantity: str) -> bool:
 
 
 def positions_at_once(config: ModelConfig) -> int:
-    """How many positions of a text each layer of a model is to read at a time."""
+    """How many positions of a text a model is to read at a time."""
+    if staggers(config):
+        return MOST_STAGGERED
     a_position = sum(map(config.width, config.quantities))
     return max(1, min(MOST_POSITIONS, MOST_AT_ONCE // a_position))
 

@@ -42,12 +42,16 @@ def make_model():
     return make
 
 
-@pytest.fixture(params=[99, 1], ids=["step by step", "at once"])
+@pytest.fixture(params=["step by step", "at once", "staggered"])
 def each_way(request, monkeypatch):
-    """From so many positions on an LSTM over time is read at once: in no short text, or always."""
-    from gridlstm.networks import lstm
+    """How long texts are read by large models, done with short ones by small models: an LSTM over
+    time at once or not, and layers that share their weights a block of positions apart."""
+    from gridlstm.networks import lstm, staggered
 
-    monkeypatch.setattr(lstm, "MANY_POSITIONS", request.param)
+    monkeypatch.setattr(lstm, "MANY_POSITIONS", 99 if request.param == "step by step" else 1)
+    if request.param == "staggered":
+        monkeypatch.setattr(staggered, "LARGE_FOR_ONE_ROW", 0)
+        monkeypatch.setattr(staggered, "BLOCK", 3)
 
 
 @pytest.fixture

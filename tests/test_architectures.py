@@ -104,14 +104,16 @@ def expected_of(model, form, data, **more):
 
 def observed(model, read, state):
     """What the decoder gets of bytes [T, B], the new state, and the quantities of each layer."""
-    layers = []
+    layers = [[] for _ in range(model.config.layers)]
 
-    def observer(layer, values):
-        assert layer == len(layers)
-        layers.append(values)
+    def observer(layer, start, values):
+        told = layers[layer]
+        assert start == sum(len(part["time.hidden"]) for part in told)
+        told.append(values)
 
     top, after = model.recurrent.reader()(model.embedding(read), state, observer)
-    return top, after, layers
+    whole = [{q: torch.cat([part[q] for part in told]) for q in told[0]} for told in layers]
+    return top, after, whole
 
 
 # -- Against the references -----------------------------------------------------------------------

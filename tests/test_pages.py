@@ -70,16 +70,26 @@ def test_every_page_opens_without_a_complaint(visit, page):
 
 
 def test_pages_that_need_no_model_do_not_wait_for_torch(tmp_path):
+    """On the page Text it is imported meanwhile, for the page that comes next."""
     script = f"""
-import sys
+import sys, threading
 from streamlit.testing.v1 import AppTest
+from dashboard import loading
+meanwhile, asked = loading.import_torch_meanwhile, []
+loading.import_torch_meanwhile = lambda: asked.append(True)
 app = AppTest.from_file({str(APP)!r}, default_timeout=60).run()
-for page in ("text", "models", "curves"):
+for page in ("models", "curves", "text"):
     app.switch_page(f"views/{{page}}.py").run()
     assert not app.exception and len(app.title) == 1
     assert "torch" not in sys.modules, page
+assert asked
+before = set(threading.enumerate())
+meanwhile(), meanwhile()
+(importing,) = set(threading.enumerate()) - before
+importing.join(60)
+assert "gridlstm.trace" in sys.modules
 app.switch_page("views/cells.py").run()
-assert not app.exception and "torch" in sys.modules
+assert not app.exception
 """
     app_checkpoints.good_folder(tmp_path)
     environment = {"GRIDLSTM_CHECKPOINTS": str(tmp_path), "PYTHONPATH": str(ROOT)}
@@ -635,11 +645,12 @@ def test_a_selection_on_the_cells_page_is_searched_for(visit):
 
 @pytest.fixture
 def traces(monkeypatch):
-    """The texts of all traces made from now on, in their order."""
+    """The texts of all traces made from now on, in their order, but those with units held."""
     made = []
 
     def counted(model, data, *arguments, **options):
-        made.append(data)
+        if not options.get("holds"):
+            made.append(data)
         return trace(model, data, *arguments, **options)
 
     monkeypatch.setattr("gridlstm.trace.trace", counted)

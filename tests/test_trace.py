@@ -1,6 +1,7 @@
 """What a trace promises besides right values, which test_models.py checks."""
 
 import gc
+import math
 import tempfile
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import torch
 
 from gridlstm import trace as trace_module
 from gridlstm.evaluation import evaluate
+from gridlstm.networks import staggered as staggering
 from gridlstm.progress import Cancelled
 from gridlstm.trace import TraceError, trace
 
@@ -121,6 +123,29 @@ def test_a_large_trace_lies_on_disk_as_long_as_it_lives(make_model, storage):
     assert not list(storage.iterdir())
     # An array that outlives its trace can still be read.
     np.testing.assert_array_equal(array, in_memory.values["time.cell"])
+
+
+def test_large_layers_with_shared_weights_do_side_by_side_what_they_do_one_above_the_other(
+    make_model, monkeypatch
+):
+    """Over pieces that are no whole number of blocks, as wide as such layers must be."""
+    model, text = make_model("grid", 3, 368, "all", double=True), (TEXT * 3)[:211]
+    with torch.no_grad():
+        for weights in model.parameters():
+            weights.mul_(0.1)  # or rounding grows from position to position
+    told, piece = [], 150
+    monkeypatch.setattr(trace_module, "MOST_STAGGERED", piece)
+    staggered = trace(model, text, dtype=np.float64, progress=told.append)
+    blocks = math.ceil(piece / staggering.BLOCK)
+    assert len(told) == 3 * (blocks + 1)  # the second piece is less than a block
+    assert all(a < b for a, b in zip(told, told[1:], strict=False)) and told[-1] == 1.0
+    monkeypatch.setattr(staggering, "LARGE_FOR_ONE_ROW", 2**30)
+    one_above_the_other = trace(model, text, dtype=np.float64)
+    for quantity, values in one_above_the_other.values.items():
+        np.testing.assert_allclose(
+            staggered.values[quantity], values, atol=1e-9, rtol=0, err_msg=quantity
+        )
+    np.testing.assert_allclose(staggered.loss, one_above_the_other.loss, atol=1e-6, rtol=0)
 
 
 @pytest.mark.parametrize("piece", [1, 10, 512])

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from dashboard import choices, words
+from dashboard import choices, loading, words
 from gridlstm.analysis.properties import inside_url
 from gridlstm.text import from_bytes, from_string
 
@@ -96,5 +96,6 @@ with st.container(border=True):
     if len(text.characters) > PREVIEW_CHARACTERS:
         st.caption(f"The first {PREVIEW_CHARACTERS:,} characters.")
 
+loading.import_torch_meanwhile()
 if st.button("Look inside", type="primary", icon=":material/visibility:"):
     st.switch_page(choices.CELLS_PAGE)

@@ -55,7 +55,7 @@ class GatedFeedbackLSTM(Weights):
                 name: torch.stack([step[kind][layer] for step in steps])
                 for name, kind in names.items()
             }
-            observer(layer, of_layer)
+            observer(layer, 0, of_layer)
         return torch.stack([step["hidden"][-1] for step in steps]), state
 
     def _step(self, below: Tensor, state: State, holds: Holds | None) -> list[dict[str, Tensor]]:

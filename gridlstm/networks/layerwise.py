@@ -14,8 +14,9 @@ from gridlstm.config import ModelConfig
 from gridlstm.networks.cells import Observer, Reader, State
 from gridlstm.networks.dropout import drop
 from gridlstm.networks.holds import Holds
-from gridlstm.networks.lstm import Values
+from gridlstm.networks.lstm import Values, joined
 from gridlstm.networks.products import JoinedProduct
+from gridlstm.networks.staggered import gains_by_staggering, read_staggered
 
 
 class Weights(nn.Module):
@@ -112,6 +113,8 @@ class LayerwiseNetwork(Weights):
         holds: Holds | None = None,
         dropout: float = 0,
     ) -> tuple[Tensor, State]:
+        if holds is None and dropout == 0 and gains_by_staggering(self.config, embedded):
+            return read_staggered(self, products, embedded, state, observer)
         read, memory, after = embedded, self.first_memory(embedded), []
         for layer in range(self.config.layers):
             if layer > 0:
@@ -120,7 +123,7 @@ class LayerwiseNetwork(Weights):
             values = self.read_layer(layer, products, *below, _of_layer(state, layer), holds)
             if observer is not None:
                 values = {name: joined(of_name) for name, of_name in values.items()}
-                observer(layer, values)
+                observer(layer, 0, values)
             read, memory = self.handed_up(values)
             after.append(self.carried_on(values))
         new = (torch.stack(parts) for parts in zip(*after, strict=True))
@@ -161,11 +164,6 @@ class Products:
 
 def _of_layer(state: State, layer: int) -> State:
     return tuple(part[layer] for part in state)
-
-
-def joined(values: Values) -> Tensor:
-    """The values of a quantity in one layer as one tensor [T, B, U]."""
-    return values if isinstance(values, Tensor) else torch.stack(tuple(values))
 
 
 def _attribute(name: str) -> str:

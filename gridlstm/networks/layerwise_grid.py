@@ -12,8 +12,8 @@ from torch import Tensor
 
 from gridlstm.networks.cells import State
 from gridlstm.networks.holds import Holds
-from gridlstm.networks.layerwise import LayerwiseNetwork, Products, joined
-from gridlstm.networks.lstm import Values, lstm_over_time, lstm_update
+from gridlstm.networks.layerwise import LayerwiseNetwork, Products
+from gridlstm.networks.lstm import Values, joined, lstm_over_time, lstm_update
 from gridlstm.networks.products import product_of_both, spread
 
 TRANSFERS = {"tanh": torch.tanh, "relu": torch.relu}

@@ -22,6 +22,11 @@ Values = Tensor | Sequence[Tensor]
 MANY_POSITIONS = 32
 
 
+def joined(values: Values) -> Tensor:
+    """The values of a quantity in one layer as one tensor [T, B, U]."""
+    return values if isinstance(values, Tensor) else torch.stack(tuple(values))
+
+
 def lstm_update(
     sums: Tensor,
     cell: Tensor,
