@@ -33,6 +33,7 @@ from streamlit.testing.v1 import AppTest
 
 from dashboard import choices, first_look, loading, words
 from dashboard.charts import cells
+from dashboard.shelf import Shelf
 from gridlstm.analysis.held_out import find_cells
 from gridlstm.analysis.orders import ORDERS
 from gridlstm.analysis.probe import probe
@@ -674,6 +675,20 @@ def test_nothing_is_computed_again_that_was_not_changed(visit, folder, traces):
     assert traces == [SHORT.encode(), b"another text"]
     app.selectbox(key="model").set_value("stacked-2").run()
     assert traces == [SHORT.encode(), b"another text", SHORT.encode()]
+
+
+def test_traces_beyond_what_memory_is_allowed_lie_on_disk(visit, monkeypatch):
+    held = Shelf(6)
+    monkeypatch.setattr(loading, "_traces", lambda: held)
+    app = go(paste(visit(), SHORT), "cells")
+    (first,) = held.held()
+    size = sum(values.nbytes for values in first.values.values())
+    assert first.storage is None and size > 0
+    monkeypatch.setattr(loading, "MOST_OF_TRACES", size + size // 2)
+    go(paste(app, SHORT[::-1]), "cells")
+    assert held.held()[0] is first
+    second = held.held()[1]
+    assert second.data == SHORT[::-1].encode() and second.storage is not None
 
 
 def test_a_picture_that_does_not_depend_on_the_unit_is_not_drawn_again(visit, monkeypatch):
