@@ -236,9 +236,10 @@ def test_the_telling_cell_of_one_page_is_that_of_the_next(visit):
     assert drawn(go(app, "cells"))["title"].endswith(f"layer {layer}, unit {unit}")
 
 
-def test_a_property_that_marks_nothing_is_one_sentence_and_the_whole_is_shown(visit):
-    app = opened(visit, "No address is in here.")
+def test_a_property_that_marks_nothing_is_told_with_those_that_do_and_the_whole_is_shown(visit):
+    app = opened(visit, "No address (none at all) is in here.")
     assert len(said(app)) == 1 and "holds for no character of this text" in said(app)[0]
+    assert "Others that this text has: inside parentheses." in said(app)[0]
     assert set(metrics(app)) == {"Whole text, as it is", "Whole text, held"}
     assert "mean inside" not in app.segmented_control(key="held_at").options
     assert not any(button.label == "Start" for button in app.button)

@@ -43,7 +43,7 @@ def choose_property(entry: ModelEntry, text: Text) -> Target:
     if name == OWN and not st.session_state["pattern"]:
         st.info("Write a pattern, and press Enter.")
         st.stop()
-    target = _measured(name, text)
+    target = _measured(name, text, list(PROPERTIES))
     if target.values is None:
         st.stop()
     return target
@@ -63,7 +63,7 @@ def choose_mark(entry: ModelEntry, text: Text) -> Target:
     )
     if name == OWN:
         st.caption(words.verbatim(pattern))
-    return _measured(name, text)
+    return _measured(name, text, offered)
 
 
 def _select(entry: ModelEntry, offered: list[str], **look) -> str:
@@ -90,8 +90,9 @@ def _write_pattern() -> None:
     )
 
 
-def _measured(name: str, text: Text) -> Target:
-    """The property in the text, explained; the reason is said where it tells nothing apart."""
+def _measured(name: str, text: Text, offered: list[str]) -> Target:
+    """The property in the text, explained; where it tells nothing apart, the reason is said, and
+    which of those offered do."""
     if name == OWN:
         title, full_name = "Matched by your pattern", f"pattern:{st.session_state['pattern']}"
     else:
@@ -100,8 +101,20 @@ def _measured(name: str, text: Text) -> Target:
     try:
         return Target(title, measure_named(full_name, text.characters))
     except UserError as error:
-        st.info(words.verbatim(str(error)))
+        titles = [PROPERTIES[n].title for n in offered if n in PROPERTIES and _tells(n, text)]
+        telling = ", ".join(title[0].lower() + title[1:] for title in titles)
+        others = f" Others that this text has: {telling}." if telling else ""
+        st.info(words.verbatim(f"{error}{others}"))
         return Target(title, None)
+
+
+def _tells(name: str, text: Text) -> bool:
+    """Whether a property tells characters of the text apart."""
+    try:
+        measure_named(name, text.characters)
+    except UserError:
+        return False
+    return True
 
 
 def show_property(text: Text, target: Target) -> None:
