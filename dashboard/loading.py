@@ -301,7 +301,7 @@ def traced(entry: ModelEntry, data: bytes) -> "Trace":
 
 def memory_for_a_trace() -> int:
     """How many bytes of one more trace may lie in memory."""
-    taken = sum(trace.bytes_in_memory for trace in _traces().held())
+    taken = sum(trace.bytes_in_memory for trace in _traces().results())
     return max(0, min(MOST_OF_A_TRACE, MOST_OF_TRACES - taken))
 
 

@@ -40,7 +40,7 @@ class Shelf:
                 self._results.popitem(last=False)
         return made
 
-    def held(self) -> list:
+    def results(self) -> list:
         """The results that are there."""
         with self._lock:
             return list(self._results.values())

@@ -122,7 +122,7 @@ class _Reader:
             # Copied: a view would keep all that this step computed.
             layers[layer] = {name: values[name][-1, 0].clone() for name in quantities}
 
-        for piece in read.split(positions_at_once(model.config)):
+        for piece in read.split(positions_at_once(model.config, self.holds)):
             embedded = model.embedding(piece.to(device))
             top, self.state = self.reader(embedded, self.state, keep, self.holds)
         logits = model.decoder(top[-1, 0]).double().cpu().numpy()

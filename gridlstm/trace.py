@@ -121,7 +121,7 @@ def _fill(
     state = model.start(1)
     with torch.inference_mode():
         reader = model.recurrent.reader()
-        piece = positions_at_once(model.config)
+        piece = positions_at_once(model.config, holds)
         observer = _Observer(result, progress)
         for observer.start in range(0, len(data), piece):
             here = slice(observer.start, min(observer.start + piece, len(data)))
@@ -194,9 +194,9 @@ def _outgrows(config: ModelConfig, quantity: str) -> bool:
     return sum(memory.cell == quantity for memory in config.form.memories) > 1
 
 
-def positions_at_once(config: ModelConfig) -> int:
-    """How many positions of a text a model is to read at a time."""
-    if staggers(config):
+def positions_at_once(config: ModelConfig, holds: Holds | None) -> int:
+    """How many positions of a text a model is to read at a time, with these holds, if any."""
+    if holds is None and staggers(config):
         return MOST_STAGGERED
     a_position = sum(map(config.width, config.quantities))
     return max(1, min(MOST_POSITIONS, MOST_AT_ONCE // a_position))

@@ -678,16 +678,16 @@ def test_nothing_is_computed_again_that_was_not_changed(visit, folder, traces):
 
 
 def test_traces_beyond_what_memory_is_allowed_lie_on_disk(visit, monkeypatch):
-    held = Shelf(6)
-    monkeypatch.setattr(loading, "_traces", lambda: held)
+    traces = Shelf(6)
+    monkeypatch.setattr(loading, "_traces", lambda: traces)
     app = go(paste(visit(), SHORT), "cells")
-    (first,) = held.held()
+    (first,) = traces.results()
     size = sum(values.nbytes for values in first.values.values())
     assert first.storage is None and size > 0
     monkeypatch.setattr(loading, "MOST_OF_TRACES", size + size // 2)
     go(paste(app, SHORT[::-1]), "cells")
-    assert held.held()[0] is first
-    second = held.held()[1]
+    assert traces.results()[0] is first
+    second = traces.results()[1]
     assert second.data == SHORT[::-1].encode() and second.storage is not None
 
 

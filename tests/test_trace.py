@@ -10,8 +10,10 @@ import pytest
 import torch
 
 from gridlstm import trace as trace_module
+from gridlstm.config import ModelConfig
 from gridlstm.evaluation import evaluate
 from gridlstm.networks import staggered as staggering
+from gridlstm.networks.holds import Hold, holds_of
 from gridlstm.progress import Cancelled
 from gridlstm.trace import TraceError, trace
 
@@ -146,6 +148,16 @@ def test_large_layers_with_shared_weights_do_side_by_side_what_they_do_one_above
             staggered.values[quantity], values, atol=1e-9, rtol=0, err_msg=quantity
         )
     np.testing.assert_allclose(staggered.loss, one_above_the_other.loss, atol=1e-6, rtol=0)
+
+
+def test_large_layers_with_held_units_are_read_in_pieces_as_small_as_any():
+    """One above the other: each computes all of a piece at once."""
+    config = ModelConfig("grid", 3, 1000, "all")
+    holds = holds_of([[Hold("time.cell", 2, 5, 0.0)]], config, torch.zeros(1))
+    positions = trace_module.positions_at_once(config, holds)
+    computed = positions * sum(map(config.width, config.quantities))
+    assert 0 < computed <= trace_module.MOST_AT_ONCE
+    assert positions < trace_module.positions_at_once(config, None)
 
 
 @pytest.mark.parametrize("piece", [1, 10, 512])
