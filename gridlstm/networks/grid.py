@@ -2,7 +2,7 @@
 its weights, and its walk as a function with a gradient. The walk itself is in `grid_walk`.
 
 To train and to evaluate, the grid is walked along its diagonals; to be observed it is run layer
-above layer, as all forms of the grid are.
+above layer, as all forms of the grid are, or layers side by side (`staggered`).
 """
 
 import torch
