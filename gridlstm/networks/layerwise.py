@@ -1,5 +1,5 @@
 """Architectures whose layers can be run one above the other: each reads all positions of the layer
-below before the next layer begins, or, where large weights are shared, a block of them (`staggered`).
+below before the next layer begins, or, where large weights are shared, a block (`staggered`).
 
 A network of this kind is one class that says what a layer does (`read_layer`); what it hands up and
 carries on are quantities that it names. The rest, this module and `architectures`, is shared.
