@@ -82,7 +82,7 @@ def works_of(architecture: str, layers: int, units: int, data: bytes) -> dict[st
 
 
 def floor_of(architecture: str, layers: int, positions: int, times: dict[str, float]) -> float:
-    """Seconds that the reading of weights and the products of a trace take at least."""
+    """About the least seconds that the reading of weights and the products of a trace take."""
     readings, products = (1, 2) if architecture == "grid" else (layers, 1)
     read = readings * positions * times["read weights"] / READS
     multiply = products * layers * positions * times["multiply"] / ROWS

@@ -15,7 +15,7 @@ def network(config: ModelConfig) -> nn.Module:
     """The recurrent part of a model, as the registry of architectures names it.
 
     It maps embedded bytes [T, B, U] and a state, each [L, B, U], to the top layer's output
-    [T, B, U] and the new state, and can be observed doing so (`observe`); `initialise`,
+    [T, B, U] and the new state, and can be observed doing so (`reader`); `initialise`,
     `to_tensors` and `load_tensors` are the rest of what a model asks of it.
     """
     module, name = ARCHITECTURES[config.architecture].network.split(":")

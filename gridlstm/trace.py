@@ -197,7 +197,8 @@ def _outgrows(config: ModelConfig, quantity: str) -> bool:
 def positions_at_once(config: ModelConfig, holds: Holds | None) -> int:
     """How many positions of a text a model is to read at a time, with these holds, if any."""
     if holds is None and staggers(config):
-        return MOST_STAGGERED
+        # What is read, the same padded, and what the top hands up are there for all positions.
+        return max(1, min(MOST_STAGGERED, MOST_AT_ONCE // (3 * config.units)))
     a_position = sum(map(config.width, config.quantities))
     return max(1, min(MOST_POSITIONS, MOST_AT_ONCE // a_position))
 

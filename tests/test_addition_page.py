@@ -175,6 +175,7 @@ def test_other_pages_read_with_a_model_that_adds(visit, folder, adder):
 
 
 @pytest.mark.parametrize("config", [CONFIG, ModelConfig("stacked", 3, 5)], ids=["grid", "stacked"])
+@pytest.mark.usefixtures("each_way")
 def test_who_follows_the_carry(make_model, config):
     """Against each pair read alone, and the chance that a carry has the higher value."""
     model = make_model(config.architecture, config.layers, config.units, config.tie)

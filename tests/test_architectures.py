@@ -165,6 +165,7 @@ def test_several_sequences_from_a_carried_state(form, layers, dtype):
 def test_every_traced_quantity(monkeypatch, form, layers, dtype):
     """Read in pieces, the last one shorter, as a long text is."""
     monkeypatch.setattr(tracing, "MOST_POSITIONS", 4)
+    monkeypatch.setattr(tracing, "MOST_STAGGERED", 8)
     model = make(form, layers, dtype=dtype)
     data = random_bytes(10).astype(np.uint8).tobytes()
 

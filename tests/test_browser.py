@@ -297,6 +297,7 @@ def test_a_visitor_may_be_faster_than_the_server(window):
     sidebar = page.get_by_test_id("stSidebarNav")
     sidebar.get_by_text("Curves", exact=True).click()
     page.wait_for_timeout(2000)  # the server has done with Curves, and nothing of it has come
+    page.get_by_role("heading", level=1, name="Models", exact=True).wait_for(timeout=100)
     sidebar.get_by_text("Forget gates", exact=True).click()
     page.wait_for_timeout(2 * 3000)
     heading(page, "Forget gates")

@@ -138,6 +138,7 @@ def test_large_layers_with_shared_weights_do_side_by_side_what_they_do_one_above
     told, piece = [], 150
     monkeypatch.setattr(trace_module, "MOST_STAGGERED", piece)
     staggered = trace(model, text, dtype=np.float64, progress=told.append)
+    same(trace(model, text, dtype=np.float64, most_in_memory=0), staggered)
     blocks = math.ceil(piece / staggering.BLOCK)
     assert len(told) == 3 * (blocks + 1)  # the second piece is less than a block
     assert all(a < b for a, b in zip(told, told[1:], strict=False)) and told[-1] == 1.0

@@ -96,6 +96,6 @@ with st.container(border=True):
     if len(text.characters) > PREVIEW_CHARACTERS:
         st.caption(f"The first {PREVIEW_CHARACTERS:,} characters.")
 
-loading.import_torch_meanwhile()
 if st.button("Look inside", type="primary", icon=":material/visibility:"):
     st.switch_page(choices.CELLS_PAGE)
+loading.import_torch_meanwhile()

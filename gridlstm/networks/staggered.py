@@ -8,6 +8,7 @@ where layer above layer reads them once for each.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import torch
@@ -25,21 +26,31 @@ if TYPE_CHECKING:
 # Positions. Shorter blocks cost more for what is made ready for each, longer ones for the steps at
 # both ends in which not every layer has a block.
 BLOCK = 64
+# Numbers computed at a time, in float32.
+MOST_SIDE_BY_SIDE = 2**23
 # What layers side by side read, and the memory carried up to them, if any [T, rows, U].
 Below = tuple[Tensor, Tensor | None]
 
 
 def staggers(config: ModelConfig) -> bool:
-    """Whether a model's layers share all their weights, and these are too large for the near
-    caches: smaller ones take no time to be read again."""
+    """Whether a model's layers share all their weights, these are too large for the near caches
+    (smaller ones take no time to be read again), and side by side they take little memory."""
     weight = 4 * config.units * 2 * config.units
-    return config.tie == "all" and config.layers > 1 and weight >= LARGE_FOR_ONE_ROW
+    side_by_side = config.layers * BLOCK * sum(map(config.width, config.quantities))
+    return (
+        config.tie == "all"
+        and config.layers > 1
+        and weight >= LARGE_FOR_ONE_ROW
+        and side_by_side <= MOST_SIDE_BY_SIDE
+    )
 
 
 def gains_by_staggering(config: ModelConfig, embedded: Tensor) -> bool:
-    """Whether such a model is to read `embedded` [T, B, U] so: it must be more than a block."""
-    plain = needs_plain_products(embedded.device.type)
-    return staggers(config) and len(embedded) > BLOCK and not plain
+    """Whether such a model is to read `embedded` [T, B, U] so: side by side it must take less than
+    three quarters of the positions, one after the other, that it takes layer above layer."""
+    positions = (math.ceil(len(embedded) / BLOCK) + config.layers - 1) * BLOCK
+    gains = 4 * positions < 3 * config.layers * len(embedded)
+    return staggers(config) and gains and not needs_plain_products(embedded.device.type)
 
 
 def read_staggered(
