@@ -108,6 +108,7 @@ def observed(model, read, state):
 
     def observer(layer, start, values):
         told = layers[layer]
+        assert layer == 0 or layers[layer - 1]  # from the first layer up
         assert start == sum(len(part["time.hidden"]) for part in told)
         told.append(values)
 

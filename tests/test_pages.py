@@ -90,7 +90,7 @@ meanwhile(), meanwhile()
 importing.join(60)
 assert "gridlstm.trace" in sys.modules
 app.switch_page("views/cells.py").run()
-assert not app.exception
+assert not app.exception and "torch" in sys.modules
 """
     app_checkpoints.good_folder(tmp_path)
     environment = {"GRIDLSTM_CHECKPOINTS": str(tmp_path), "PYTHONPATH": str(ROOT)}
