@@ -12,7 +12,7 @@ from gridlstm.model import LanguageModel
 from gridlstm.networks import lstm, lstm_at_once, products
 from gridlstm.networks.holds import Hold
 from gridlstm.networks.layerwise import Products
-from gridlstm.networks.products import LARGE_FOR_ONE_ROW, MANY_TIMES, JoinedProduct
+from gridlstm.networks.products import FEW_ROWS, LARGE_FOR_ONE_ROW, MANY_TIMES, JoinedProduct
 from gridlstm.trace import trace
 
 UNITS = 6
@@ -206,3 +206,40 @@ def test_steps_are_taken_where_an_order_made_for_their_products_gains(monkeypatc
     assert not gains(halves[:-1], 1)
     monkeypatch.setattr(products, "reads_halves", lambda weight: False)
     assert not gains(halves, 1) and gains(halves, 2)
+
+
+def test_an_lstm_goes_step_by_step_where_a_large_weight_is_read_in_float16():
+    units = 512
+    full = torch.randn(4 * units, 2 * units) / units**0.5
+    halves, small = full.half().float(), full[: 4 * units - 4, : 2 * units - 2].half().float()
+
+    def gains(weight, sequences=2, positions=MANY_TIMES):
+        product = JoinedProduct(weight, torch.zeros(len(weight)))
+        return product.gains_by_halves(sequences, positions)
+
+    assert gains(halves) == gains(halves, FEW_ROWS) == products.reads_halves(halves)
+    assert not (gains(halves, 1) or gains(halves, FEW_ROWS + 1))
+    assert not gains(halves, positions=MANY_TIMES - 1)
+    assert not (gains(full) or gains(small))
+
+
+@pytest.mark.parametrize("halves", [True, False])
+def test_large_layers_are_the_same_whatever_their_weights_are_read_in(halves, monkeypatch):
+    """Twice, as weights are made ready the more they are asked for."""
+    units, sequences = 512, 3
+    weight, read = torch.randn(4 * units, 2 * units), torch.randn(MANY_TIMES, sequences, units)
+    weight = (weight / units).half().float() if halves else weight / units
+    product, state = JoinedProduct(weight, torch.randn(4 * units)), torch.randn(2, sequences, units)
+    wide = JoinedProduct(weight.double(), product._bias.double())
+    at_once = []
+    plain = lstm.lstm_at_once
+    monkeypatch.setattr(lstm, "lstm_at_once", lambda *a: at_once.append(1) or plain(*a))
+    expected = by_equations(read.double(), wide, state.double().unbind())
+    with torch.inference_mode():
+        for _ in range(2):
+            found = lstm.lstm_over_time(read, product, state.unbind(), None, 0)
+            for kind, values in expected.items():
+                torch.testing.assert_close(
+                    found[f"time.{kind}"].double(), values, atol=2e-6, rtol=0
+                )
+    assert bool(at_once) != (halves and products.reads_halves(weight))
