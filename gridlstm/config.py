@@ -126,6 +126,11 @@ class ModelConfig:
         return self.form.width(self, quantity)
 
     @property
+    def values_a_layer(self) -> int:
+        """How many values each layer has at each character, of all quantities together."""
+        return sum(map(self.width, self.quantities))
+
+    @property
     def title(self) -> str:
         plural = "s" if self.layers > 1 else ""
         return f"{self.form.title}, {self.layers} layer{plural}, {self.units} units"

@@ -2,7 +2,8 @@
 
 import math
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -91,8 +92,9 @@ def trace(
 
     Holds `quantities` (all that the model has, unless given) in `dtype`; more than `most_in_memory`
     bytes of them go to memory-mapped files in a temporary folder that lasts as long as the trace.
-    `progress` is told the share done and may raise `Cancelled`. Raises TraceError for an empty text
-    or a quantity that the model does not have, HoldError for a hold that it does not allow.
+    `progress` is told the share done and may raise `Cancelled`. Raises TraceError for an empty
+    text, a quantity that the model does not have or too little room for files, HoldError for a hold
+    that it does not allow.
     """
     known = model.config.quantities
     wanted = known if quantities is None else tuple(quantities)
@@ -156,7 +158,7 @@ def _put(rows: torch.Tensor, whole: np.ndarray, layer: int, first: int) -> None:
         kept = np.empty(rows.shape, whole.dtype)
         torch.from_numpy(kept).copy_(rows)
         of_layer, of_position, _ = whole.strides
-        with open(whole.filename, "r+b") as file:
+        with _room_on_disk(), open(whole.filename, "r+b") as file:
             file.seek(whole.offset + layer * of_layer + first * of_position)
             file.write(kept)
     else:
@@ -173,19 +175,37 @@ def _reserve(model, data, wanted, dtype, most_in_memory) -> Trace:
     if size <= most_in_memory:
         values = {q: np.empty(shape, dtypes[q]) for q, shape in shapes.items()}
     else:
-        storage = tempfile.TemporaryDirectory(prefix="gridlstm-trace-")
-        values = {
-            quantity: open_memmap(
-                Path(storage.name) / f"{quantity}.npy",
-                mode="w+",
-                dtype=dtypes[quantity],
-                shape=shape,
-            )
-            for quantity, shape in shapes.items()
-        }
+        storage, values = _files(shapes, dtypes)
     loss = np.full(len(data), np.nan, np.float32)
     next_byte = np.empty((len(data), ALPHABET), np.float16)
     return Trace(data, config.layers, config.units, values, loss, next_byte, storage)
+
+
+def _files(shapes, dtypes) -> tuple[tempfile.TemporaryDirectory, dict[str, np.memmap]]:
+    """Arrays in files, and the folder that these are in."""
+    with _room_on_disk():
+        storage = tempfile.TemporaryDirectory(prefix="gridlstm-trace-")
+        try:
+            paths = {q: Path(storage.name) / f"{q}.npy" for q in shapes}
+            return storage, {
+                q: open_memmap(paths[q], mode="w+", dtype=dtypes[q], shape=shape)
+                for q, shape in shapes.items()
+            }
+        except OSError:
+            storage.cleanup()
+            raise
+
+
+@contextmanager
+def _room_on_disk() -> Iterator[None]:
+    """Within, a failure to write becomes one sentence."""
+    try:
+        yield
+    except OSError as error:
+        raise TraceError(
+            "What the model does on so long a text goes to temporary files, which could not be "
+            f"written ({error.strerror}): make room on the disk, or choose a shorter text."
+        ) from error
 
 
 def _outgrows(config: ModelConfig, quantity: str) -> bool:
@@ -199,8 +219,7 @@ def positions_at_once(config: ModelConfig, holds: Holds | None) -> int:
     if holds is None and staggers(config):
         # What is read, the same padded, and what the top hands up are there for all positions.
         return max(1, min(MOST_STAGGERED, MOST_AT_ONCE // (3 * config.units)))
-    a_position = sum(map(config.width, config.quantities))
-    return max(1, min(MOST_POSITIONS, MOST_AT_ONCE // a_position))
+    return max(1, min(MOST_POSITIONS, MOST_AT_ONCE // config.values_a_layer))
 
 
 def _predict(model, top: torch.Tensor, read: torch.Tensor, here: slice, result: Trace) -> None:

@@ -156,7 +156,7 @@ def test_large_layers_with_held_units_are_read_in_pieces_as_small_as_any():
     config = ModelConfig("grid", 3, 1000, "all")
     holds = holds_of([[Hold("time.cell", 2, 5, 0.0)]], config, torch.zeros(1))
     positions = trace_module.positions_at_once(config, holds)
-    computed = positions * sum(map(config.width, config.quantities))
+    computed = positions * config.values_a_layer
     assert 0 < computed <= trace_module.MOST_AT_ONCE
     assert positions < trace_module.positions_at_once(config, None)
 
@@ -187,6 +187,36 @@ def test_a_cancelled_trace_leaves_nothing(make_model, monkeypatch, storage, most
         )
     assert len(told) == 3
     assert not list(storage.iterdir())
+
+
+@pytest.fixture
+def largest_file():
+    """Sets how many bytes a file may have from now on, as if the disk were full."""
+    resource = pytest.importorskip("resource", reason="there are no limits to files here")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("when", ["at the start", "midway"])
+def test_without_room_for_its_files_a_trace_says_so_and_leaves_nothing(
+    make_model, monkeypatch, storage, largest_file, when
+):
+    monkeypatch.setattr(trace_module, "MOST_POSITIONS", 10)
+    model, told = make_model("grid", 2, 64, "none"), []
+    if when == "at the start":
+        largest_file(2000)
+    with pytest.raises(TraceError, match="make room on the disk"):
+        trace(
+            model,
+            TEXT,
+            most_in_memory=0,
+            progress=lambda share: told.append(share) or largest_file(2000),
+        )
+    assert bool(told) == (when == "midway")
+    assert not list(storage.iterdir())
+    largest_file(2**40)
+    same(trace(model, TEXT, most_in_memory=0), trace(model, TEXT))
 
 
 @every_kind

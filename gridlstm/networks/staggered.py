@@ -36,7 +36,7 @@ def staggers(config: ModelConfig) -> bool:
     """Whether a model's layers share all their weights, these are too large for the near caches
     (smaller ones take no time to be read again), and side by side they take little memory."""
     weight = 4 * config.units * 2 * config.units
-    side_by_side = config.layers * BLOCK * sum(map(config.width, config.quantities))
+    side_by_side = config.layers * BLOCK * config.values_a_layer
     return (
         config.tie == "all"
         and config.layers > 1
