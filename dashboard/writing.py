@@ -109,7 +109,8 @@ class Writing:
                 self._values[name][:, at, 0] = values[:, self.unit]
 
     def watch(self, unit: int) -> None:
-        """Keep another unit: what it did so far is read again, which gives the same values."""
+        """Keep another unit: what it did so far is read again, which gives the same values.
+        Raises UserError if it cannot be."""
         with self._one_at_a_time:
             traced = self._read_again()
             self._values = {name: self._unwritten() for name in self._values}

@@ -1,5 +1,6 @@
 """Every page, driven without a browser: what it shows, and what it makes of bad input."""
 
+import errno
 import json
 import math
 import os
@@ -689,6 +690,21 @@ def test_traces_beyond_what_memory_is_allowed_lie_on_disk(visit, monkeypatch):
     assert traces.results()[0] is first
     second = traces.results()[1]
     assert second.data == SHORT[::-1].encode() and second.storage is not None
+
+
+def test_a_full_disk_is_one_sentence_and_a_shorter_text_goes_on(visit, monkeypatch):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    traces = Shelf(6)
+    monkeypatch.setattr(loading, "_traces", lambda: traces)
+    monkeypatch.setattr("gridlstm.trace.open_memmap", full)
+    monkeypatch.setattr(loading, "MOST_OF_A_TRACE", 5000)
+    app = go(paste(visit(), SHORT * 50), "cells")
+    assert "No space left on device" in app.error[0].value and not traces.results()
+    monkeypatch.setattr(loading, "MOST_OF_A_TRACE", 2**29)
+    go(paste(app, SHORT), "cells")
+    assert not app.error and len(traces.results()) == 1
 
 
 def test_a_picture_that_does_not_depend_on_the_unit_is_not_drawn_again(visit, monkeypatch):

@@ -92,8 +92,12 @@ if writing is None:
     st.caption("Press **Write**: the text appears here, coloured by the cell chosen above.")
 elif writing.going:
     if writing.unit != cell.unit:
-        with progress:
-            writing.watch(cell.unit)
+        try:
+            with progress:
+                writing.watch(cell.unit)
+        except UserError as error:
+            st.error(words.verbatim(str(error)))
+            st.stop()
     st.fragment(show_growing, run_every=SECONDS_BETWEEN_SLICES)(writing, cell)
 else:
     with progress:
