@@ -5,6 +5,9 @@ import streamlit as st
 from dashboard import address, choices, first_look
 
 SIDEBAR_WIDTH = 220
+# Streamlit writes on its primary colour in white, whatever that is. `Canvas` is what browsers put
+# behind a page: white, and almost black in a dark theme, whose primary colour is light.
+TEXT_ON_PRIMARY = '<style>.stApp button[kind="primary"]:enabled { color: Canvas }</style>'
 
 st.set_page_config(
     page_title="Microscope for recurrent networks",
@@ -12,6 +15,7 @@ st.set_page_config(
     layout="wide",
     initial_sidebar_state=SIDEBAR_WIDTH,
 )
+st.html(TEXT_ON_PRIMARY)
 
 page = st.navigation(
     [

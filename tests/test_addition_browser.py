@@ -157,7 +157,8 @@ def test_what_is_no_number_is_one_sentence_and_the_page_goes_on(window, which): 
     expect(page.get_by_test_id("stAlert")).to_have_count(0, timeout=PATIENCE)
 
 
-def test_nothing_on_the_page_is_hard_to_see_or_without_a_name(window):  # noqa: F811
-    page = window(PAGE)
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_nothing_on_the_page_is_hard_to_see_or_without_a_name(window, theme):  # noqa: F811
+    page = window(PAGE, theme=theme)
     heading(page, "Addition")
     assert faults(page) == []

@@ -64,10 +64,10 @@ def window(browser, address):
     """
     contexts, problems, hosts = [], [], []
 
-    def opened(path="", at=address, script=""):
+    def opened(path="", at=address, script="", theme="light"):
         hosts.append(at)
         context = browser.new_context(
-            viewport={"width": 1440, "height": 1200}, color_scheme="light", base_url=at
+            viewport={"width": 1440, "height": 1200}, color_scheme=theme, base_url=at
         )
         contexts.append(context)
         context.set_default_timeout(PATIENCE)
@@ -648,8 +648,9 @@ def test_an_uploaded_model_is_the_visitors_own(window, tmp_path):
 # -- For everyone ---------------------------------------------------------------------------------
 
 
-def test_nothing_on_a_page_is_hard_to_see_or_without_a_name(window):
-    page = window("?sample=wiki-urls.txt")
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_nothing_on_a_page_is_hard_to_see_or_without_a_name(window, theme):
+    page = window("?sample=wiki-urls.txt", theme=theme)
     start = "A microscope for deep recurrent networks"
     heading(page, start)
     told = {start: faults(page)}
