@@ -13,7 +13,7 @@ from torch import Tensor
 State = tuple[Tensor, Tensor]
 # Is given what each layer, from 0, did, as soon as it is known: the layer, the position, from 0, at
 # which it begins, and its quantities from there on [T, B, U] by name. A layer's positions come in
-# their order, all at once or some at a time.
+# their order, all at once or some at a time, and no position before the layer below has told it.
 Observer = Callable[[int, int, dict[str, Tensor]], None]
 # Reads embedded bytes [T, B, U] on from a state, without dropout, telling an Observer, if any, what
 # happens inside, and with Holds, if any -> what the decoder gets [T, B, U], the new state. It is
