@@ -105,8 +105,7 @@ for problem in found.problems:
     st.warning(problem)
 models = found.usable
 for part in loading.by_text(models.values()):
-    title = part[0].text
-    st.header(verbatim(title[:1].upper() + title[1:]), anchor=False)
+    st.header(f"Trained on {verbatim(part[0].text)}", anchor=False)
     st.dataframe(
         overview(part),
         hide_index=True,
