@@ -127,6 +127,16 @@ def test_a_large_trace_lies_on_disk_as_long_as_it_lives(make_model, storage):
     np.testing.assert_array_equal(array, in_memory.values["time.cell"])
 
 
+@pytest.mark.parametrize("most", [1, 3, 64])
+def test_blocks_are_as_even_as_can_be(monkeypatch, most):
+    monkeypatch.setattr(staggering, "BLOCK", most)
+    for positions in range(1, 300):
+        count, block = staggering._blocks(positions)
+        assert block <= most and (count - 1) * block < positions <= count * block
+        assert count == math.ceil(positions / most)
+        assert block == 1 or (block - 1) * count < positions
+
+
 def test_large_layers_with_shared_weights_do_side_by_side_what_they_do_one_above_the_other(
     make_model, monkeypatch
 ):

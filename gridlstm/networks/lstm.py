@@ -62,7 +62,7 @@ def lstm_over_time(
     [B, U]."""
     if needs_plain_products(read.device.type):
         return by_name(_with_gradient(read, product, state, holds, layer), "time")
-    steps = product.gains_by_halves(len(state[0]), len(read))
+    steps = product.gains_by_halves(len(state[0]))
     if allows_at_once(read, state, holds, layer) and not steps:
         values = lstm_at_once(read, product, state)
     else:

@@ -77,14 +77,13 @@ class JoinedProduct:
             and (sequences > 1 or self._of_halves)
         )
 
-    def gains_by_halves(self, sequences: int, positions: int) -> bool:
+    def gains_by_halves(self, sequences: int) -> bool:
         """Whether products with h asked for step by step take less time than torch's LSTM, which
         does more at a step than a GRU for what it reads: where a large weight is read in
         float16, for a few sequences."""
         _, inputs = self._weight.shape
         return (
-            positions >= MANY_TIMES
-            and 1 < sequences <= FEW_ROWS
+            1 < sequences <= FEW_ROWS
             and gains_by_packing(self._weight[:, : inputs // 2], rows=1)
             and self._of_halves
         )

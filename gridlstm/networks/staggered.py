@@ -23,8 +23,8 @@ from gridlstm.networks.products import LARGE_FOR_ONE_ROW, needs_plain_products
 if TYPE_CHECKING:
     from gridlstm.networks.layerwise import LayerwiseNetwork, Products
 
-# Positions. Shorter blocks cost more for what is made ready for each, longer ones for the steps at
-# both ends in which not every layer has a block.
+# Positions at most. Shorter blocks cost more for what is made ready for each, longer ones for the
+# steps at both ends in which not every layer has a block.
 BLOCK = 64
 # Numbers computed at a time, in float32.
 MOST_SIDE_BY_SIDE = 2**23
@@ -48,7 +48,8 @@ def staggers(config: ModelConfig) -> bool:
 def gains_by_staggering(config: ModelConfig, embedded: Tensor) -> bool:
     """Whether such a model is to read `embedded` [T, B, U] so: side by side it must take less than
     three quarters of the positions, one after the other, that it takes layer above layer."""
-    positions = (math.ceil(len(embedded) / BLOCK) + config.layers - 1) * BLOCK
+    blocks, block = _blocks(len(embedded))
+    positions = (blocks + config.layers - 1) * block
     gains = 4 * positions < 3 * config.layers * len(embedded)
     return staggers(config) and gains and not needs_plain_products(embedded.device.type)
 
@@ -63,8 +64,9 @@ def read_staggered(
     """Read `embedded` [T, B, U] on from `state` [L, B, U], without dropout or holds: what the top
     hands up [T, B, U], and the new state."""
     layers, (end, sequences, _) = network.config.layers, embedded.shape
-    padded = functional.pad(embedded, (0, 0, 0, 0, 0, -end % BLOCK))
-    blocks, top = padded.split(BLOCK), torch.empty_like(padded)
+    count, block = _blocks(end)
+    padded = functional.pad(embedded, (0, 0, 0, 0, 0, count * block - end))
+    blocks, top = padded.split(block), torch.empty_like(padded)
     state, below = tuple(part.clone() for part in state), None
     for step in range(len(blocks) + layers - 1):
         lowest, above = max(0, step - len(blocks) + 1), min(layers, step + 1)
@@ -74,7 +76,7 @@ def read_staggered(
         values = network.read_layer(lowest, products, *below, rows, None)
         values = {name: joined(of_name) for name, of_name in values.items()}
         for layer in range(lowest, above):
-            start, row = (step - layer) * BLOCK, (layer - lowest) * sequences
+            start, row = (step - layer) * block, (layer - lowest) * sequences
             of_layer = {q: v[: end - start, row : row + sequences] for q, v in values.items()}
             if observer is not None:
                 observer(layer, start, of_layer)
@@ -82,10 +84,17 @@ def read_staggered(
                 part[layer] = new
         below = network.handed_up(values)
         if above == layers:
-            start = (step - layers + 1) * BLOCK
-            top[start : start + BLOCK] = below[0][:, -sequences:]
+            start = (step - layers + 1) * block
+            top[start : start + block] = below[0][:, -sequences:]
             below = tuple(None if part is None else part[:, :-sequences] for part in below)
     return top[:end], state
+
+
+def _blocks(positions: int) -> tuple[int, int]:
+    """How many blocks so many positions make, and how many positions each has, as evenly as can be:
+    only the last has fewer."""
+    count = max(1, math.ceil(positions / BLOCK))
+    return count, math.ceil(positions / count)
 
 
 def _beside(lowest: Below, others: Below | None) -> Below:
