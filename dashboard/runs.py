@@ -112,8 +112,13 @@ def _whole(value: object) -> int | None:
 
 
 def settings_but_seed(training: dict) -> frozenset:
-    """All settings that could make a difference; those that older files lack are the usual ones."""
+    """All settings that could make a difference; those that older files lack are the usual ones.
+
+    Runs begun from seeds of one model differ in no more than their seed.
+    """
     whole = _USUAL | training
+    if type(begun_from := whole.get("begun_from")) is str:
+        whole["begun_from"], _ = without_seed(begun_from)
     return frozenset((k, v) for k, v in whole.items() if v is not None and k not in _IGNORED)
 
 

@@ -49,6 +49,7 @@ def add_run(
     losses: list[float],
     sha256: str = "a" * 64,
     seed: int = 1,
+    begun_from: str | None = None,
     **columns: list[float],
 ) -> None:
     """A tiny checkpoint with a curve; the weights play no part here."""
@@ -57,7 +58,8 @@ def add_run(
     config = ModelConfig(architecture, int(layers), 2, "all" if grid else None)
     tensors = {key: np.zeros(shape, np.float16) for key, shape in config.tensor_shapes().items()}
     data = Data(f"text-{sha256[0]}.txt", sha256, 1000, 0.95, math.log(32))
-    about = Metadata(config, data, training={"seed": seed, "learning_rate": 0.002})
+    training = {"seed": seed, "learning_rate": 0.002, "begun_from": begun_from}
+    about = Metadata(config, data, training=training)
     write_checkpoint(folder / f"{name}.safetensors", tensors, about)
     curve(losses).assign(**columns).to_csv(folder / f"{name}.csv", index=False)
 
@@ -181,6 +183,13 @@ def test_runs_that_differ_in_their_seed_are_one_line_and_one_row(folder):
     assert set(lines) == {label, f"{label}, lowest to highest", STACKED}
     page.toggle(key="mean").set_value(False)
     assert len(drawn(ran(page))) == 4
+
+
+def test_runs_begun_from_seeds_of_one_model_are_seeds_of_one_too(folder):
+    begun_from = {1: "grid-3.safetensors", 2: "grid-3-seed-2.safetensors", 3: "other.safetensors"}
+    for seed, name in begun_from.items():
+        add_run(folder, f"grid-3-cooled-{seed}", [2.4, 1.9], seed=seed, begun_from=name)
+    assert sorted(table(open_page(), GROUPS)["Seeds"]) == [1, 2]
 
 
 def test_runs_that_differ_in_more_than_their_seed_stand_apart(folder):
