@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from dashboard.runs import settings_but_seed
 from gridlstm.checkpoint import load_model, read_metadata
 from gridlstm.corpus import byte_entropy, read_corpus
 from gridlstm.curves import read_curve, read_published
@@ -88,6 +89,25 @@ def test_a_cooled_model_goes_on_from_the_one_of_its_name(name):
     pd.testing.assert_frame_equal(curve[: len(past)], past)
     assert curve["learning_rate"].iloc[-1] < 0.01 * before.training["learning_rate"]
     assert cooled.validation_loss < before.validation_loss
+
+
+OTHER_SEEDS = [path.stem for path in sorted(FOLDER.glob("cooled-*-seed-*.safetensors"))]
+
+
+@pytest.mark.parametrize("name", OTHER_SEEDS)
+def test_another_seed_of_a_cooled_model_differs_in_its_seed_alone(name):
+    first, seed = name.split("-seed-")
+    one, other = (read_metadata(FOLDER / f"{stem}.safetensors") for stem in (first, name))
+    assert other.model == one.model and other.data == one.data
+    assert settings_but_seed(other.training) == settings_but_seed(one.training)
+    assert other.training["seed"] == int(seed) != one.training["seed"]
+    assert other.validation_bytes == one.validation_bytes
+    curves = [read_curve(FOLDER / f"{stem}.csv") for stem in (first, name)]
+    assert curves[0]["bytes"].iloc[-1] == curves[1]["bytes"].iloc[-1]
+
+
+def test_there_are_other_seeds():
+    assert len(OTHER_SEEDS) >= 3
 
 
 def stated_and_measured(name, corpus, most_bytes=None) -> tuple[float, float]:
