@@ -46,8 +46,8 @@ SWITCHES = {
     "goal": (
         "Baseline's best",
         True,
-        "A level line: the lowest loss of the baseline chosen below. Where a curve meets it, that "
-        "run has reached the baseline.",
+        "A level line: the lowest loss of the baseline chosen below, that of its best seed if it "
+        "has several. Where a curve meets it, that run has reached the baseline.",
     ),
     "entropy": (
         "Single-byte entropy",
