@@ -133,17 +133,32 @@ def use_sample(file: str) -> None:
 def choose_model(key: str, label: str, models: dict[str, ModelEntry]) -> ModelEntry:
     """A selector of a model with weights; `models` must not be empty."""
     keep_valid(key, list(models))
+    chosen = models[st.session_state[key]]
     name = st.selectbox(
         label,
         list(models),
         format_func=lambda name: models[name].title,
         help="The texts that these models were trained on, told by the checksums in their files: "
         + "; ".join(dict.fromkeys(f"**{words.verbatim(e.text)}**" for e in models.values()))
-        + ". Losses of models that were trained on different texts cannot be compared.",
+        + ". Losses of models that were trained on different texts cannot be compared."
+        + _how_it_went_on(chosen),
         key=key,
         persist_state="session",
     )
     return models[name]
+
+
+def _how_it_went_on(entry: ModelEntry) -> str:
+    """A paragraph (Markdown) on the model whose training a model's own went on from, if it did."""
+    if entry.went_on_from is None:
+        return ""
+    names = (
+        f"**{words.verbatim(entry.name)}** went on from **{words.verbatim(entry.went_on_from)}**"
+    )
+    cooldown = entry.metadata.training.get("cooldown")
+    if type(cooldown) is not int:
+        return f"\n\n{names}."
+    return f"\n\n{names}: in its last {cooldown:,} updates the learning rate fell to 0."
 
 
 def choose_reader(models: dict[str, ModelEntry]) -> ModelEntry:

@@ -75,6 +75,12 @@ class ModelEntry:
         """What is written in that text, as far as it is known: "wiki" or "code"."""
         return kind_of(self.metadata.data) if self.metadata else None
 
+    @property
+    def went_on_from(self) -> str | None:
+        """The name of the model whose weights its training went on from, if it did."""
+        begun_from = self.metadata.training.get("begun_from") if self.metadata else None
+        return model_name(Path(begun_from)) if type(begun_from) is str else None
+
 
 @dataclass(frozen=True)
 class Catalogue:

@@ -968,6 +968,26 @@ def test_the_details_are_the_files_own(visit, folder):
     assert not any("![" in str(value) for t in app.table for value in t.value.to_numpy().flat)
 
 
+@pytest.mark.parametrize(
+    ("training", "said"),
+    [
+        ({"begun_from": "grid-6.safetensors", "cooldown": 1200}, "in its last 1,200 updates"),
+        ({"begun_from": "grid-6.safetensors"}, "went on from **grid\\-6**."),
+        ({"begun_from": 7, "cooldown": "no number"}, None),
+    ],
+)
+def test_it_is_said_which_model_a_model_went_on_from(visit, folder, training, said):
+    app_checkpoints.checkpoint(folder / "later.safetensors", STACKED, training=training)
+    app = visit("models", folder=folder)
+    origin = app.dataframe[0].value.set_index("Name").loc["later", "Went on from"]
+    assert origin == "grid-6" if said else pd.isna(origin)
+    choice = app.selectbox(key="described")
+    assert "went on from" not in choice.help
+    choice.set_value("later").run()
+    told = checked(app).selectbox(key="described").help
+    assert said in told if said else "went on from" not in told
+
+
 def test_of_a_model_of_another_program_it_is_said_what_is_not_known(visit, folder):
     app_checkpoints.checkpoint(
         folder / "foreign.safetensors",
@@ -983,7 +1003,8 @@ def test_of_a_model_of_another_program_it_is_said_what_is_not_known(visit, folde
     table = app.dataframe[0].value.set_index("Name")
     names = ["Parameters", "Updates", "Million bytes seen", "Minutes", "Machine"]
     unknown = table.loc["foreign", names]
-    assert unknown.isna().all() and table.loc["grid-3"].drop("Weights shared").notna().all()
+    perhaps = ["Weights shared", "Went on from"]
+    assert unknown.isna().all() and table.loc["grid-3"].drop(perhaps).notna().all()
     app.selectbox(key="described").set_value("foreign").run()
     facts = details(checked(app))
     assert facts["trained by"] == "a script of mine"

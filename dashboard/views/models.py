@@ -40,6 +40,7 @@ def overview(models: list[ModelEntry]) -> pd.DataFrame:
                 "Updates": about.updates or None,
                 "Minutes": about.seconds / 60 or None,
                 "Weights shared": about.model.tie,
+                "Went on from": entry.went_on_from,
                 "Machine": about.machine or None,
                 "File": entry.path.name,
             }
@@ -132,6 +133,10 @@ for part in loading.by_text(models.values()):
             "Weights shared": st.column_config.TextColumn(
                 help="For a grid: which weights its layers share. “all” means that every layer has "
                 "the same (paper section 3.5)."
+            ),
+            "Went on from": st.column_config.TextColumn(
+                help="The model whose weights its training went on from. Those called “cooled” did "
+                "so at a learning rate that fell to 0."
             ),
         },
     )
