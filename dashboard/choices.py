@@ -27,6 +27,9 @@ MOST_BYTES = 20_000
 MOST_SEED = 2**31
 CELLS_PAGE = "views/cells.py"
 FIND_PAGE = "views/find.py"
+TEXT_PAGE = "views/text.py"
+# Where a text comes from, as the visitor chooses it.
+A_SAMPLE, TYPED, UPLOADED = "A sample", "Type or paste", "Upload a file"
 # The property to begin with and what it marks in words, by what a model was trained on.
 LOOKED_FOR = {"wiki": ("url", "web addresses"), "code": ("c-comment", "comments")}
 # What else is worth looking for in code, before all that is found in prose and markup.

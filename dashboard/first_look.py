@@ -60,8 +60,9 @@ def introduce() -> None:
             "of the address. Nobody told it what an address is."
         )
         with st.container(horizontal=True, vertical_alignment="center"):
+            if st.button("Put in a text of your own", icon=":material/notes:", type="tertiary"):
+                choices.open_page(choices.TEXT_PAGE, source=choices.TYPED)
             for page, label, icon in (
-                ("views/text.py", "Put in a text of your own", "notes"),
                 ("views/find.py", "Find the cell of something else", "search"),
                 ("views/provenance.py", "Who wrote its memory", "history_edu"),
                 ("views/switch_off.py", "Switch it off", "power_settings_new"),

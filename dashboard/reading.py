@@ -148,7 +148,7 @@ def text_line() -> None:
             width="content",
         )
         st.page_link(
-            "views/text.py", label="Another text", icon=":material/notes:", width="content"
+            choices.TEXT_PAGE, label="Another text", icon=":material/notes:", width="content"
         )
     if text.note:
         st.caption(words.verbatim(text.note))

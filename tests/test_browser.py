@@ -498,8 +498,9 @@ def test_a_first_visit_opens_on_the_address_cell(window, address_of_shipped):
     assert red > blue
     red, _, blue = map(int, re.findall(r"\d+", outside))
     assert red < blue
-    page.get_by_role("link", name="Put in a text of your own").click()
+    page.get_by_role("button", name="Put in a text of your own").click()
     heading(page, "A microscope for deep recurrent networks")
+    page.get_by_label("Your text").wait_for()
     go(page, "Cells")
     page.get_by_text("This cell knows when it is inside a web address.").wait_for()
 

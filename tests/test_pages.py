@@ -382,6 +382,13 @@ def test_a_first_visit_opens_on_the_address_cell(first_visit):
     assert go(app, "text").title[0].value.startswith("A microscope")
 
 
+def test_from_the_first_page_it_is_one_click_to_a_text_of_ones_own(first_visit):
+    app = first_visit(least_auc=0.0)
+    own = next(button for button in app.button if button.label == "Put in a text of your own")
+    assert checked(own.click().run()).title[0].value.startswith("A microscope")
+    assert app.text_area(key="pasted").label == "Your text"
+
+
 def test_where_the_cell_does_not_follow_addresses_the_visit_opens_on_one_that_does(first_visit):
     app = first_visit(least_auc=1.1)
     assert app.title[0].value == "Cells" and not introduced(app)

@@ -38,14 +38,14 @@ st.markdown(
 
 source = st.segmented_control(
     "Where the text comes from",
-    ["A sample", "Type or paste", "Upload a file"],
-    default="A sample",
+    [choices.A_SAMPLE, choices.TYPED, choices.UPLOADED],
+    default=choices.A_SAMPLE,
     required=True,
     key="source",
     persist_state="session",
     label_visibility="collapsed",
 )
-if source == "A sample":
+if source == choices.A_SAMPLE:
     listing = choices.samples()
     files = list(listing)
     file = st.selectbox(
@@ -62,7 +62,7 @@ if source == "A sample":
         else:
             choices.use_sample(file)
             st.rerun()
-elif source == "Type or paste":
+elif source == choices.TYPED:
     st.text_area(
         "Your text",
         key="pasted",
