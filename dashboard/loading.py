@@ -11,7 +11,8 @@ import os
 import tempfile
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -45,6 +46,9 @@ PUBLISHED_CURVES = "published_curves.csv"
 # lie in memory: the others lie on disk.
 MOST_TRACES = 6
 MOST_OF_A_TRACE, MOST_OF_TRACES = 2**29, 3 * 2**29
+# The bytes that traces in the making may take, and the lock under which they are promised.
+_promised: list[int] = []
+_promising = threading.Lock()
 # In characters: a visitor's file may call its text anything.
 MOST_TEXT_TITLE = 60
 
@@ -300,15 +304,25 @@ def traced(entry: ModelEntry, data: bytes) -> "Trace":
             from gridlstm.trace import trace
 
             model = _model(entry.path, entry.stamp)
-            return trace(model, data, progress=progress, most_in_memory=memory_for_a_trace())
+            with memory_for_a_trace() as most:
+                return trace(model, data, progress=progress, most_in_memory=most)
 
     return _traces().get((entry.path, entry.stamp, data), make)
 
 
-def memory_for_a_trace() -> int:
-    """How many bytes of one more trace may lie in memory."""
-    taken = sum(trace.bytes_in_memory for trace in _traces().results())
-    return max(0, min(MOST_OF_A_TRACE, MOST_OF_TRACES - taken))
+@contextmanager
+def memory_for_a_trace() -> Iterator[int]:
+    """Within, how many bytes of one more trace may lie in memory, beside those that are kept and
+    those that other visitors' traces in the making may take."""
+    with _promising:
+        taken = sum(trace.bytes_in_memory for trace in _traces().results())
+        most = max(0, min(MOST_OF_A_TRACE, MOST_OF_TRACES - taken - sum(_promised)))
+        _promised.append(most)
+    try:
+        yield most
+    finally:
+        with _promising:
+            _promised.remove(most)
 
 
 def _traces() -> Shelf:

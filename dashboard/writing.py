@@ -121,13 +121,11 @@ class Writing:
             self.unit = unit
 
     def _read_again(self) -> Trace:
-        with progress_bar("The model reads what it has written …") as progress:
-            return trace(
-                self._model,
-                bytes(self.data),
-                most_in_memory=memory_for_a_trace(),
-                progress=progress,
-            )
+        with (
+            progress_bar("The model reads what it has written …") as progress,
+            memory_for_a_trace() as most,
+        ):
+            return trace(self._model, bytes(self.data), most_in_memory=most, progress=progress)
 
     def text(self) -> Text:
         """The text so far; while it goes on, without a last character that is not whole yet."""

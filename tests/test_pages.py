@@ -701,6 +701,20 @@ def test_traces_beyond_what_memory_is_allowed_lie_on_disk(visit, monkeypatch):
     assert second.data == SHORT[::-1].encode() and second.storage is not None
 
 
+def test_traces_in_the_making_share_the_memory_that_is_allowed(monkeypatch):
+    monkeypatch.setattr(loading, "_traces", lambda: Shelf(6))
+    monkeypatch.setattr(loading, "MOST_OF_A_TRACE", 60)
+    monkeypatch.setattr(loading, "MOST_OF_TRACES", 100)
+    memory = loading.memory_for_a_trace
+    with memory() as first, memory() as second, memory() as third:
+        assert (first, second, third) == (60, 40, 0)
+    with pytest.raises(Cancelled), memory() as again:
+        assert again == 60
+        raise Cancelled
+    with memory() as last:
+        assert last == 60
+
+
 class Bar:
     """Stands in for a progress bar; what it shows ends the work, once it is at `end`."""
 
