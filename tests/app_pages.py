@@ -70,8 +70,7 @@ def paste(app: AppTest, characters: str) -> AppTest:
     """Take a typed text into use, on the page Text."""
     go(app, "text").segmented_control(key="source").set_value("Type or paste").run()
     app.text_area(key="pasted").set_value(characters).run()
-    press(app, "Use this text")
-    return app
+    return checked(app)
 
 
 def press(app: AppTest, label: str) -> AppTest:

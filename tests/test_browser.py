@@ -483,6 +483,15 @@ def test_a_selection_leads_to_its_cells_and_to_its_like(window, folder):
     assert in_view(page, places[row][0])
 
 
+def test_a_text_that_was_just_typed_is_looked_inside_at_once(window):
+    page = window()
+    heading(page, "A microscope for deep recurrent networks")
+    page.get_by_text("Type or paste", exact=True).click()
+    page.get_by_label("Your text").press_sequentially("Typed here: http://example.org/")
+    look_inside(page)
+    assert "".join(characters(page).all_text_contents()) == "Typed here: http://example.org/"
+
+
 def test_a_first_visit_opens_on_the_address_cell(window, address_of_shipped):
     page = window(at=address_of_shipped)
     heading(page, "Cells")

@@ -216,6 +216,9 @@ def test_an_own_text_stays_until_a_sample_is_taken_and_no_other_visitor_sees_it(
     press(app, "Use this sample")
     assert app.query_params["sample"] == "code.txt"
     assert "Program code" in captions(go(app, "cells"))
+    go(app, "text").segmented_control(key="source").set_value("Type or paste").run()
+    assert press(app, "Use this text").code[0].value == SHORT
+    assert not any(button.label == "Use this text" for button in app.button)
 
 
 def test_a_file_name_is_shown_as_it_is(visit):

@@ -8,12 +8,13 @@ from gridlstm.text import from_bytes, from_string
 
 UPLOAD_MEGABYTES = 10
 PREVIEW_CHARACTERS = 4000
+TYPED_TITLE = "Your text"
 
 
 def take_pasted() -> None:
     pasted = st.session_state["pasted"]
     if pasted:
-        choices.use_text(from_string(pasted), "Your text")
+        choices.use_text(from_string(pasted), TYPED_TITLE)
     else:
         st.session_state["empty_text"] = True
 
@@ -63,14 +64,16 @@ if source == choices.A_SAMPLE:
             choices.use_sample(file)
             st.rerun()
 elif source == choices.TYPED:
-    st.text_area(
+    pasted = st.text_area(
         "Your text",
         key="pasted",
         height=180,
         placeholder="Type or paste anything: prose, wiki markup, code, with http://example.org/ …",
+        on_change=take_pasted,
         persist_state="session",
     )
-    st.button("Use this text", on_click=take_pasted, type="primary")
+    if pasted and choices.current_title() != TYPED_TITLE:
+        st.button("Use this text", on_click=take_pasted)
 else:
     st.file_uploader(
         f"Any text file, at most {UPLOAD_MEGABYTES} MB; the first {choices.MOST_BYTES:,} bytes are "
@@ -81,6 +84,9 @@ else:
     )
 if st.session_state.pop("empty_text", False):
     st.warning("That text is empty, so the one before stays in use.")
+
+if st.button("Look inside", type="primary", icon=":material/visibility:"):
+    st.switch_page(choices.CELLS_PAGE)
 
 text = choices.current_text()
 with st.container(border=True):
@@ -95,7 +101,4 @@ with st.container(border=True):
     st.code(text.characters[:PREVIEW_CHARACTERS], language=None, wrap_lines=True, height=260)
     if len(text.characters) > PREVIEW_CHARACTERS:
         st.caption(f"The first {PREVIEW_CHARACTERS:,} characters.")
-
-if st.button("Look inside", type="primary", icon=":material/visibility:"):
-    st.switch_page(choices.CELLS_PAGE)
 loading.import_torch_meanwhile()
