@@ -18,6 +18,8 @@ LARGE_WEIGHT, LARGE_FOR_ONE_ROW = 2**18, 2**20
 FEW_ROWS = 64
 # To make the order costs as much as some tens of products of a few rows, or one of a thousand rows.
 MANY_TIMES, MANY_ROWS = 64, 2048
+# Of a weight at a time, so that what is computed to check it stays in the near caches.
+ROWS_CHECKED = 32
 
 
 class Product:
@@ -90,7 +92,8 @@ class JoinedProduct:
 
     @cached_property
     def _of_halves(self) -> bool:
-        return reads_halves(self._weight)
+        """Whether the weight for h can be read in float16."""
+        return reads_halves(self._columns[0])
 
     @cached_property
     def as_torch_lstm(self) -> list[Tensor]:
@@ -176,5 +179,9 @@ def reads_halves(weight: Tensor) -> bool:
     of float16, and torch has products with such weights here (FBGEMM, on x86 with AVX2)."""
     if torch.backends.quantized.engine not in ("x86", "fbgemm"):
         return False
-    halves = weight.half()
-    return bool(halves.isfinite().all()) and torch.equal(halves.float(), weight)
+    return all(_are_halves(rows) for rows in weight.split(ROWS_CHECKED))
+
+
+def _are_halves(numbers: Tensor) -> bool:
+    most = torch.finfo(torch.float16).max
+    return torch.equal(numbers.half().float().clamp_(-most, most), numbers)
