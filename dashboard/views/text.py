@@ -11,10 +11,9 @@ PREVIEW_CHARACTERS = 4000
 TYPED_TITLE = "Your text"
 
 
-def take_pasted() -> None:
-    pasted = st.session_state["pasted"]
-    if pasted:
-        choices.use_text(from_string(pasted), TYPED_TITLE)
+def take_typed(typed: str) -> None:
+    if typed:
+        choices.use_text(from_string(typed), TYPED_TITLE)
     else:
         st.session_state["empty_text"] = True
 
@@ -64,16 +63,19 @@ if source == choices.A_SAMPLE:
             choices.use_sample(file)
             st.rerun()
 elif source == choices.TYPED:
-    pasted = st.text_area(
+    typed = st.text_area(
         "Your text",
         key="pasted",
         height=180,
         placeholder="Type or paste anything: prose, wiki markup, code, with http://example.org/ …",
-        on_change=take_pasted,
         persist_state="session",
     )
-    if pasted and choices.current_title() != TYPED_TITLE:
-        st.button("Use this text", on_click=take_pasted)
+    # Not where a change is told: a click that follows at once would end what is told of it.
+    if typed != st.session_state.get("typed_before", ""):
+        st.session_state["typed_before"] = typed
+        take_typed(typed)
+    elif typed and choices.current_title() != TYPED_TITLE:
+        st.button("Use this text", on_click=take_typed, args=[typed])
 else:
     st.file_uploader(
         f"Any text file, at most {UPLOAD_MEGABYTES} MB; the first {choices.MOST_BYTES:,} bytes are "
