@@ -213,11 +213,14 @@ def test_an_lstm_goes_step_by_step_where_a_large_weight_is_read_in_float16():
     full = torch.randn(4 * units, 2 * units) / units**0.5
     halves, small = full.half().float(), full[: 4 * units - 4, : 2 * units - 2].half().float()
 
-    def gains(weight, sequences=2):
-        return JoinedProduct(weight, torch.zeros(len(weight))).gains_by_halves(sequences)
+    def gains(weight, sequences=2, side_by_side=False):
+        product = JoinedProduct(weight, torch.zeros(len(weight)))
+        product.side_by_side = side_by_side
+        return product.gains_by_halves(sequences)
 
     assert gains(halves) == gains(halves, FEW_ROWS) == products.reads_halves(halves)
-    assert not (gains(halves, 1) or gains(halves, FEW_ROWS + 1))
+    assert gains(halves, 1, side_by_side=True) == products.reads_halves(halves)
+    assert not (gains(halves, 1) or gains(halves, FEW_ROWS + 1) or gains(full, 1, True))
     assert not (gains(full) or gains(small))
 
 

@@ -42,10 +42,13 @@ class Product:
 
 
 class JoinedProduct:
-    """The product with a weight [O, 2U] of [h ; below] and a bias [O], as a whole and in halves."""
+    """The product with a weight [O, 2U] of [h ; below] and a bias [O], as a whole and in halves.
+
+    `side_by_side`: layers that share it read most of a text side by side, as so many sequences.
+    """
 
     def __init__(self, weight: Tensor, bias: Tensor) -> None:
-        self._weight, self._bias = weight, bias
+        self._weight, self._bias, self.side_by_side = weight, bias, False
 
     @cached_property
     def whole(self) -> Product:
@@ -82,10 +85,12 @@ class JoinedProduct:
     def gains_by_halves(self, sequences: int) -> bool:
         """Whether products with h asked for step by step take less time than torch's LSTM, which
         does more at a step than a GRU for what it reads: where a large weight is read in
-        float16, for a few sequences."""
+        float16, for a few sequences; for a single one where these are to come, as torch's LSTM
+        would need the weight in an order of its own."""
         _, inputs = self._weight.shape
         return (
-            1 < sequences <= FEW_ROWS
+            (sequences > 1 or self.side_by_side)
+            and sequences <= FEW_ROWS
             and gains_by_packing(self._weight[:, : inputs // 2], rows=1)
             and self._of_halves
         )
