@@ -12,6 +12,7 @@ import torch
 from gridlstm import trace as trace_module
 from gridlstm.config import ModelConfig
 from gridlstm.evaluation import evaluate
+from gridlstm.networks import lstm, products
 from gridlstm.networks import staggered as staggering
 from gridlstm.networks.holds import Hold, holds_of
 from gridlstm.progress import Cancelled
@@ -159,6 +160,27 @@ def test_large_layers_with_shared_weights_do_side_by_side_what_they_do_one_above
             staggered.values[quantity], values, atol=1e-9, rtol=0, err_msg=quantity
         )
     np.testing.assert_allclose(staggered.loss, one_above_the_other.loss, atol=1e-6, rtol=0)
+
+
+def test_side_by_side_no_layer_needs_its_weights_in_the_order_of_torchs_lstm(
+    make_model, monkeypatch
+):
+    """Not even the lowest and the top one, which read a block alone; in float16, as files hold."""
+    model, text = make_model("grid", 3, 512, "all"), (TEXT * 5)[: 5 * staggering.BLOCK]
+    with torch.no_grad():
+        for weights in model.parameters():
+            weights.copy_((weights * 0.1).half())
+    if not products.reads_halves(next(model.parameters())):
+        pytest.skip("torch has no products with weights of float16 here")
+    at_once, plain = [], lstm.lstm_at_once
+    monkeypatch.setattr(lstm, "lstm_at_once", lambda *a: at_once.append(1) or plain(*a))
+    staggered = trace(model, text, dtype=np.float32)
+    assert not at_once
+    monkeypatch.setattr(staggering, "LARGE_FOR_ONE_ROW", 2**30)
+    one_above_the_other = trace(model, text, dtype=np.float32)
+    assert len(at_once) == 3
+    for quantity, values in one_above_the_other.values.items():
+        np.testing.assert_allclose(staggered.values[quantity], values, atol=1e-5, rtol=0)
 
 
 def test_large_layers_with_held_units_are_read_in_pieces_as_small_as_any():
