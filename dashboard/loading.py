@@ -290,9 +290,15 @@ def model_of(entry: ModelEntry):
 
 
 @functools.cache
-def import_torch_meanwhile() -> None:
-    """Have torch, which takes a second or two, imported while the visitor is busy elsewhere."""
-    threading.Thread(target=importlib.import_module, args=["gridlstm.trace"], daemon=True).start()
+def import_libraries_meanwhile() -> None:
+    """Have torch and pandas, which take a second or two, imported while the visitor is busy
+    elsewhere."""
+
+    def import_them() -> None:
+        for module in ("gridlstm.trace", "gridlstm.curves"):
+            importlib.import_module(module)
+
+    threading.Thread(target=import_them, daemon=True).start()
 
 
 def traced(entry: ModelEntry, data: bytes) -> "Trace":

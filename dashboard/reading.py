@@ -25,6 +25,7 @@ from gridlstm.text import Text, character_losses, printable_byte
 
 GUESSES = 5
 SECONDS_TO_SEND = 0.1
+SECONDS_TO_DRAW = 0.4
 TEXT_HEIGHT = 420
 
 
@@ -132,6 +133,16 @@ def _let_the_heading_out() -> None:
     """
     if "torch" not in sys.modules:
         time.sleep(SECONDS_TO_SEND)
+
+
+def let_the_text_out() -> None:
+    """Before the first chart of a visit, wait until the text drawn so far stands in the browser.
+
+    The plotting library, which is fetched for that chart, keeps it busy for a second.
+    """
+    if "text_is_out" not in st.session_state:
+        time.sleep(SECONDS_TO_DRAW)
+        st.session_state["text_is_out"] = True
 
 
 def text_line() -> None:

@@ -16,7 +16,7 @@ from gridlstm.progress import Progress
 
 # Between two sights of a progress bar. Each costs work here and in the browser, and is a moment at
 # which the work can be ended.
-SECONDS_TO_SHOW = 0.3
+SECONDS_TO_SHOW = 0.5
 
 
 class Shelf:

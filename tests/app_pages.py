@@ -11,7 +11,7 @@ from app_checkpoints import ROOT
 from streamlit.proto.WidgetStates_pb2 import WidgetState
 from streamlit.testing.v1 import AppTest
 
-from dashboard import loading
+from dashboard import loading, reading
 from gridlstm.checkpoint import load_model
 from gridlstm.text import from_string
 from gridlstm.trace import trace
@@ -34,6 +34,7 @@ def folder(shipped, tmp_path):
 @pytest.fixture
 def visit(shipped, monkeypatch):
     """A function that begins a visit on a page, by a link with these parameters."""
+    monkeypatch.setattr(reading, "SECONDS_TO_DRAW", 0)  # there is no browser to wait for
 
     def begin(page="text", *, folder=shipped, **link) -> AppTest:
         monkeypatch.setattr(loading, "FOLDER", folder)

@@ -33,7 +33,7 @@ from app_pages import (
 )
 from streamlit.testing.v1 import AppTest
 
-from dashboard import choices, first_look, loading, shelf, words
+from dashboard import choices, first_look, loading, reading, shelf, words
 from dashboard.charts import cells
 from dashboard.shelf import Shelf
 from gridlstm.analysis.held_out import find_cells
@@ -73,14 +73,27 @@ def test_every_page_opens_without_a_complaint(visit, page):
     assert said(app) == []
 
 
+def test_the_browser_draws_the_text_before_the_first_chart_of_a_visit(visit, monkeypatch):
+    waited = []
+    clock = SimpleNamespace(sleep=lambda seconds: waited.append(seconds))
+    monkeypatch.setattr(reading, "time", clock)
+    app = visit("cells")
+    assert waited == [reading.SECONDS_TO_DRAW]
+    checked(app.number_input(key="unit").set_value(1).run())
+    go(go(app, "text"), "cells")
+    assert len(waited) == 1
+    visit("cells")
+    assert len(waited) == 2
+
+
 def test_pages_that_need_no_model_do_not_wait_for_torch(tmp_path):
     """On the page Text it is imported meanwhile, for the page that comes next."""
     script = f"""
 import sys, threading
 from streamlit.testing.v1 import AppTest
 from dashboard import loading
-meanwhile, asked = loading.import_torch_meanwhile, []
-loading.import_torch_meanwhile = lambda: asked.append(True)
+meanwhile, asked = loading.import_libraries_meanwhile, []
+loading.import_libraries_meanwhile = lambda: asked.append(True)
 app = AppTest.from_file({str(APP)!r}, default_timeout=60).run()
 for page in ("models", "curves", "text"):
     app.switch_page(f"views/{{page}}.py").run()

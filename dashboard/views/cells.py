@@ -10,6 +10,7 @@ from dashboard.coloured_text import Selection, as_selected
 from dashboard.reading import (
     Reading,
     draw_coloured,
+    let_the_text_out,
     models_or_stop,
     read,
     scales,
@@ -165,6 +166,7 @@ for place, (model, suffix) in zip(places, shown, strict=True):
         cell = choices.choose_cell(model, reading.trace, reading.text, suffix)
         draw_text(reading, cell, suffix)
         readings.append((reading, cell, suffix))
+let_the_text_out()
 
 view = st.segmented_control(
     "Below",

@@ -103,4 +103,4 @@ with st.container(border=True):
     st.code(text.characters[:PREVIEW_CHARACTERS], language=None, wrap_lines=True, height=260)
     if len(text.characters) > PREVIEW_CHARACTERS:
         st.caption(f"The first {PREVIEW_CHARACTERS:,} characters.")
-loading.import_torch_meanwhile()
+loading.import_libraries_meanwhile()
