@@ -25,7 +25,7 @@ from gridlstm.text import Text, character_losses, printable_byte
 
 GUESSES = 5
 SECONDS_TO_SEND = 0.1
-SECONDS_TO_DRAW = 0.4
+SECONDS_TO_DRAW = 0.8
 TEXT_HEIGHT = 420
 
 

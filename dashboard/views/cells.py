@@ -166,7 +166,6 @@ for place, (model, suffix) in zip(places, shown, strict=True):
         cell = choices.choose_cell(model, reading.trace, reading.text, suffix)
         draw_text(reading, cell, suffix)
         readings.append((reading, cell, suffix))
-let_the_text_out()
 
 view = st.segmented_control(
     "Below",
@@ -177,6 +176,7 @@ view = st.segmented_control(
     persist_state="session",
     label_visibility="collapsed",
 )
+let_the_text_out()
 for place, (reading, cell, suffix) in zip(st.columns(len(shown)), readings, strict=True):
     with place:
         draw_below(reading, cell, view, suffix)
