@@ -5,10 +5,12 @@ import json
 import math
 import os
 import pickle
+import re
 import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -171,26 +173,33 @@ def launched():
 
 @contextlib.contextmanager
 def serving(script: Path, folder: Path, **environment: str) -> Iterator[str]:
-    """The address of a Streamlit server that runs `script`, started in `folder`."""
+    """The address of a Streamlit server that runs `script`, started in `folder`.
+
+    It may not complain of a widget with two values, which it does on its own terminal alone.
+    """
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
     command = [sys.executable, "-m", "streamlit", "run", str(script), f"--server.port={port}"]
     command += ["--server.address=127.0.0.1", "--server.headless=true"]
     command += ["--browser.gatherUsageStats=false"]
-    server = subprocess.Popen(
-        command,
-        cwd=folder,
-        env=os.environ | environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        _wait_until_healthy(f"http://127.0.0.1:{port}/_stcore/health", server)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        server.terminate()
-        server.wait(timeout=20)
+    with tempfile.TemporaryFile() as terminal:
+        server = subprocess.Popen(
+            command,
+            cwd=folder,
+            env=os.environ | environment,
+            stdout=terminal,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            _wait_until_healthy(f"http://127.0.0.1:{port}/_stcore/health", server)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            server.terminate()
+            server.wait(timeout=20)
+        terminal.seek(0)
+        complaint = re.search(rb"The widget with key.*", terminal.read())
+        assert not complaint, complaint[0]
 
 
 def _wait_until_healthy(url: str, server: subprocess.Popen) -> None:

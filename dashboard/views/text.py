@@ -9,6 +9,7 @@ from gridlstm.text import from_bytes, from_string
 UPLOAD_MEGABYTES = 10
 PREVIEW_CHARACTERS = 4000
 TYPED_TITLE = "Your text"
+SOURCES = [choices.A_SAMPLE, choices.TYPED, choices.UPLOADED]
 
 
 def take_typed(typed: str) -> None:
@@ -36,10 +37,10 @@ st.markdown(
     "**forget gate** lets go of it, and how a **Grid LSTM** carries a memory up through its layers."
 )
 
+choices.keep_valid("source", SOURCES)
 source = st.segmented_control(
     "Where the text comes from",
-    [choices.A_SAMPLE, choices.TYPED, choices.UPLOADED],
-    default=choices.A_SAMPLE,
+    SOURCES,
     required=True,
     key="source",
     persist_state="session",
