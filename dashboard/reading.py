@@ -136,7 +136,7 @@ def _let_the_heading_out() -> None:
 
 
 def let_the_text_out() -> None:
-    """Before the first chart of a visit, wait until the text drawn so far stands in the browser.
+    """Before a visit's first chart below a text, wait until the text stands in the browser.
 
     The plotting library, which is fetched for that chart, keeps it busy for a second.
     """

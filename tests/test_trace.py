@@ -15,6 +15,7 @@ from gridlstm.evaluation import evaluate
 from gridlstm.networks import lstm, products
 from gridlstm.networks import staggered as staggering
 from gridlstm.networks.holds import Hold, holds_of
+from gridlstm.networks.layerwise import LayerwiseNetwork
 from gridlstm.progress import Cancelled
 from gridlstm.trace import TraceError, trace
 
@@ -181,6 +182,21 @@ def test_side_by_side_no_layer_needs_its_weights_in_the_order_of_torchs_lstm(
     assert len(at_once) == 3
     for quantity, values in one_above_the_other.values.items():
         np.testing.assert_allclose(staggered.values[quantity], values, atol=1e-5, rtol=0)
+
+
+def test_weights_are_made_ready_once_for_long_and_short_readings(make_model, monkeypatch):
+    """As sampling reads: what it begins from, side by side, and then byte by byte."""
+    model, made = make_model("grid", 3, 512, "all"), []
+    plain = LayerwiseNetwork.joined_product
+    monkeypatch.setattr(
+        LayerwiseNetwork, "joined_product", lambda *a: made.append(a[1:]) or plain(*a)
+    )
+    long = torch.randint(256, (5 * staggering.BLOCK, 1))
+    with torch.inference_mode():
+        reader = model.recurrent.reader()
+        _, state = reader(model.embedding(long), model.start(1))
+        reader(model.embedding(long[:1]), state)
+    assert sorted(made) == [(0, "depth"), (0, "time")]
 
 
 def test_large_layers_with_held_units_are_read_in_pieces_as_small_as_any():

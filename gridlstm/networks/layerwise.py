@@ -5,7 +5,7 @@ A network of this kind is one class that says what a layer does (`read_layer`); 
 carries on are quantities that it names. The rest, this module and `architectures`, is shared.
 """
 
-from functools import cached_property, partial
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -114,7 +114,8 @@ class LayerwiseNetwork(Weights):
         dropout: float = 0,
     ) -> tuple[Tensor, State]:
         if holds is None and dropout == 0 and gains_by_staggering(self.config, embedded):
-            return read_staggered(self, products.side_by_side, embedded, state, observer)
+            products.side_by_side = True
+            return read_staggered(self, products, embedded, state, observer)
         read, memory, after = embedded, self.first_memory(embedded), []
         for layer in range(self.config.layers):
             if layer > 0:
@@ -146,17 +147,13 @@ class LayerwiseNetwork(Weights):
 class Products:
     """The products with a network's weights, made ready once for all that is read with them.
 
-    It shows what the weights were when they were first used.
+    It shows what the weights were when they were first used. `side_by_side`: layers read side by
+    side with them, so that a layer alone is read as these are, with what is ready for these.
     """
 
-    def __init__(self, network: LayerwiseNetwork, *, side_by_side: bool = False) -> None:
-        self._network, self._joined, self._side_by_side = network, {}, side_by_side
+    def __init__(self, network: LayerwiseNetwork) -> None:
+        self._network, self._joined, self.side_by_side = network, {}, False
         self._own = network.config.layer_shapes()
-
-    @cached_property
-    def side_by_side(self) -> "Products":
-        """The products for layers that read side by side."""
-        return Products(self._network, side_by_side=True)
 
     def of(self, layer: int, dimension: str) -> JoinedProduct:
         """With a layer's `weight` and `bias` of a dimension, the shared ones where it has none of
@@ -164,8 +161,9 @@ class Products:
         home = layer if f"layers.{layer}.{dimension}.weight" in self._own else 0
         if (home, dimension) not in self._joined:
             self._joined[home, dimension] = self._network.joined_product(home, dimension)
-            self._joined[home, dimension].side_by_side = self._side_by_side
-        return self._joined[home, dimension]
+        product = self._joined[home, dimension]
+        product.side_by_side = self.side_by_side
+        return product
 
 
 def _of_layer(state: State, layer: int) -> State:
