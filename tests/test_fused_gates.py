@@ -133,7 +133,7 @@ def on_both_ways(monkeypatch):
     def both(work):
         found = []
         for kernels in (fused_gates, None):
-            monkeypatch.setattr(grid_walk, "_fused_gates", lambda like, found=kernels: found)
+            monkeypatch.setattr(grid_walk, "fused_kernels", lambda like, found=kernels: found)
             torch.manual_seed(3)  # the same dropout mask
             found.append(work())
         return found

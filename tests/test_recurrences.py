@@ -26,14 +26,14 @@ def test_memories_in_blocks_are_those_one_by_one(positions):
     for f, w in zip(forget, written, strict=True):
         memory = f * memory + w
         expected.append(memory)
-    found = lstm_at_once._memories(forget, written.clone(), before)
+    found = lstm_at_once.memories(forget, written.clone(), before)
     torch.testing.assert_close(found, torch.stack(expected), atol=1e-14, rtol=0)
 
 
 def test_memories_that_nothing_is_left_of():
     """Forget gates whose product is too small for any float do no harm."""
     forget = torch.full((400, 1, 1), 1e-30)
-    found = lstm_at_once._memories(forget, torch.ones(400, 1, 1), torch.ones(1, 1))
+    found = lstm_at_once.memories(forget, torch.ones(400, 1, 1), torch.ones(1, 1))
     torch.testing.assert_close(found, torch.ones(400, 1, 1))
 
 
@@ -171,6 +171,28 @@ def test_a_gru_step_by_step_and_at_once(positions):
         torch.testing.assert_close(found, torch.stack(expected), atol=1e-12, rtol=0)
 
 
+def test_a_gru_holds_a_unit_whose_update_gate_is_open():
+    """Over 5,000 bytes in float32 z = 1 holds it exactly, at once and step by step alike, as
+    `z h + (1 - z) g` does; torch's `(h - g) z + g` moves it by a rounding a position."""
+    torch.manual_seed(0)
+    model = LanguageModel(ModelConfig("gru", 2, 32))
+    model.initialise(scale=0.5, forget_bias=1.0)
+    with torch.no_grad():
+        model.recurrent.torch.bias_ih_l0[32] = 40.0  # the update gate of layer 0's first unit
+    state = (torch.full((2, 1, 32), 0.123),)
+    network, inputs = model.recurrent, torch.randn(5000, 1, 32)
+    product = Products(network).of(0, "time")
+    with torch.no_grad():
+        below = state[0][0]
+        at_once = network._at_once(0, product, inputs, below)
+        steps = zip(*network._step_by_step(0, product, inputs, below, None), strict=True)
+        step_by_step = [torch.stack(values) for values in steps]
+    for found, expected in zip(at_once, step_by_step, strict=True):
+        torch.testing.assert_close(found, expected, atol=3e-6, rtol=0)
+    for hidden in (at_once[0], step_by_step[0]):
+        assert torch.equal(hidden[..., 0], below[:, 0].expand(5000, 1))
+
+
 @pytest.mark.parametrize("architecture", ["stacked", "gru"])
 def test_what_is_held_is_read_step_by_step(architecture, monkeypatch):
     """And all that is not is read at once, where that gains."""
@@ -227,6 +249,7 @@ def test_an_lstm_goes_step_by_step_where_a_large_weight_is_read_in_float16():
 @pytest.mark.parametrize("halves", [True, False])
 def test_large_layers_are_the_same_whatever_their_weights_are_read_in(halves, monkeypatch):
     """Twice, as weights are made ready the more they are asked for."""
+    torch.manual_seed(1)
     units, sequences = 512, 3
     weight, read = torch.randn(4 * units, 2 * units), torch.randn(MANY_TIMES, sequences, units)
     weight = (weight / units).half().float() if halves else weight / units

@@ -5,6 +5,7 @@ units. Hochreiter and Schmidhuber (1997) with the forget gate of Gers et al. (20
 """
 
 from collections.abc import Callable, Sequence
+from types import ModuleType
 
 import torch
 from torch import Tensor
@@ -50,6 +51,29 @@ def swap_gates(tensor: Tensor) -> Tensor:
     """i, f, o, g <-> i, f, g, o along the first axis [4U, ...]."""
     i, f, third, fourth = tensor.chunk(4)
     return torch.cat((i, f, fourth, third))
+
+
+def fused_kernels(like: Tensor) -> ModuleType | None:
+    """The kernels that compute an LSTM's update and its derivative in one pass where a tensor is on
+    a GPU, else None."""
+    if not like.is_cuda:
+        return None
+    from gridlstm.networks import fused_gates
+
+    return fused_gates
+
+
+def lstm_forward(gates: Tensor, cell: Tensor, new_cell: Tensor, hidden: Tensor) -> None:
+    """One LSTM update, `c' = f*c + i*g`, `h = o*tanh(c')`.
+
+    Turns the sums before the gates [..., 4U] into gates in place; writes c' and h [..., U]. h can
+    be of another type.
+    """
+    gates[..., : 3 * cell.shape[-1]].sigmoid_()
+    i, f, o, g = gates.chunk(4, dim=-1)
+    tanh(g, out=g)
+    torch.mul(f, cell, out=new_cell).addcmul_(i, g)
+    torch.mul(o, tanh(new_cell), out=hidden)
 
 
 def lstm_backward(

@@ -18,7 +18,7 @@ BLOCK = 128
 def update(gates: Tensor, cells: Tensor, new_cells: Tensor, outputs: Tensor) -> None:
     """From sums to gates, in place, then `c' = f*c + i*g` and `h = o*tanh(c')`.
 
-    Gates [D, L, B, 4U] or [L, B, 4U], the others [D, L, B, U] or [L, B, U]: views with any strides
+    Gates [D, L, B, 4U], the others [D, L, B, U], or without the first axes: views with any strides
     but for the units, which lie side by side. Outputs can be of another type.
     """
     _launch(_update, gates, cells, new_cells, outputs)
@@ -43,7 +43,7 @@ def _launch(kernel, *arrays: Tensor) -> None:
 
     The last of the arrays has the units in its last axis, [..., B, U].
     """
-    arrays = [array if array.dim() == 4 else array[None] for array in arrays]
+    arrays = [array[(None,) * (4 - array.dim())] for array in arrays]
     if any(array.stride(-1) != 1 for array in arrays):
         raise ValueError("The units of an array of gates or cells must lie side by side.")
     dimensions, layers, sequences, units = arrays[-1].shape

@@ -13,13 +13,12 @@ steps count from 0 here. Dimension 0 is time, dimension 1 depth.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from types import ModuleType
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from gridlstm.networks.cells import State, lstm_backward, tanh
+from gridlstm.networks.cells import State, fused_kernels, lstm_backward, tanh
 from gridlstm.networks.products import gains_by_packing, packed
 
 
@@ -252,7 +251,7 @@ def walk_grid(affine: Affine, embedded: Tensor, state: State, mask: Tensor | Non
     are done in the type of `affine`, everything else in the type of `embedded`.
     """
     walk = _start_walk(embedded, state, mask, affine.dtype)
-    fused = _fused_gates(embedded)
+    fused = fused_kernels(embedded)
     for k, step in enumerate(walk.steps()):
         if mask is not None:
             _drop(step.now[walk.active(k)], walk, k)
@@ -265,15 +264,6 @@ def walk_grid(affine: Affine, embedded: Tensor, state: State, mask: Tensor | Non
                 lstms.update()
         step.next_before.copy_(step.now)
     return walk
-
-
-def _fused_gates(like: Tensor) -> ModuleType | None:
-    """The kernels that compute the gates of a step where a tensor is on a GPU, else None."""
-    if not like.is_cuda:
-        return None
-    from gridlstm.networks import fused_gates
-
-    return fused_gates
 
 
 def _start_walk(embedded: Tensor, state: State, mask: Tensor | None, dtype: torch.dtype) -> Walk:
@@ -327,7 +317,7 @@ def walk_back(
     """What flows back through a walk from the gradients of its top [T, B, U] and last state."""
     layers, positions, units = walk.layers, walk.positions, walk.units
     time_weight, depth_weight = weights.time_weight.to(dtype), weights.depth_weight.to(dtype)
-    new_cells, fused = walk.new_cells, _fused_gates(walk.gates)
+    new_cells, fused = walk.new_cells, fused_kernels(walk.gates)
     backward = fused.update_backward if fused else lstm_backward
     # By dimension first: those of a weight lie together for its product.
     grads = walk.gates.new_empty(walk.gates.transpose(0, 1).shape, dtype=dtype)

@@ -16,6 +16,7 @@ from gridlstm.networks.cells import State
 from gridlstm.networks.holds import Holds
 from gridlstm.networks.layerwise import Products
 from gridlstm.networks.lstm import Values, allows_at_once
+from gridlstm.networks.lstm_at_once import memories
 from gridlstm.networks.products import JoinedProduct, spread
 from gridlstm.networks.rnn import TorchNetwork
 
@@ -69,13 +70,17 @@ class GRU(TorchNetwork):
         self, layer: int, product: JoinedProduct, read: Tensor, h: Tensor
     ) -> tuple[Tensor, ...]:
         """Those of all positions of `read` [T, B, U], of which nothing is held: given the hidden
-        states of torch's GRU, every gate follows from one product over all positions."""
+        states of torch's GRU, every gate follows from one product over all positions.
+
+        The states are then those that follow from the gates: torch computes (h - g) * z + g, which
+        moves a state that is to be held, z = 1, by a rounding a position."""
         recurrent, below, of_recurrent, of_below = self.parts(layer)
         weights = below, recurrent, of_below, of_recurrent
         hidden = torch.gru(read, h[None], weights, True, 1, 0.0, False, False, False)[0]
         before, rows = torch.cat((h[None], hidden[:-1])), hidden[..., 0].numel()
         sums = product.of_h.over(rows)(before), product.of_below.over(rows)(read)
-        return hidden, *_gates(*sums, self._candidate_bias(layer))
+        r, z, g = _gates(*sums, self._candidate_bias(layer))
+        return memories(z, (1 - z) * g, h), r, z, g
 
     def _candidate_bias(self, layer: int) -> Tensor:
         # Not by its name, which would put all of the layer's weights together at every call.

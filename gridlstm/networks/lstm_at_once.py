@@ -58,7 +58,7 @@ def _from_workspace(
     if gates is None:
         return None
     i, f, o, g = gates
-    cells = _memories(f, i * g, c)
+    cells = memories(f, i * g, c)
     some = slice(None, None, max(1, len(cells) // _COMPARED))
     follows = torch.allclose(cells[-1], last, _NEAR, _NEAR) and torch.allclose(
         o[some] * tanh(cells[some]), hidden[some], _NEAR, _NEAR
@@ -89,10 +89,10 @@ def _from_hidden(
     hidden = torch.lstm(read, start, weights, True, 1, 0.0, False, False, False)[0]
     before = torch.cat((h[None], hidden[:-1]))
     i, f, o, g = gates = gates_of(product_of_both(before, read, product))
-    return hidden, _memories(f, i * g, c), gates
+    return hidden, memories(f, i * g, c), gates
 
 
-def _memories(forget: Tensor, written: Tensor, before: Tensor) -> Tensor:
+def memories(forget: Tensor, written: Tensor, before: Tensor) -> Tensor:
     """`c_t = f_t * c_t-1 + w_t` over all positions [T, B, U], from `before` [B, U], in the place of
     `written`.
 

@@ -66,9 +66,9 @@ class JoinedProduct:
 
     def over_time(self, read: Tensor, sequences: int) -> tuple[Callable[[Tensor], Tensor], Tensor]:
         """For a layer that reads [T, A, U] from below: the product of h [B, U], to be asked for at
-        each position, and that of what is below [T, A, O]."""
+        each position, and that of what is below [T, A, O], in the type that sums are kept in."""
         positions, apart, _ = read.shape
-        of_below = self.of_below.over(positions * apart)(read)
+        of_below = self.of_below.over(positions * apart)(read).to(self._weight.dtype)
         return self.of_h.over(sequences, times=positions), of_below
 
     def gains_by_steps(self, sequences: int, positions: int) -> bool:
@@ -136,8 +136,9 @@ def spread(values: Tensor, sequences: int) -> Tensor:
 
 
 def add_spread(own: Tensor, shared: Tensor) -> Tensor:
-    """`own + spread(shared)` for own [..., B, X], shared [..., A, X]; may change `own`."""
-    count = shared.shape[-2]
+    """`own + spread(shared)` for own [..., B, X], shared [..., A, X], in the type of `shared`; may
+    change `own`."""
+    count, own = shared.shape[-2], own.to(shared.dtype)
     if count in (1, own.shape[-2]):
         return own + shared
     own[..., :count, :] += shared

@@ -30,8 +30,7 @@ class TorchNetwork(LayerwiseNetwork):
 
     def forward(self, embedded: Tensor, state: State) -> tuple[Tensor, State]:
         """embedded [T, B, U], state [L, B, U] -> the top layer's h [T, B, U], new state."""
-        top, (h,) = read_layers(self.torch, embedded, state)
-        return top, (h.to(state[0].dtype),)
+        return read_layers(self.torch, embedded, state)
 
     def parts(self, layer: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """A layer's weights for h and for what is below, and the biases of both."""

@@ -4,9 +4,6 @@ It runs through `torch.nn.LSTM`, whose weights are these in another order: torch
 i, f, g, o and has a second, redundant bias, which stays 0 here and is not trained.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import torch
 from torch import Tensor, nn
 
@@ -16,23 +13,6 @@ from gridlstm.networks.layerwise import LayerwiseNetwork, Products
 from gridlstm.networks.lstm import Values, lstm_over_time
 from gridlstm.networks.products import JoinedProduct
 from gridlstm.networks.torch_layers import read_layers
-
-
-@contextmanager
-def _without_onednn_where_it_fails() -> Iterator[None]:
-    """torch gives an LSTM in bfloat16 to oneDNN, which on a processor without AVX-512 has none."""
-    onednn = torch.backends.mkldnn
-    fails = (
-        torch.is_autocast_enabled("cpu")
-        and onednn.is_available()
-        and not torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    )
-    enabled = onednn.enabled
-    onednn.enabled = enabled and not fails
-    try:
-        yield
-    finally:
-        onednn.enabled = enabled
 
 
 class StackedLSTM(LayerwiseNetwork):
@@ -58,10 +38,7 @@ class StackedLSTM(LayerwiseNetwork):
 
     def forward(self, embedded: Tensor, state: State) -> tuple[Tensor, State]:
         """embedded [T, B, U], state h and c [L, B, U] -> the top layer's h [T, B, U], new state."""
-        with _without_onednn_where_it_fails():
-            top, (h, c) = read_layers(self.lstm, embedded, state)
-        # Under autocast they come in half precision; what is carried on stays in full, as a grid's.
-        return top, (h.to(state[0].dtype), c.to(state[1].dtype))
+        return read_layers(self.lstm, embedded, state)
 
     def read_layer(
         self,
