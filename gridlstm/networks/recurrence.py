@@ -167,7 +167,7 @@ class _Recurrence(torch.autograd.Function):
             steps.forward(position, from_h if bias_of_h is None else from_h.add_(bias_of_h))
         ctx.save_for_backward(rows, below, recurrent)
         ctx.steps, ctx.dtype, ctx.has_bias_of_h = steps, dtype, bias_of_h is not None
-        return steps.hidden[1:].clone(), *(part.clone() for part in steps.state)
+        return steps.hidden[1:], *(part.clone() for part in steps.state)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
