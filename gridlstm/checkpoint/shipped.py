@@ -9,8 +9,8 @@ ROOT = Path(gridlstm.__file__).parent
 
 
 def folder() -> Path:
-    """The folder of models: that of the environment's GRIDLSTM_CHECKPOINTS, else `checkpoints/` of a
-    checkout, else what an installation brought along."""
+    """The folder of models: that which the environment's GRIDLSTM_CHECKPOINTS names, else what an
+    installation brought along, else `checkpoints/` of a checkout."""
     if named := os.environ.get("GRIDLSTM_CHECKPOINTS"):
         return Path(named)
     installed = ROOT / "shipped"
