@@ -14,7 +14,7 @@ def add(commands) -> None:
         "app",
         help="start the dashboard",
         description="Start the dashboard with the shipped models and print the address at which a "
-        "browser opens it. What stands after -- goes to Streamlit: gridlstm app -- --server.port 8600.",
+        "browser opens it. What stands after -- goes to Streamlit, as -- --server.port 8600.",
     )
     command.set_defaults(run=_app)
     command.add_argument(
