@@ -4,10 +4,12 @@ Nothing is trained anew or approximated: a model over characters is put into the
 bytes. What is not in its alphabet it neither reads nor expects.
 """
 
-from collections.abc import Mapping, Sequence, Set
+import warnings
+from collections.abc import Iterable, Mapping, Sequence, Set
 from numbers import Integral
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -23,7 +25,9 @@ from gridlstm.training.tasks import data_of
 # How far under the mean of the others a byte lies that a model does not know, in nats: together
 # such bytes have a chance of less than 3e-11.
 UNKNOWN = 30.0
-ARCHITECTURES = {"LSTM": "stacked", "GRU": "gru", "RNN_TANH": "rnn"}
+ARCHITECTURES = {nn.LSTM: "stacked", nn.GRU: "gru", nn.RNN: "rnn"}
+# Of an alphabet, and of the text that a model is measured on, more must be known than not.
+MAX_UNKNOWN = 0.5
 Alphabet = Sequence[str | int | None]
 
 
@@ -31,19 +35,30 @@ class ForeignModelError(UserError):
     """A model that is none of ours; the message is one sentence for the user."""
 
 
+class ImportedModel(LanguageModel):
+    """A model with another program's weights: `known` are the bytes of its alphabet, and
+    `unknown_share` is how much of that alphabet was left out."""
+
+    known: Set[int]
+    unknown_share: float
+
+
 def import_torch(
     embedding: nn.Embedding | None,
     recurrent: nn.LSTM | nn.GRU | nn.RNN,
     decoder: nn.Linear,
     alphabet: Alphabet,
-) -> LanguageModel:
+) -> ImportedModel:
     """The model `decoder(recurrent(embedding(x)))` with the same weights, in evaluation mode.
+
+    Each module must be what torch itself makes of that name, with float weights and nothing that
+    may change them or what is computed: no subclass, no hook, no parametrization.
 
     `alphabet` says, in the order of the indices, what each stands for: a character, the number of a
     byte, or None for what no byte can stand for, which is left out (a special token, a character
     that UTF-8 writes in several bytes). Without an `embedding`, x is one-hot. Of a byte that is not
     in the alphabet nothing is read, and it is given a chance under 1e-13, so that its loss is large
-    but finite.
+    but finite. A share of the alphabet that is left out is warned of, and refused above a half.
 
     The numbers of an embedding, or else the alphabet's known indices, must be no more than the
     units. Raises ForeignModelError, ConfigError if it has more layers or units than a model may.
@@ -51,12 +66,19 @@ def import_torch(
     _check(embedding, recurrent, decoder, alphabet)
     byte_of = _bytes_of(alphabet)
     config = ModelConfig(
-        ARCHITECTURES[recurrent.mode],
+        ARCHITECTURES[type(recurrent)],
         recurrent.num_layers,
         recurrent.hidden_size,
         dropout=float(recurrent.dropout),
     )
-    model = LanguageModel(config)
+    model = ImportedModel(config)
+    model.known = frozenset(byte_of.values())
+    model.unknown_share = 1 - len(byte_of) / len(alphabet)
+    _judge_unknown(
+        model.unknown_share,
+        f"the {len(alphabet)} signs of the alphabet",
+        "are left out: the others get the chances that these had",
+    )
     vectors = torch.eye(len(alphabet)) if embedding is None else embedding.weight
     vectors, first = _as_wide_as_units(
         _plain_numbers(vectors)[list(byte_of)],
@@ -72,8 +94,9 @@ def import_torch(
 
 def save_model(path: Path | str, model: LanguageModel, corpus: Corpus, trained_by: str) -> Metadata:
     """Write a model of another program as a checkpoint: float32, its loss measured on the corpus'
-    validation part, which it should not have been trained on; `trained_by` in words. Raises
-    ForeignModelError where the pages could not read it."""
+    validation part, which it should not have been trained on; `trained_by` in words. Bytes of that
+    part that the model does not know are warned of, and how many they are is saved with it. Raises
+    ForeignModelError where the pages could not read it, or more than half are unknown."""
     path = Path(path)
     if path.suffix != ".safetensors":
         raise ForeignModelError(f"A checkpoint is called NAME.safetensors, not {path.name}.")
@@ -81,11 +104,22 @@ def save_model(path: Path | str, model: LanguageModel, corpus: Corpus, trained_b
     for name, tensor in tensors.items():
         if not tensor.isfinite().all():
             raise ForeignModelError(f"The tensor {name} holds values that are not finite.")
+    training = {"trained_by": trained_by}
+    if isinstance(model, ImportedModel):
+        of_text = 1 - float(np.isin(corpus.validation, sorted(model.known)).mean())
+        _judge_unknown(
+            of_text,
+            f"the {len(corpus.validation):,} bytes of the validation part",
+            f"are unknown to the model: they are not read, and cost more than {UNKNOWN:.0f} nats "
+            "each",
+        )
+        shares = {"unknown_in_alphabet": model.unknown_share, "unknown_in_text": of_text}
+        training |= {name: round(share, 6) for name, share in shares.items() if share}
     loss = evaluate(model, corpus.validation)
     metadata = Metadata(
         model=model.config,
         data=data_of(corpus),
-        training={"trained_by": trained_by},
+        training=training,
         validation_loss=loss.nats_per_byte,
         validation_bytes=loss.bytes,
     )
@@ -97,17 +131,16 @@ def save_model(path: Path | str, model: LanguageModel, corpus: Corpus, trained_b
 
 
 def _check(embedding, recurrent, decoder, alphabet) -> None:
-    mode = getattr(recurrent, "mode", type(recurrent).__name__)
-    if mode not in ARCHITECTURES:
-        raise ForeignModelError(
-            f"The recurrent module must be a torch.nn.LSTM, GRU or RNN with tanh, not {mode}."
-        )
+    _check_plain("recurrent module", recurrent, ARCHITECTURES)
+    if type(recurrent) is nn.RNN and recurrent.mode != "RNN_TANH":
+        raise ForeignModelError("A torch.nn.RNN must have the nonlinearity tanh, not relu.")
     if recurrent.bidirectional or recurrent.proj_size:
         raise ForeignModelError("A model here reads in one direction and has no projections.")
-    if embedding is not None and (type(embedding) is not nn.Embedding or embedding.max_norm):
-        raise ForeignModelError("The embedding must be a torch.nn.Embedding without max_norm.")
-    if not isinstance(decoder, nn.Linear):
-        raise ForeignModelError(f"The decoder must be a torch.nn.Linear, not {type(decoder)}.")
+    if embedding is not None:
+        _check_plain("embedding", embedding, [nn.Embedding])
+        if embedding.max_norm is not None:
+            raise ForeignModelError("The embedding must be a torch.nn.Embedding without max_norm.")
+    _check_plain("decoder", decoder, [nn.Linear])
     if isinstance(alphabet, Mapping | Set) or not isinstance(alphabet, Sequence):
         raise ForeignModelError(
             "The alphabet must be a string or a list, in the order of the indices."
@@ -121,6 +154,80 @@ def _check(embedding, recurrent, decoder, alphabet) -> None:
     ):
         if found not in (None, expected):
             raise ForeignModelError(f"The {what} are {found}; they should be {expected}.")
+    for name, module in (
+        ("embedding", embedding),
+        ("recurrent module", recurrent),
+        ("decoder", decoder),
+    ):
+        if module is not None:
+            _check_parameters(name, module)
+
+
+def _check_plain(name: str, module: object, kinds: Iterable[type[nn.Module]]) -> None:
+    """That a module is of one of these kinds of torch, and computes what that kind does."""
+    kind = type(module)
+    if kind not in kinds:
+        # A subclass may compute anything, under the same attributes.
+        expected = " or ".join(f"torch.nn.{kind.__name__}" for kind in kinds)
+        raise ForeignModelError(
+            f"The {name} must be a {expected} itself, not a {kind.__module__}.{kind.__qualname__}."
+        )
+    if module._forward_hooks or module._forward_pre_hooks:
+        raise ForeignModelError(
+            f"The {name} has hooks, which may change its weights or outputs (weight_norm, "
+            "spectral_norm and pruning are such): remove them first."
+        )
+    replaced = [method for method in vars(module) if callable(getattr(kind, method, None))]
+    if replaced:
+        raise ForeignModelError(
+            f"The {name} has a {replaced[0]} of its own in the place of that of torch."
+        )
+
+
+def _check_parameters(name: str, module: nn.Module) -> None:
+    """That it has exactly the parameters of a new module with its settings, of finite numbers."""
+    found = {**module._modules, **module._buffers, **module._parameters}
+    found = {part: value for part, value in found.items() if value is not None}
+    expected = dict(_new_of_same_settings(module).named_parameters())
+    for part in [*found, *expected]:
+        if part not in expected:
+            raise ForeignModelError(f"The {name} has a {part}, which its kind does not have.")
+        if part not in found:
+            raise ForeignModelError(f"The {name} has no parameter {part}.")
+        parameter, shape = found[part], list(expected[part].shape)
+        if list(parameter.shape) != shape:
+            raise ForeignModelError(
+                f"The {part} of the {name} is {list(parameter.shape)}; it should be {shape}."
+            )
+        # Quantized weights are classes of their own; some torch casts without a word.
+        if type(parameter) is not nn.Parameter or not parameter.is_floating_point():
+            raise ForeignModelError(f"The {part} of the {name} is not of plain float numbers.")
+        if parameter.is_meta:
+            raise ForeignModelError(f"The {part} of the {name} has no values yet.")
+        if not _plain_numbers(parameter).isfinite().all():
+            raise ForeignModelError(f"The {part} of the {name} holds values that are not finite.")
+
+
+def _new_of_same_settings(module: nn.Module) -> nn.Module:
+    """A new module of that kind, without values."""
+    if isinstance(module, nn.RNNBase):
+        sizes = (module.input_size, module.hidden_size, module.num_layers)
+        return type(module)(*sizes, bias=module.bias, device="meta")
+    if isinstance(module, nn.Embedding):
+        return nn.Embedding(module.num_embeddings, module.embedding_dim, device="meta")
+    has_bias = getattr(module, "bias", None) is not None
+    return nn.Linear(module.in_features, module.out_features, has_bias, device="meta")
+
+
+def _judge_unknown(share: float, of_what: str, consequence: str) -> None:
+    """Warn that a share of something is unknown; ForeignModelError where it is too much."""
+    if share > MAX_UNKNOWN:
+        raise ForeignModelError(
+            f"Of {of_what} {share:.1%} are unknown to the model, more than a half: it would not be "
+            "the model that was trained."
+        )
+    if share:
+        warnings.warn(f"Of {of_what} {share:.1%} {consequence}.", stacklevel=3)
 
 
 def _bytes_of(alphabet: Alphabet) -> dict[int, int]:
@@ -164,7 +271,8 @@ def _layers(model: LanguageModel, recurrent: nn.RNNBase, first: Tensor) -> dict[
     of torch, once that has these weights; `first` is that of the first layer for what is below."""
     own = next(module for module in model.recurrent.children() if isinstance(module, nn.RNNBase))
     for name, parameter in own.named_parameters():
-        given = first if name == "weight_ih_l0" else getattr(recurrent, name, None)
+        # What may be missing are biases, all of them.
+        given = first if name == "weight_ih_l0" else recurrent._parameters.get(name)
         parameter.zero_() if given is None else parameter.copy_(given)
     return model.recurrent.to_tensors()
 

@@ -109,6 +109,25 @@ def test_a_probe_of_every_layer_or_one(rows, grid, tmp_path):
     assert one == found[4:8]
 
 
+def test_a_probe_of_few_places_says_why_it_has_no_interval(capsys, grid, tmp_path):
+    path = tmp_path / "few.txt"
+    path.write_text(("a word " * 130 + "www.example.com/x ") * 2 + "more " * 80, encoding="utf-8")
+    assert commands.run(["probe", grid, str(path), "--property", "url", "--layer=1", "--json"]) == 0
+    out, err = capsys.readouterr()
+    rows = [json.loads(line, parse_constant=pytest.fail) for line in out.splitlines()]
+    assert [row["low"] for row in rows] == [None] * 4
+    assert "There is no 95 % interval" in err and "only 1 place" in err
+
+
+def test_the_help_of_a_probe_says_its_solver_and_strength(capsys):
+    from gridlstm.analysis.probe import STRENGTH
+
+    with pytest.raises(SystemExit):
+        commands.run(["probe", "--help"])
+    help = " ".join(capsys.readouterr().out.split())
+    assert f"not on the intercept; liblinear, C = {STRENGTH:g})" in help
+
+
 def test_a_table_for_people(capsys, grid, file):
     assert commands.run(["provenance", grid, file]) == 0
     lines = capsys.readouterr().out.splitlines()

@@ -82,6 +82,25 @@ def test_the_table_is_aligned_and_says_the_same(folder, library, capsys):
         ]
 
 
+FEW = "A cat sat on it. " * 60 + "http://example.org/42 it " + "A cat sat on it. " * 80
+
+
+@pytest.mark.parametrize("second", ["http://example.org/42", "www.example.com/a/b?c=d"])
+def test_one_place_in_each_half_has_no_interval(folder, capsys, second):
+    """Intervals from one address would exclude those from another in its place."""
+    (folder / "few.txt").write_text(f"{FEW}{second}{' A cat sat on it.' * 20}")
+    find = ["find", "model.safetensors", "few.txt", "--property", "url", *CELLS, "--top", "2"]
+    assert commands.run(find) == 0
+    out, err = capsys.readouterr()
+    assert [line.split()[6] for line in out.splitlines()[1:]] == ["none", "none"]
+    assert "in 1 span)" in err and "spans" not in err
+    assert "no 95 % interval: the property sets apart only 1 place of the text's first part" in err
+    assert commands.run([*find, "--json"]) == 0
+    for line in capsys.readouterr().out.splitlines():
+        row = json.loads(line, parse_constant=pytest.fail)
+        assert row["low"] is row["high"] is None and row["unit"] in range(4)
+
+
 def test_a_number_has_correlations(folder, capsys):
     out, err = printed(capsys, "--property", "line-position", *CELLS, "--top", "2")
     head = out.splitlines()[0]

@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from scipy.stats import spearmanr
+from scipy.signal import lfilter
+from scipy.stats import norm, spearmanr
 from sklearn.metrics import f1_score, roc_auc_score
 
 from gridlstm.analysis import bootstrap
@@ -13,7 +14,7 @@ from gridlstm.analysis.held_out import (
     find_cells,
     split_text,
 )
-from gridlstm.analysis.ranking import rank_units, strength
+from gridlstm.analysis.ranking import auc, rank_units, strength
 from gridlstm.analysis.thresholds import best_thresholds, f1_scores
 from gridlstm.progress import Cancelled
 
@@ -148,28 +149,62 @@ def test_best_by_layer(planted):
 # -- The bootstrap and the thresholds -------------------------------------------------------------
 
 
-def resampled_positions(length, drawn):
+def resampled_positions(block, drawn):
     """For each resample the positions it holds, block by block."""
-    block = bootstrap.blocks_of(length)
     for counts in drawn:
-        yield np.repeat(np.arange(length), counts[block])
+        yield np.repeat(np.arange(len(block)), counts[block])
 
 
 def test_blocks_cover_the_text_evenly():
+    """Of a number that is nowhere usual."""
     for length in (1, 99, 100, 1000, 1234):
-        sizes = np.bincount(bootstrap.blocks_of(length))
-        assert len(sizes) == max(1, length // 100)
+        number = np.arange(float(length))
+        block = bootstrap.blocks_of(number)
+        sizes = np.bincount(block)
+        assert len(sizes) == max(1, length // 100) == bootstrap.places_in(number, block)
         assert sizes.max() - sizes.min() <= 1
+
+
+def spans_at(length, *spans):
+    marks = np.zeros(length, bool)
+    for start, end in spans:
+        marks[start:end] = True
+    return marks
+
+
+@pytest.mark.parametrize(
+    ("spans", "sizes", "places"),
+    [
+        ([(10, 20)], [100] * 5, 1),
+        ([(90, 100), (110, 120), (130, 140)], [100] * 5, 2),  # a block ends where a span does
+        ([(90, 101)], [101, 99, 100, 100, 100], 1),
+        ([(0, 1), (150, 350), (499, 500)], [100, 250, 50, 100], 3),  # two ends in one span
+        ([(420, 500)], [100] * 5, 1),
+        ([(399, 500)], [100, 100, 100, 200], 1),
+        ([(0, 90), (95, 500)], [100] * 5, 1),  # nearly all is marked: the rest is a span
+    ],
+)
+def test_no_block_ends_within_a_span(spans, sizes, places):
+    marks = spans_at(500, *spans)
+    block = bootstrap.blocks_of(marks)
+    assert np.bincount(block).tolist() == sizes
+    assert bootstrap.places_in(marks, block) == places
+    # A number that mostly has one value has spans as well.
+    number = np.where(marks, np.arange(500.0), -1) if marks.mean() < 0.5 else marks * 7.0
+    assert (bootstrap.blocks_of(number) == block).all()
+    assert bootstrap.places_in(number, block) == places
 
 
 def test_auc_of_resamples_against_a_plain_loop():
     random = np.random.default_rng(4)
     marks = spans(random, 1530)
     unit = np.round(random.normal(size=1530) + marks, 1)
-    drawn = bootstrap.draws(15, 40, seed=6)
-    assert (drawn.sum(axis=1) == 15).all()
-    expected = [roc_auc_score(marks[p], unit[p]) for p in resampled_positions(1530, drawn)]
-    assert bootstrap.auc_resampled(unit, marks, drawn) == pytest.approx(expected, abs=1e-12)
+    block = bootstrap.blocks_of(marks)
+    drawn = bootstrap.draws(block[-1] + 1, 40, seed=6)
+    assert (drawn.sum(axis=1) == block[-1] + 1).all()
+    expected = [roc_auc_score(marks[p], unit[p]) for p in resampled_positions(block, drawn)]
+    found = bootstrap.auc_resampled(unit, marks, block, drawn)
+    assert found == pytest.approx(expected, abs=1e-12)
 
 
 @pytest.mark.parametrize("slope", [0, 0.4, 3])
@@ -178,26 +213,93 @@ def test_correlation_of_resamples_against_a_plain_loop(slope):
     random = np.random.default_rng(5)
     number = np.arange(2540.0) % 83
     unit = random.normal(size=2540) + slope * number / 40
+    block = bootstrap.blocks_of(number)
     drawn = bootstrap.draws(25, 60, seed=7)
-    expected = [spearmanr(unit[p], number[p]).statistic for p in resampled_positions(2540, drawn)]
-    found = bootstrap.spearman_resampled(unit, number, drawn)
+    expected = [spearmanr(unit[p], number[p]).statistic for p in resampled_positions(block, drawn)]
+    found = bootstrap.spearman_resampled(unit, number, block, drawn)
     assert np.abs(found - expected).max() < 0.01
 
 
 def test_resamples_without_a_mark_are_left_out():
-    marks = np.zeros(1000, bool)
-    marks[:50] = True
+    marks = spans_at(1000, (0, 50))
     unit = marks + np.random.default_rng(6).normal(0, 0.5, 1000)
-    drawn = bootstrap.draws(10, 200, seed=8)
-    areas = bootstrap.auc_resampled(unit, marks, drawn)
+    block, drawn = bootstrap.blocks_of(marks), bootstrap.draws(10, 200, seed=8)
+    areas = bootstrap.auc_resampled(unit, marks, block, drawn)
     assert (np.isnan(areas) == (drawn[:, 0] == 0)).all()
-    low, high = bootstrap.interval(areas)
-    assert 0.5 < low < high <= 1
+    low, high = bootstrap.interval(0.5, areas, 8, 1e-4)
+    assert -1 < low < 0.5 < high < 1
 
 
-def test_an_interval_holds_the_middle_of_the_resamples():
-    low, high = bootstrap.interval(np.append(np.arange(1001.0), np.nan))
-    assert (low, high) == pytest.approx((25, 975))
+def test_an_interval_is_students_on_a_scale_without_ends():
+    """By hand: Fisher's z is log((1 + r) / (1 - r)) / 2; of 5 events t is 2.776."""
+    resampled = np.tanh([0.9, 1.1, np.nan, 1.3, 0.7])
+    low, high = bootstrap.interval(np.tanh(1), resampled, 5, 1e-4)
+    reach = 2.776 * np.sqrt(0.05) * np.sqrt(5 / 4)
+    assert np.arctanh([low, high]) == pytest.approx([1 - reach, 1 + reach], abs=1e-3)
+
+
+def test_an_interval_without_any_variation_is_the_score():
+    assert bootstrap.interval(1.0, np.ones(9), 5, 1e-3)[1] == 1
+    assert bootstrap.interval(1.0, np.ones(9), 5, 1e-3)[0] == pytest.approx(0.999)
+    assert bootstrap.interval(0.0, np.zeros(9), 5, 1e-3) == (0, 0)
+
+
+AREA = 0.9
+
+
+def text_of_known_area(random, places):
+    """A unit [position] that follows marks with an AUC of 0.9 over all such texts: its values are
+    correlated from position to position, and each span is read better or worse as a whole."""
+    characters, longest = 2400, 60
+    marks = np.zeros(characters, bool)
+    unit = lfilter([1], [1, -0.8], random.normal(0, 0.6, characters + 100))[100:]
+    for start in random.choice(characters // longest, places, replace=False) * longest:
+        span = slice(start, start + random.integers(10, longest))
+        marks[span] = True
+        # Of a difference d whose deviation is s, the AUC is that of a normal value up to d / s.
+        unit[span] += np.sqrt(3) * norm.ppf(AREA) + random.normal()
+    return unit, marks
+
+
+@pytest.mark.parametrize(("places", "width"), [(6, 0.5), (12, 0.27), (30, 0.13)])
+def test_intervals_hold_the_truth_as_often_as_they_say(places, width):
+    """Of fixed blocks, the middle 95 % of the resamples hold it in four of five texts, or fewer."""
+    random = np.random.default_rng(places)
+    intervals = []
+    for _ in range(100):
+        unit, marks = text_of_known_area(random, places)
+        resamples = bootstrap.Bootstrap(marks, 100, seed=1)
+        if resamples.places >= bootstrap.MIN_PLACES:
+            intervals.append(resamples.interval(unit, auc(unit[:, None], marks)[0]))
+    low, high = np.transpose(intervals)
+    assert len(low) > 90
+    assert np.mean((low <= AREA) & (high >= AREA)) >= 0.9
+    assert np.mean(high - low) < width
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "told"),
+    [(1, 9, "only 1 place of the text's first part"), (9, 4, "only 4 places of the text's second")],
+)
+def test_few_marked_places_have_no_interval(first, second, told):
+    starts = [100 + 200 * n for n in range(first)] + [2300 + 200 * n for n in range(second)]
+    marks = spans_at(4400, *[(start, start + 30) for start in starts])
+    values = np.random.default_rng(10).normal(size=(1, 4400, 5)) + 2.0 * marks[None, :, None]
+    split = split_text(marks)
+    assert told in split.why_no_interval
+    for cells in (
+        find_cells({"time.cell": values}, marks, np.arange(4400)).cells,
+        best_by_layer({"time.cell": values}, marks, np.arange(4400)),
+    ):
+        assert cells[["low", "high"]].isna().all(axis=None)
+        assert cells["held_out"].min() > 0.8
+
+
+def test_spans_that_lie_together_are_one_place():
+    marks = spans_at(4400, *[(start, start + 5) for start in range(100, 2000, 100)])
+    marks |= spans_at(4400, *[(start, start + 5) for start in range(3000, 3090, 10)])
+    assert split_text(marks).held_out.spans == 9
+    assert "only 1 place of the text's second part" in split_text(marks).why_no_interval
 
 
 def test_thresholds_against_all_of_them():

@@ -94,7 +94,8 @@ def test_what_no_byte_stands_for_is_left_out_of_what_is_expected():
     expected = chances(*parts, alphabet, TEXT)
     expected = expected[:, [index for index, sign in enumerate(alphabet) if sign]]
     expected /= expected.sum(1, keepdim=True)
-    found = trace(import_torch(*parts, alphabet), TEXT.encode()).next_byte
+    with pytest.warns(UserWarning, match="Of the 11 signs of the alphabet 18.2% are left out"):
+        found = trace(import_torch(*parts, alphabet), TEXT.encode()).next_byte
     np.testing.assert_allclose(found[:, list(LETTERS.encode())], expected, atol=6e-4)
 
 
@@ -111,8 +112,8 @@ def test_an_unknown_byte_costs_much_but_not_endlessly():
     assert (losses[[1, 2, 6, 7]] < 10).all()
 
 
-class TwoNames(nn.Module):
-    mode = "LSTM_OF_MINE"
+class Subclass(nn.LSTM):
+    """What may compute anything: here it does not, but nothing tells that."""
 
 
 @pytest.mark.parametrize(
@@ -128,16 +129,20 @@ class TwoNames(nn.Module):
         (modules(), dict(enumerate(LETTERS)), "a string or a list"),
         (modules(), set(LETTERS), "a string or a list"),
         (modules(), None, "a string or a list"),
-        ((nn.EmbeddingBag(9, 5), *modules()[1:]), LETTERS, "must be a torch.nn.Embedding"),
+        ((nn.EmbeddingBag(9, 5), *modules()[1:]), LETTERS, "must be a torch.nn.Embedding itself"),
         ((nn.Embedding(9, 5, max_norm=1), *modules()[1:]), LETTERS, "without max_norm"),
-        ((*modules()[:2], nn.Sequential(nn.Linear(UNITS, 9))), LETTERS, "decoder must be"),
+        ((nn.Embedding(9, 5, max_norm=0), *modules()[1:]), LETTERS, "without max_norm"),
+        ((*modules()[:2], nn.Sequential(nn.Linear(UNITS, 9))), LETTERS, "decoder must be a torch"),
         (modules(), [*LETTERS[1:], "b"], "'b' twice"),
         (modules(), [None] * 9, "alphabet is empty"),
+        (modules(), [*"abcd", *[None] * 5], "9 signs of the alphabet 55.6% are unknown"),
         (modules(units=4), LETTERS, "of 4 units: one of both must be no more"),
-        (modules(nonlinearity="relu", kind=nn.RNN), LETTERS, "not RNN_RELU"),
+        (modules(nonlinearity="relu", kind=nn.RNN), LETTERS, "tanh, not relu"),
         (modules(proj_size=3), LETTERS, "no projections"),
-        ((None, TwoNames(), nn.Linear(1, 9)), LETTERS, "not LSTM_OF_MINE"),
-        ((None, nn.Linear(9, 9), nn.Linear(9, 9)), LETTERS, "not Linear"),
+        (modules(bidirectional=True), LETTERS, "reads in one direction"),
+        ((None, Subclass(9, 9), nn.Linear(9, 9)), LETTERS, "not a test_importing.Subclass"),
+        ((None, nn.Linear(9, 9), nn.Linear(9, 9)), LETTERS, "not a torch.nn.modules.linear.Linear"),
+        ((None, None, nn.Linear(9, 9)), LETTERS, "not a builtins.NoneType"),
     ],
 )
 def test_what_cannot_be_taken_is_told_in_one_sentence(parts, alphabet, told):
@@ -169,3 +174,35 @@ def test_a_saved_model_is_a_checkpoint_with_a_measured_loss(tmp_path):
     assert (about.data.name, about.training) == ("letters.txt", {"trained_by": "a test"})
     for name, tensor in model.to_tensors().items():
         assert torch.equal(tensor, read.to_tensors()[name]), name
+
+
+def saved(tmp_path, text: str, alphabet=LETTERS):
+    (tmp_path / "text.txt").write_text(text, encoding="utf-8")
+    corpus = read_corpus(tmp_path / "text.txt", 0.5)
+    model = import_torch(*modules(alphabet=alphabet), alphabet)
+    return save_model(tmp_path / "mine.safetensors", model, corpus, "a test")
+
+
+def test_how_much_is_unknown_is_said_and_saved(tmp_path):
+    told = "of the alphabet 18.2% are left out|40 bytes of the validation part 25.0% are unknown"
+    with pytest.warns(UserWarning, match=told) as warned:
+        about = saved(tmp_path, "abcdefgh" * 5 + "abc." * 10, [*LETTERS, None, None])
+    assert len(warned) == 2
+    assert about.training["unknown_in_alphabet"] == pytest.approx(2 / 11, abs=1e-6)
+    assert about.training["unknown_in_text"] == 0.25
+    assert load_model(tmp_path / "mine.safetensors")[1].training == about.training
+
+
+def test_a_text_that_the_model_cannot_read_is_refused(tmp_path):
+    with pytest.raises(
+        ForeignModelError, match="the 60 bytes of the validation part 80.0% are unknown"
+    ):
+        saved(tmp_path, "буква abc " * 8)
+    assert not (tmp_path / "mine.safetensors").exists()
+
+
+def test_a_model_of_an_alphabet_of_other_letters_is_refused():
+    """Of a Cyrillic alphabet little is left without the letters of several bytes."""
+    cyrillic = [None if ord(sign) > 127 else sign for sign in "абвгдежзийклмнопрсту .,!?"]
+    with pytest.raises(ForeignModelError, match="25 signs of the alphabet 80.0% are unknown"):
+        import_torch(*modules(alphabet=cyrillic), cyrillic)

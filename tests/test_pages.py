@@ -452,7 +452,9 @@ def test_cells_are_found_on_one_part_and_judged_on_the_other(visit, shipped):
     expected = find_cells(values, marks, at, top=50)
     shown = app.dataframe[0].value
     assert f"{expected.units:,} units and quantities" in captions(app)
-    assert f"{expected.split.held_out.marked:,} characters are marked" in captions(app)
+    held_out = expected.split.held_out
+    told = f"{held_out.marked:,} characters in {held_out.spans:,} spans are marked"
+    assert told in captions(app) and "no 95 % interval" not in captions(app)
     assert len(shown) == 50 and shown["Found"].is_monotonic_decreasing
     np.testing.assert_allclose(shown["Found"], expected.cells["found"], atol=5e-3)
     assert ((shown["From"] <= shown["Judged"]) & (shown["Judged"] <= shown["To"])).mean() > 0.9
@@ -461,6 +463,20 @@ def test_cells_are_found_on_one_part_and_judged_on_the_other(visit, shipped):
     assert list(drawn(app, "marks")["values"][0]) == list(marks.astype(float))
     lines = figures(app)["by_layer"]["data"]
     assert [line["name"].split(": ")[1] for line in lines] == ["time memory", "depth memory"]
+
+
+def test_few_places_have_no_interval_and_the_page_says_why(visit):
+    text = (f"{'a word ' * 160}http://example.org/path?q=1 " * 2) + "and more " * 30
+    app = go(paste(visit(), text), "find")
+    assert said(app) == []
+    assert "27 characters in 1 span are marked" in captions(app)
+    why = "There is no 95 % interval: the property sets apart only 1 place"
+    assert captions(app).count(why) == 1
+    assert {"From", "To"}.isdisjoint(app.dataframe[0].value)
+    drawn_lines = figures(app)["by_layer"]["data"]
+    assert {told for line in drawn_lines for _, told in line["customdata"]} == {"no 95 % interval"}
+    checked(app.toggle(key="probe").set_value(True).run())
+    assert captions(app).count(why) == 2
 
 
 def shown_cell(app: AppTest, row: int, place: int = 0) -> tuple:

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from sklearn.linear_model import LogisticRegression
+from scipy.optimize import minimize
+from scipy.special import expit
 from sklearn.metrics import roc_auc_score
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
+from gridlstm.analysis import probe as probe_module
 from gridlstm.analysis.held_out import HeldOutError
 from gridlstm.analysis.probe import MOST_CHARACTERS, STRENGTH, ProbeError, probe
 from gridlstm.progress import Cancelled
@@ -73,21 +73,82 @@ def test_one_unit_reads_what_it_says_itself(one_cell):
     assert row["low"] < row["held_out"] < row["high"]
 
 
-def test_all_units_against_a_pipeline_of_scikit_learn(spread_out):
-    layer, marks = spread_out
+def penalised_least(values, marks, strength):
+    """The weights and the intercept with the least penalty and loss, by another optimiser: each
+    weight is the difference of two numbers that are not negative, so that all is smooth."""
+    signs, units = np.where(marks, 1, -1), values.shape[1]
+
+    def cost(numbers):
+        up, down, intercept = np.split(numbers, [units, 2 * units])
+        margin = signs * (values @ (up - down) + intercept)
+        slope = -strength * signs * expit(-margin)
+        gradient = values.T @ slope
+        total = up.sum() + down.sum() + strength * np.logaddexp(0, -margin).sum()
+        return total, np.concatenate((1 + gradient, 1 - gradient, [slope.sum()]))
+
+    bounds = [(0, None)] * 2 * units + [(None, None)]
+    options = {"maxiter": 10_000, "maxfun": 100_000, "ftol": 1e-14, "gtol": 1e-9}
+    found = minimize(cost, np.zeros(2 * units + 1), jac=True, bounds=bounds, options=options)
+    return found.x[:units] - found.x[units:-1], found.x[-1]
+
+
+def chances(found, layer):
+    """What the probe of all units gives for each character of both parts."""
+    scaled = (layer - layer[FIRST].mean(axis=0)) / layer[FIRST].std(axis=0)
+    weights = found.weights.sort_values("unit")["weight"].to_numpy()
+    return expit(scaled @ weights + found.intercept)
+
+
+@pytest.mark.parametrize("share", [0.3, 0.01])
+def test_all_units_against_another_optimiser(share):
+    random = np.random.default_rng(2)
+    marks = random.random(CHARACTERS) < share
+    layer = random.normal(size=(CHARACTERS, 12))
+    layer[:, [0, 3, 6, 9]] += 1.2 * marks[:, None]
     found = probe(layer, marks, POSITIONS)
-    regression = LogisticRegression(
-        C=STRENGTH, l1_ratio=1, solver="liblinear", tol=1e-8, max_iter=10_000
-    )
-    pipeline = make_pipeline(StandardScaler(), regression).fit(layer[FIRST], marks[FIRST])
+    scaled = (layer - layer[FIRST].mean(axis=0)) / layer[FIRST].std(axis=0)
+    expected, intercept = penalised_least(scaled[FIRST], marks[FIRST], STRENGTH)
+    weights = found.weights.sort_values("unit")["weight"]
+    assert weights.to_numpy() == pytest.approx(expected, abs=0.01)
+    assert found.intercept == pytest.approx(intercept, abs=0.02)
     row = found.scores.iloc[-1]
     for name, part in (("found", FIRST), ("held_out", SECOND)):
-        expected = roc_auc_score(marks[part], pipeline.decision_function(layer[part]))
-        assert row[name] == pytest.approx(expected, abs=1e-3)
-    weights = found.weights.sort_values("unit")["weight"]
-    assert weights.to_numpy() == pytest.approx(regression.coef_[0], abs=0.01)
+        area = roc_auc_score(marks[part], scaled[part] @ expected)
+        assert row[name] == pytest.approx(area, abs=1e-3)
     assert row["used"] == np.count_nonzero(found.weights["weight"])
     assert found.weights["share"].sum() == pytest.approx(1)
+
+
+@pytest.mark.parametrize("share", [0.3, 0.01])
+def test_marks_are_expected_as_often_as_they_are(share):
+    """A penalty on the intercept drew the chances of rare marks to one half."""
+    random = np.random.default_rng(8)
+    marks = random.random(CHARACTERS) < share
+    layer = random.normal(size=(CHARACTERS, 12))
+    layer[:, [0, 3]] += 1.0 * marks[:, None]
+    expected = chances(probe(layer, marks, POSITIONS), layer)
+    assert expected[FIRST].mean() == pytest.approx(marks[FIRST].mean(), rel=0.01)
+    assert expected[SECOND].mean() == pytest.approx(marks[SECOND].mean(), rel=0.25)
+
+
+def test_the_strongest_penalty_of_the_path_lets_no_unit_in(monkeypatch):
+    """And the next lets one in: the path begins where units begin to be used."""
+    random = np.random.default_rng(9)
+    marks = random.random(CHARACTERS) < 0.05
+    layer = random.normal(size=(CHARACTERS, 12))
+    layer[:, 5] += 2 * marks
+    used = []
+    fit = probe_module._fit
+
+    def counted(values, marks, strength):
+        weights, intercept = fit(values, marks, strength)
+        used.append(np.count_nonzero(weights))
+        return weights, intercept
+
+    monkeypatch.setattr(probe_module, "_fit", counted)
+    probe(layer, marks, POSITIONS)
+    path = used[: probe_module.PATH]
+    assert path[:2] == [0, 1] and path[-1] > 1
 
 
 def test_what_was_learnt_by_heart_is_exposed():

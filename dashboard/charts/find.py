@@ -1,9 +1,11 @@
 """How well the best cell of each layer follows a property, model beside model."""
 
+import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
 from dashboard.charts.theme import GREY, SYMBOLS, apply, model_style
+from gridlstm.plurals import counted
 
 CHANCE = {"AUC": 0.5, "correlation": 0.0}
 
@@ -24,10 +26,10 @@ def score_by_layer(frames: dict[str, pd.DataFrame], measure: str) -> go.Figure:
                 line=model_style(number),
                 marker={"symbol": SYMBOLS[number % len(SYMBOLS)], "size": 9},
                 name=f"{title}: {quantity.split('.')[0]} memory",
-                customdata=rows[["unit", "low", "high"]].to_numpy().tolist(),
+                customdata=[*zip(rows["unit"].tolist(), _intervals(rows), strict=True)],
                 hovertemplate=(
-                    f"layer %{{x}}, unit %{{customdata[0]}}: {measure} %{{y:.3f}}<br>95 % interval "
-                    "%{customdata[1]:.3f} to %{customdata[2]:.3f}<extra></extra>"
+                    f"layer %{{x}}, unit %{{customdata[0]}}: {measure} %{{y:.3f}}<br>"
+                    "%{customdata[1]}<extra></extra>"
                 ),
             )
     fig.add_hline(y=CHANCE[measure], line={"color": GREY, "dash": "dot"}, annotation_text="chance")
@@ -49,10 +51,10 @@ def probe_curve(scores: pd.DataFrame) -> go.Figure:
         **_judged(scores),
         line=model_style(0),
         name="judged on the second part",
-        customdata=scores[["low", "high", "used"]].to_numpy().tolist(),
+        customdata=[*zip(_units(scores), scores["used"], _intervals(scores), strict=True)],
         hovertemplate=(
-            "%{x} units (%{customdata[2]} used): AUC %{y:.3f}<br>95 % interval "
-            "%{customdata[0]:.3f} to %{customdata[1]:.3f}<extra></extra>"
+            "%{customdata[0]} (%{customdata[1]} used): AUC %{y:.3f}<br>"
+            "%{customdata[2]}<extra></extra>"
         ),
     )
     fig.add_scatter(
@@ -61,12 +63,24 @@ def probe_curve(scores: pd.DataFrame) -> go.Figure:
         mode="lines+markers",
         line=model_style(1),
         name="on the part it was fitted to",
-        hovertemplate="%{x} units: AUC %{y:.3f}<extra></extra>",
+        customdata=_units(scores),
+        hovertemplate="%{customdata}: AUC %{y:.3f}<extra></extra>",
     )
     apply(fig, height=340, margin={"t": 56})
     ticks = [int(units) for units in scores["units"]]
     fig.update_xaxes(title_text="Units the probe may use", type="log", tickvals=ticks)
     return fig.update_yaxes(title_text="AUC")
+
+
+def _units(scores: pd.DataFrame) -> list[str]:
+    return [counted(units, "unit") for units in scores["units"]]
+
+
+def _intervals(rows: pd.DataFrame) -> list[str]:
+    return [
+        "no 95 % interval" if np.isnan(low) else f"95 % interval {low:.3f} to {high:.3f}"
+        for low, high in zip(rows["low"], rows["high"], strict=True)
+    ]
 
 
 def _judged(scores: pd.DataFrame) -> dict:

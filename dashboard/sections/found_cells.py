@@ -16,8 +16,9 @@ from dashboard.reading import Reading
 from dashboard.sections.cell_table import CELL_COLUMNS, MOST_ROWS, named
 from dashboard.sections.kept import kept
 from dashboard.sections.property import Target
-from gridlstm.analysis.held_out import Findings, HeldOutError, find_cells
+from gridlstm.analysis.held_out import Findings, HeldOutError, Part, find_cells
 from gridlstm.analysis.ranking import rank_units
+from gridlstm.plurals import counted
 
 
 @dataclass(frozen=True)
@@ -84,25 +85,23 @@ def _show_findings(findings: Findings, measure: _Measure) -> None:
     split, cells = findings.split, findings.cells
     marked = ""
     if split.held_out.marked is not None:
-        marked = (
-            f" ({split.found.marked:,} and {split.held_out.marked:,} characters are marked, in "
-            f"{split.found.spans:,} and {split.held_out.spans:,} places)"
-        )
+        marked = f" ({_marked(split.found)} and {_marked(split.held_out)} are marked)"
     st.caption(
         f"Found among {findings.units:,} units and quantities on characters "
         f"{split.found.start + 1:,} to {split.found.end:,}, judged on {split.held_out.start + 1:,} "
         f"to {split.held_out.end:,}, which the search never saw{marked}. **Click a row to open "
         "that cell.**",
         help="Cells are searched for on one part of the text and judged on another, with a gap "
-        "between, so that a cell that fits the first part by luck is found out. A place is a run "
+        "between, so that a cell that fits the first part by luck is found out. A span is a run "
         "of marked characters.",
     )
+    if split.why_no_interval:
+        st.caption(split.why_no_interval)
     table = pd.DataFrame(
         {
             **named(cells),
             "Judged": cells["held_out"],
-            "From": cells["low"],
-            "To": cells["high"],
+            **({} if split.why_no_interval else {"From": cells["low"], "To": cells["high"]}),
             "There it is": np.where(cells["sign"] > 0, "higher", "lower"),
             "Found": cells["found"],
         }
@@ -119,6 +118,11 @@ def _show_findings(findings: Findings, measure: _Measure) -> None:
         help="The marks are moved along the text, so that they fit nothing in it any more, and all "
         "are searched again: what the best of so many reaches then, it reaches by luck.",
     )
+
+
+def _marked(part: Part) -> str:
+    """How many characters are marked, in how many spans."""
+    return f"{counted(part.marked, 'character')} in {counted(part.spans, 'span')}"
 
 
 def _show_ranking(ranked: pd.DataFrame, measure: _Measure, why: str) -> None:
@@ -161,7 +165,8 @@ def _score_columns(measure: _Measure) -> dict:
         ),
         "From": st.column_config.NumberColumn(
             format="%.3f",
-            help="Lower end of the 95 % interval of that (block bootstrap).",
+            help="Lower end of the 95 % interval of that: how far it would vary on other texts of "
+            "the kind (bootstrap over blocks that part no span, Student's t).",
             width=56,
         ),
         "To": st.column_config.NumberColumn(format="%.3f", help="Its upper end.", width=56),

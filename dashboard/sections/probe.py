@@ -10,7 +10,7 @@ from dashboard.reading import Reading
 from dashboard.sections.cell_table import CELL_COLUMNS
 from dashboard.sections.kept import kept
 from dashboard.sections.property import Target
-from gridlstm.analysis.probe import Probe, probe
+from gridlstm.analysis.probe import STRENGTH, Probe, probe
 from gridlstm.errors import UserError
 
 
@@ -19,9 +19,10 @@ def show_probe(reading: Reading, target: Target) -> None:
     st.header(
         "One cell, or spread out?",
         anchor=False,
-        help="A sparse linear probe (logistic regression with an L1 penalty) reads the property "
-        "from the best unit of a layer, the best two, four, …, all. If one does as well as all, it "
-        "is a cell; if it takes many, the property is spread out.",
+        help="A sparse linear probe (logistic regression with an L1 penalty on the weights, not on "
+        f"the intercept: liblinear, C = {STRENGTH:g}) reads the property from the best unit of a "
+        "layer, the best two, four, …, all. If one does as well as all, it is a cell; if it takes "
+        "many, the property is spread out.",
     )
     quantity, layer, is_asked_for = _choose_layer(reading)
     if not is_asked_for:
@@ -36,6 +37,8 @@ def show_probe(reading: Reading, target: Target) -> None:
         config=plot_config(f"{reading.entry.name}-{quantity}-layer-{layer}-probe"),
         key="probe_curve",
     )
+    if found.split.why_no_interval:
+        st.caption(found.split.why_no_interval)
     _show_weights(found.weights)
 
 

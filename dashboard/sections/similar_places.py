@@ -8,6 +8,7 @@ from dashboard.clickable_table import clickable_table
 from dashboard.coloured_text import Place, Selection, as_selected, selected_in
 from dashboard.reading import Reading
 from gridlstm.analysis.selection import similar_places
+from gridlstm.plurals import counted
 from gridlstm.text import Text
 
 # The key of the text that is selected in, and that shows the place.
@@ -28,7 +29,8 @@ def show_places(reading: Reading, units: pd.DataFrame, selected: Selection) -> N
         st.caption("Nowhere else in this text are half of them on together.")
         return
     st.caption(
-        f"{len(places):,} places, the likest first. **Click one to see it in the text above.**",
+        f"{counted(len(places), 'place')}, the likest first. **Click one to see it in the text "
+        "above.**",
         help="At most 20 are listed.",
     )
     clickable_table(

@@ -12,6 +12,7 @@ from dashboard.sections.cell_table import CELL_COLUMNS, MOST_ROWS, named
 from dashboard.sections.similar_places import SELECTED, place_to_show
 from gridlstm.analysis.selection import units_on
 from gridlstm.errors import UserError
+from gridlstm.plurals import counted
 
 
 def select_in_text(reading: Reading, cell: Cell) -> Selection | None:
@@ -50,8 +51,9 @@ def show_units(reading: Reading, selected: Selection | None) -> pd.DataFrame | N
         st.info(words.verbatim(str(error)))
         return None
     listed = "" if len(units) <= MOST_ROWS else f", the {MOST_ROWS} clearest listed"
+    are = "is" if len(units) == 1 else "are"
     st.caption(
-        f"{len(units):,} cells are on in it{listed}. **Click a row to open that cell.**",
+        f"{counted(len(units), 'cell')} {are} on in it{listed}. **Click a row to open that cell.**",
         help="Memory cells of all layers, along time and along depth.",
     )
     units = units.head(MOST_ROWS)

@@ -19,6 +19,8 @@ MEANINGS = {
     **SETTING_MEANINGS,
     "begun_from": "the checkpoint whose weights the training went on from",
     "trained_by": "the program that trained it; what else it was trained with is not known",
+    "unknown_in_alphabet": "how much of that program's alphabet was left out",
+    "unknown_in_text": "how much of the text that the loss is measured on it cannot read",
 }
 
 

@@ -1,26 +1,89 @@
 """How far a score would vary on other texts of the kind: a block bootstrap.
 
 Neighbouring characters are not independent, so what is drawn again and again, with replacement, is
-not characters but blocks of about 100 that follow each other. That is longer than nearly every
-marked span and than most cells remember, so that blocks are nearly independent, and short enough
-for a part of 10,000 characters to have 100 of them. Under some 20 blocks, or where few blocks hold
-a mark, intervals come out too narrow.
+not characters but blocks of about 100 that follow each other. That is longer than most cells
+remember, so that blocks are nearly independent, and short enough for a part of 10,000 characters to
+have 100 of them. The characters of one span are one event, read right or wrong together: no block
+ends within a span. Each block is first summed up; a resample then costs the same however long the
+blocks are.
 
-Each block is first summed up; a resample then costs the same however long the blocks are.
+Where few blocks hold a mark, the middle 95 % of the resamples are too narrow: few events show too
+little of how they differ, and near its end a scale leaves no room on one side. So an interval is
+that of Student's t, with as many events as there are such blocks, about the score on a scale
+without ends (Fisher's z; of an AUC that is its log-odds), by the deviation of the resamples there.
 """
 
 import numpy as np
+from scipy.special import stdtrit
 
 from gridlstm.analysis.ranks import centred_ranks
 
 BLOCK = 100
 LEVEL = 0.95
 BINS = 32
+# Fewer do not tell how much they differ.
+MIN_PLACES = 5
 
 
-def blocks_of(length: int) -> np.ndarray:
-    """The block of each position: int64 [position], from 0, all blocks of nearly equal length."""
-    return np.arange(length) * max(1, length // BLOCK) // length
+class Bootstrap:
+    """Resamples of the positions that `target` is of: bool, or numbers, [position].
+
+    `places` is of how many blocks it tells apart from the rest.
+    """
+
+    def __init__(self, target: np.ndarray, resamples: int, seed: int):
+        self.target = target
+        self.block = blocks_of(target)
+        self.places = places_in(target, self.block)
+        self.drawn = draws(int(self.block[-1]) + 1, resamples, seed)
+
+    def interval(self, unit: np.ndarray, score: float) -> tuple[float, float]:
+        """The 95 % interval of a unit's AUC (of marks) or Spearman correlation (of numbers), which
+        is `score` for its values [position]. NaN for both ends where there are too few places."""
+        if self.places < MIN_PLACES:
+            return np.nan, np.nan
+        if self.target.dtype != bool:
+            resampled = spearman_resampled(unit, self.target, self.block, self.drawn)
+            return interval(score, resampled, self.places, 1 / len(unit))
+        resampled = auc_resampled(unit, self.target, self.block, self.drawn)
+        pairs = np.count_nonzero(self.target) * np.count_nonzero(~self.target)
+        low, high = interval(2 * score - 1, 2 * resampled - 1, self.places, 1 / pairs)
+        return (low + 1) / 2, (high + 1) / 2
+
+
+def blocks_of(target: np.ndarray) -> np.ndarray:
+    """The block of each position: int64 [position], from 0, all of about equal length.
+
+    Where one would end within a span (see `spans_of`), it goes on to the span's end.
+    """
+    length = len(target)
+    blocks = max(1, length // BLOCK)
+    starts = -(-np.arange(1, blocks) * length // blocks)
+    spans = spans_of(target)
+    ends = np.flatnonzero(spans & ~np.append(spans[1:], False)) + 1
+    within = spans[starts - 1] & spans[starts]
+    starts[within] = ends[np.searchsorted(ends, starts[within], side="right")]
+    first = np.zeros(length, np.int64)
+    first[starts[starts < length]] = 1
+    return np.cumsum(first)
+
+
+def spans_of(target: np.ndarray) -> np.ndarray:
+    """bool [position]: where the target is not as at most positions; of a number that is nowhere
+    usual in this sense, none."""
+    values, counts = np.unique(target, return_counts=True)
+    usual = counts.argmax()
+    if 2 * counts[usual] < len(target):
+        return np.zeros(len(target), bool)
+    return target != values[usual]
+
+
+def places_in(target: np.ndarray, block: np.ndarray) -> int:
+    """How many blocks hold a span, or how many hold none of it if these are fewer."""
+    spans = spans_of(target)
+    if not spans.any():
+        return int(block[-1]) + 1
+    return min(len(np.unique(block[spans])), len(np.unique(block[~spans])))
 
 
 def draws(blocks: int, resamples: int, seed: int) -> np.ndarray:
@@ -28,12 +91,13 @@ def draws(blocks: int, resamples: int, seed: int) -> np.ndarray:
     return np.random.default_rng(seed).multinomial(blocks, np.full(blocks, 1 / blocks), resamples)
 
 
-def auc_resampled(unit: np.ndarray, marks: np.ndarray, drawn: np.ndarray) -> np.ndarray:
+def auc_resampled(
+    unit: np.ndarray, marks: np.ndarray, block: np.ndarray, drawn: np.ndarray
+) -> np.ndarray:
     """The exact AUC of a unit's values [position] in each of the `draws`: float64 [resample].
 
     NaN where all that was drawn is marked, or nothing.
     """
-    block = blocks_of(len(unit))
     won = _pairs_won(unit, marks, block)
     marked = np.bincount(block[marks], minlength=len(won))
     unmarked = np.bincount(block[~marks], minlength=len(won))
@@ -43,14 +107,15 @@ def auc_resampled(unit: np.ndarray, marks: np.ndarray, drawn: np.ndarray) -> np.
     return areas
 
 
-def spearman_resampled(unit: np.ndarray, number: np.ndarray, drawn: np.ndarray) -> np.ndarray:
+def spearman_resampled(
+    unit: np.ndarray, number: np.ndarray, block: np.ndarray, drawn: np.ndarray
+) -> np.ndarray:
     """The Spearman correlation of values [position] with a number in each of the `draws`.
 
     Both are ranked anew in each resample, from 32 bins of about as many positions each, a bin's
     values counting as equal: off by less than 0.01 (0.003 at most on real text). As in `spearman`,
     0 where the unit does not vary; NaN where the number does not.
     """
-    block = blocks_of(len(unit))
     cell = (block * BINS + _bins(unit)) * BINS + _bins(number)
     tables = np.bincount(cell, minlength=drawn.shape[1] * BINS**2).reshape(drawn.shape[1], -1)
     table = (drawn.astype(np.float64) @ tables).reshape(-1, BINS, BINS)
@@ -64,11 +129,20 @@ def spearman_resampled(unit: np.ndarray, number: np.ndarray, drawn: np.ndarray) 
     return np.divide(shared, scale, out=rho, where=scale > 0)
 
 
-def interval(resampled: np.ndarray) -> tuple[float, float]:
-    """The middle 95 % of a score's resamples; those that are NaN are left out."""
-    outside = (1 - LEVEL) / 2
-    low, high = np.nanquantile(resampled, (outside, 1 - outside))
-    return float(low), float(high)
+def interval(
+    score: float, resampled: np.ndarray, places: int, resolution: float
+) -> tuple[float, float]:
+    """The 95 % interval of a score between -1 and 1, from its resamples; NaN are left out.
+
+    `places` is the number of events; `resolution` how near to 1 or -1 a score is told from it.
+    """
+    most = 1 - resolution
+    centre = np.arctanh(np.clip(score, -most, most))
+    deviation = np.nanstd(np.arctanh(np.clip(resampled, -most, most)))
+    # Resamples vary about the mean of the events drawn from, which is not that of all texts.
+    reach = stdtrit(places - 1, (1 + LEVEL) / 2) * deviation * np.sqrt(places / (places - 1))
+    low, high = np.tanh([centre - reach, centre + reach])
+    return float(min(low, score)), float(max(high, score))
 
 
 def _pairs_won(unit: np.ndarray, marks: np.ndarray, block: np.ndarray) -> np.ndarray:

@@ -13,14 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from gridlstm.analysis.bootstrap import (
-    BLOCK,
-    auc_resampled,
-    blocks_of,
-    draws,
-    interval,
-    spearman_resampled,
-)
+from gridlstm.analysis.bootstrap import BLOCK, MIN_PLACES, Bootstrap, blocks_of, places_in
 from gridlstm.analysis.ranking import (
     auc,
     best_first,
@@ -32,6 +25,7 @@ from gridlstm.analysis.ranking import (
 )
 from gridlstm.analysis.thresholds import best_thresholds, f1_scores
 from gridlstm.errors import UserError
+from gridlstm.plurals import counted
 from gridlstm.progress import Progress
 
 GAP = 200
@@ -47,12 +41,14 @@ class HeldOutError(UserError):
 @dataclass(frozen=True)
 class Part:
     """Characters `start`, …, `end` - 1 of the text; of a mark, how many are marked, in how many
-    spans without a gap (both None for a number)."""
+    spans without a gap (both None for a number); and in how many `places`, blocks of about 100
+    characters, the target is not as at most characters."""
 
     start: int
     end: int
     marked: int | None
     spans: int | None
+    places: int
 
     @property
     def slice(self) -> slice:
@@ -65,6 +61,18 @@ class Split:
 
     found: Part
     held_out: Part
+
+    @property
+    def why_no_interval(self) -> str:
+        """In one sentence, why no interval can be given; empty if it can."""
+        for part, name in ((self.found, "first"), (self.held_out, "second")):
+            if part.places < MIN_PLACES:
+                return (
+                    "There is no 95 % interval: the property sets apart only "
+                    f"{counted(part.places, 'place')} of the text's {name} part (what lies within "
+                    f"some {BLOCK} characters is one), and it takes {MIN_PLACES}."
+                )
+        return ""
 
 
 @dataclass(frozen=True)
@@ -97,8 +105,9 @@ class Findings:
     columns layer (from 1), quantity, unit, sign (+1: higher where the target is, -1: lower), found
     and held_out (the measure on either part, turned round where the sign is -1: found is never
     under 0.5 for an AUC or 0 for a correlation, held_out is where the unit does not hold what it
-    promised), low and high (a 95 % interval of held_out by block bootstrap), and for marks
-    threshold (from which the unit is on, the best one on the first part), f1_found, f1_held_out.
+    promised), low and high (a 95 % interval of held_out by `bootstrap`; NaN where
+    `split.why_no_interval` says why there is none), and for marks threshold (from which the unit is
+    on, the best one on the first part), f1_found, f1_held_out.
     `units` is how many were ranked.
     """
 
@@ -209,10 +218,11 @@ def _part(target: np.ndarray, start: int, end: int, name: str, use: str) -> Part
             f"The property {what} of the text's {name} part, on which cells are {use} "
             f"(characters {start:,} to {end:,}): choose a longer text or another."
         )
+    places = places_in(here, blocks_of(here))
     if target.dtype != bool:
-        return Part(start, end, None, None)
+        return Part(start, end, None, None, places)
     spans = int(here[0]) + int(np.count_nonzero(here[1:] & ~here[:-1]))
-    return Part(start, end, int(np.count_nonzero(here)), spans)
+    return Part(start, end, int(np.count_nonzero(here)), spans, places)
 
 
 def _shifted(target: np.ndarray, shifts: int, seed: int) -> np.ndarray:
@@ -233,7 +243,7 @@ def _judged(
 ) -> pd.DataFrame:
     """The `cells` of `Findings` for `chosen` rows of a ranking, in their order."""
     here = target[split.held_out.slice]
-    drawn = draws(int(blocks_of(len(here))[-1]) + 1, resamples, seed)
+    bootstrap = None if split.why_no_interval else Bootstrap(here, resamples, seed)
     judged, done = [], 0
     for (quantity, layer), rows in chosen.groupby(["quantity", "layer"], sort=False):
         signs, units = rows["sign"].to_numpy(), rows["unit"].to_numpy()
@@ -241,7 +251,7 @@ def _judged(
             values[quantity][layer - 1][np.ix_(positions[part.slice], units)].astype(np.float64)
             for part in (split.found, split.held_out)
         )
-        columns = _scores(signs * held, here, drawn)
+        columns = _scores(signs * held, here, bootstrap)
         if target.dtype == bool:
             columns |= _switches(found, target[split.found.slice], held, here, signs)
         judged.append(pd.DataFrame(columns, index=rows.index))
@@ -254,14 +264,19 @@ def _judged(
     return cells.join(pd.concat(judged))
 
 
-def _scores(signed: np.ndarray, target: np.ndarray, drawn: np.ndarray) -> dict[str, np.ndarray]:
-    """The measure of `signed` values [character, unit] on the held-out part, and its interval."""
-    marks = target.dtype == bool
-    resample = auc_resampled if marks else spearman_resampled
-    intervals = [interval(resample(unit, target, drawn)) for unit in signed.T]
-    low, high = np.array(intervals).T
-    score = auc(signed, target) if marks else spearman(signed, target)
-    return {"held_out": score, "low": low, "high": high}
+def _scores(
+    signed: np.ndarray, target: np.ndarray, bootstrap: Bootstrap | None
+) -> dict[str, np.ndarray]:
+    """The measure of `signed` values [character, unit] on the held-out part, and its interval, NaN
+    without a bootstrap."""
+    scores = auc(signed, target) if target.dtype == bool else spearman(signed, target)
+    intervals = np.full((len(scores), 2), np.nan)
+    if bootstrap:
+        intervals[:] = [
+            bootstrap.interval(unit, score) for unit, score in zip(signed.T, scores, strict=True)
+        ]
+    low, high = intervals.T
+    return {"held_out": scores, "low": low, "high": high}
 
 
 def _switches(

@@ -1,7 +1,8 @@
 """How well a mark can be read from one unit of a layer, from a few, and from all of them.
 
-A sparse linear probe: logistic regression with an L1 penalty (as Gurnee et al. 2023, arXiv
-2305.01610, look for single neurons). If one unit reads the mark as well as the whole
+A sparse linear probe: logistic regression with an L1 penalty on the weights, not on the intercept
+(as Gurnee et al. 2023, arXiv 2305.01610, look for single neurons), fitted by liblinear's coordinate
+descent. If one unit reads the mark as well as the whole
 layer does, it is "a cell"; if it takes many, the property is spread out. Like cells (see
 `held_out`), probes are fitted on the first part of the text and judged on the second.
 """
@@ -11,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from gridlstm.analysis.bootstrap import auc_resampled, blocks_of, draws, interval
-from gridlstm.analysis.held_out import GAP, split_text
+from gridlstm.analysis.bootstrap import Bootstrap
+from gridlstm.analysis.held_out import GAP, Split, split_text
 from gridlstm.analysis.ranking import auc
 from gridlstm.errors import UserError
 from gridlstm.progress import Progress
@@ -20,6 +21,9 @@ from gridlstm.progress import Progress
 # Of scikit-learn's C, the weight of the data against the penalty. On the shipped models the
 # held-out AUC of a whole layer differs by less than 0.003 from 0.03 to 0.3.
 STRENGTH = 0.1
+# liblinear penalises the intercept as the weight of one more unit, whose value this is: by so much
+# less than others. Unscaled, rare marks would seem several times as likely as they are.
+INTERCEPT_SCALE = 1000.0
 # Penalties from the strongest, under which no unit is used, to the one above: which unit comes in
 # when says how much it is worth beside the others.
 PATH = 16
@@ -38,14 +42,18 @@ class Probe:
 
     `scores` has a row for 1, 2, 4, ... and all units: units (how many the probe may use), used (how
     many it gives a weight), found and held_out (the AUC on either part), low and high (a 95 %
-    interval of held_out by block bootstrap). `weights` has a row a unit, those with the largest
-    weight first: unit, entered (1 for the unit that the penalty lets in first: a probe of k units
-    is made of those up to k), weight (in the probe of all units: log-odds for a standard deviation
-    of the unit), share (of the sum of all weights without their signs).
+    interval of held_out by `bootstrap`; NaN where `split.why_no_interval` says why there is none).
+    `weights` has a row a unit, those with the largest weight first: unit, entered (1 for the unit
+    that the penalty lets in first: a probe of k units is made of those up to k), weight (in the
+    probe of all units: log-odds for a standard deviation of the unit), share (of the sum of all
+    weights without their signs). `intercept` is of that probe: the log-odds of a mark where all
+    units have their mean on the first part.
     """
 
     scores: pd.DataFrame
     weights: pd.DataFrame
+    intercept: float
+    split: Split
 
 
 def probe(
@@ -81,26 +89,27 @@ def probe(
     counts = _counts(found.shape[1])
     fits = PATH + len(counts)
     order = _order_of_entry(fitted, fitted_marks, progress, fits)
-    drawn = draws(int(blocks_of(len(held))[-1]) + 1, resamples, seed)
+    bootstrap = None if split.why_no_interval else Bootstrap(held_marks, resamples, seed)
     rows = []
     for count in counts:
         units = order[:count]
-        weights = _fit(fitted[:, units], fitted_marks, STRENGTH)
+        weights, intercept = _fit(fitted[:, units], fitted_marks, STRENGTH)
         read_found, read_held = found[:, units] @ weights, held[:, units] @ weights
-        low, high = interval(auc_resampled(read_held, held_marks, drawn))
+        score = auc(read_held[:, None], held_marks)[0]
+        low, high = bootstrap.interval(read_held, score) if bootstrap else (np.nan, np.nan)
         rows.append(
             {
                 "units": count,
                 "used": int(np.count_nonzero(weights)),
                 "found": auc(read_found[:, None], found_marks)[0],
-                "held_out": auc(read_held[:, None], held_marks)[0],
+                "held_out": score,
                 "low": low,
                 "high": high,
             }
         )
         if progress:
             progress((PATH + len(rows)) / fits)
-    return Probe(pd.DataFrame(rows), _weights_frame(order, weights))
+    return Probe(pd.DataFrame(rows), _weights_frame(order, weights), intercept, split)
 
 
 def _counts(units: int) -> list[int]:
@@ -125,13 +134,12 @@ def _order_of_entry(
 
     Of units that come in together the one with the larger weight is first.
     """
-    from sklearn.svm import l1_min_c
-
-    least = l1_min_c(values, marks, loss="log")
+    # Under this strength, where the intercept alone is fitted, no unit's gain outweighs its cost.
+    least = 1 / np.abs(values.T @ (marks - marks.mean())).max()
     entered = np.full(values.shape[1], PATH)
     first_weight = np.zeros(values.shape[1])
     for step, strength in enumerate(np.geomspace(least, max(STRENGTH, 2 * least), PATH)):
-        weights = _fit(values, marks, strength)
+        weights, _ = _fit(values, marks, strength)
         new = (weights != 0) & (entered == PATH)
         entered[new], first_weight[new] = step, np.abs(weights[new])
         if progress:
@@ -139,14 +147,23 @@ def _order_of_entry(
     return np.lexsort((-first_weight, entered))
 
 
-def _fit(values: np.ndarray, marks: np.ndarray, strength: float) -> np.ndarray:
-    """The weights [unit] of a logistic regression with an L1 penalty."""
+def _fit(values: np.ndarray, marks: np.ndarray, strength: float) -> tuple[np.ndarray, float]:
+    """The weights [unit] of a logistic regression with an L1 penalty, and its intercept, which is
+    not penalised: the sum of the weights without their signs, and `strength` times the nats spent
+    on all marks, are least together."""
     from sklearn.linear_model import LogisticRegression
 
     model = LogisticRegression(
-        C=strength, l1_ratio=1, solver="liblinear", tol=1e-3, max_iter=MOST_STEPS, random_state=0
+        C=strength,
+        l1_ratio=1,
+        solver="liblinear",
+        intercept_scaling=INTERCEPT_SCALE,
+        tol=1e-3,
+        max_iter=MOST_STEPS,
+        random_state=0,
     )
-    return model.fit(values, marks).coef_[0]
+    model.fit(values, marks)
+    return model.coef_[0], float(model.intercept_[0])
 
 
 def _weights_frame(order: np.ndarray, weights: np.ndarray) -> pd.DataFrame:

@@ -8,6 +8,7 @@ from gridlstm.analysis.properties import PROPERTIES, measure_named
 from gridlstm.commands.bar import progress_bar
 from gridlstm.commands.options import add_checkpoint_and_file
 from gridlstm.corpus import read_bytes
+from gridlstm.plurals import counted
 
 MOST_BYTES = 20_000
 
@@ -18,7 +19,8 @@ def add(commands) -> None:
         help="the cells that follow a property of a text",
         description="Rank every unit of every layer on the first half of a text by how well it "
         "follows a property, and print how the best do on the second half, which the ranking never "
-        "saw. Below, on standard error: what the best of all units reaches by chance.",
+        "saw (with a 95 % interval where both have the property in 5 places or more). Below, on "
+        "standard error: what the best of all units reaches by chance.",
         epilog="properties:\n"
         + "\n".join(f"  {found.name:20} {found.title}" for found in PROPERTIES.values())
         + "\n  pattern:REGEX        Inside a match of a regular expression"
@@ -82,13 +84,16 @@ def _find(options: argparse.Namespace) -> int:
     if text.note:
         print(text.note, file=sys.stderr)
     print(f"found on {_part(split.found)}, held out {_part(split.held_out)}", file=sys.stderr)
+    if split.why_no_interval:
+        print(split.why_no_interval, file=sys.stderr)
     if not options.by_layer:
         print(_chance(findings), file=sys.stderr)
     return 0
 
 
 def _json_lines(cells, measure: str) -> str:
-    rows = cells.to_dict(orient="records")
+    # JSON has no NaN, which stands for an interval that there is not.
+    rows = cells.astype(object).where(cells.notna(), None).to_dict(orient="records")
     return "\n".join(json.dumps({"measure": measure, **row}) for row in rows)
 
 
@@ -104,7 +109,7 @@ def _table(cells, measure: str) -> str:
         f"{name} found": cells["found"],
         f"{name} held out": cells["held_out"],
         "95 % interval": [
-            f"{low:.3f} to {high:.3f}"
+            "none" if low != low else f"{low:.3f} to {high:.3f}"
             for low, high in zip(cells["low"], cells["high"], strict=True)
         ],
     }
@@ -121,14 +126,14 @@ def _part(part) -> str:
     where = f"characters {part.start:,} to {part.end:,}"
     if part.marked is None:
         return where
-    return f"{where} ({part.marked:,} marked, in {part.spans:,} spans)"
+    return f"{where} ({part.marked:,} marked, in {counted(part.spans, 'span')})"
 
 
 def _chance(findings) -> str:
     name = "AUC" if findings.measure == "auc" else "rho"
     baseline = findings.baseline
     return (
-        f"by chance the best of {findings.units:,} units reaches {name} found "
+        f"by chance the best of {counted(findings.units, 'unit')} reaches {name} found "
         f"{baseline.quantile_95:.3f} (95 % quantile) to {baseline.maximum:.3f} (maximum), over "
         f"{len(baseline.best)} random shifts of the property along the text"
     )

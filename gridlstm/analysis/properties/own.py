@@ -1,11 +1,10 @@
 """Properties that a user states: a regular expression, or a span selected in the text."""
 
 import numpy as np
-import regex
 
+from gridlstm.analysis.properties.pattern_process import matched
 from gridlstm.analysis.properties.property import PropertyError
 
-# Compiling has no time limit; of a pattern of this length it takes a few milliseconds.
 LONGEST_PATTERN = 1_000
 
 
@@ -13,21 +12,34 @@ def own_pattern(pattern: str, characters: str, seconds: float = 1.0) -> np.ndarr
     """bool [character]: whether it is in a match of a regular expression.
 
     The expression is one of the `regex` package; `^` and `$` stand for the ends of lines. Matches
-    do not overlap. `seconds` are processor time, that of all threads together. PropertyError if it
-    does not compile, takes longer or too much memory, or matches no character.
+    do not overlap. It is searched for in a process of its own (see `pattern_process`): `seconds`
+    are processor time of the search alone. PropertyError if it does not compile, takes longer or
+    too much memory, or matches no character, or if no process can be started.
     """
-    compiled = _compiled(pattern)
-    marks = np.zeros(len(characters), bool)
+    if len(pattern) > LONGEST_PATTERN:
+        raise PropertyError(
+            f"A pattern may have {LONGEST_PATTERN:,} characters; this one has {len(pattern):,}."
+        )
     try:
-        for match in compiled.finditer(characters, timeout=seconds):
-            marks[match.start() : match.end()] = True
-    except TimeoutError:
-        raise PropertyError(f"The pattern takes more than {seconds:g} s on this text.") from None
-    except MemoryError:
-        raise PropertyError("The pattern takes too much memory on this text.") from None
+        answer, marks = matched(pattern, characters, seconds)
+    except OSError as error:
+        raise PropertyError(f"No process can be started to search in: {error}.") from error
+    if answer["fault"]:
+        raise PropertyError(_told(answer, seconds))
+    marks = np.frombuffer(marks, np.uint8).astype(bool)
     if not marks.any():
         raise PropertyError("The pattern matches no character of this text.")
     return marks
+
+
+def _told(answer: dict, seconds: float) -> str:
+    """What was wrong with a pattern, in one sentence."""
+    return {
+        "pattern": f"The pattern is not understood: {answer.get('reason')}.",
+        "time": f"The pattern takes more than {seconds:g} s on this text.",
+        "memory": "The pattern takes too much memory on this text.",
+        "end": "The search for the pattern broke off: it may take too much memory on this text.",
+    }[answer["fault"]]
 
 
 def from_span(start: int, end: int, characters: str) -> np.ndarray:
@@ -42,18 +54,3 @@ def from_span(start: int, end: int, characters: str) -> np.ndarray:
     marks = np.zeros(len(characters), bool)
     marks[start:end] = True
     return marks
-
-
-def _compiled(pattern: str) -> regex.Pattern:
-    if len(pattern) > LONGEST_PATTERN:
-        raise PropertyError(
-            f"A pattern may have {LONGEST_PATTERN:,} characters; this one has {len(pattern):,}."
-        )
-    try:
-        return regex.compile(pattern, regex.MULTILINE)
-    except regex.error as error:
-        where = "" if error.pos is None else f" (at its character {error.pos + 1})"
-        reason = f"{error.msg}{where}"
-    except RecursionError:
-        reason = "it is nested too deeply"
-    raise PropertyError(f"The pattern is not understood: {reason}.")
