@@ -1,6 +1,7 @@
 """The published experiment, all its runs by one command."""
 
 import argparse
+import sys
 import time
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from gridlstm.training.experiment import (
     TurnPlan,
     conduct,
     cooled_step,
+    in_one_line,
     stands_at,
     texts_of,
     trial_of,
@@ -107,9 +109,14 @@ def _take_turns(plan: TurnPlan, text: Path, options: argparse.Namespace) -> int:
     # Torch is imported in the time that is counted.
     from gridlstm.training.turns import conduct_in_turns
 
-    conduct_in_turns(
-        plan, text, options.out, minutes=options.minutes, device=options.device, began=began
-    )
+    try:
+        conduct_in_turns(
+            plan, text, options.out, minutes=options.minutes, device=options.device, began=began
+        )
+    # As in `conduct`: what a machine lacks. What was saved stays, and the same command goes on.
+    except RuntimeError as error:
+        print(f"gridlstm experiment: failed, {in_one_line(error)}", file=sys.stderr)
+        return 1
     return 0
 
 

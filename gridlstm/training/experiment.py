@@ -126,10 +126,10 @@ TURN_PLANS = {
 TRIAL_UNITS = 16
 TRIAL_SETTINGS = {
     "sequences": 10,
-    "length": 20,
-    "train_fraction": 0.998,
+    "length": 10,
+    "train_fraction": 0.9998,
     "validate_every": 10,
-    "validation_bytes": 2048,
+    "validation_bytes": 256,
 }
 
 
@@ -144,7 +144,7 @@ def trial_of(plan: TurnPlan) -> TurnPlan:
         for step in plan.steps
     )
     return replace(
-        plan, steps=steps, turn=20, cooldown=12, measured_seconds=10.0, measured_updates=8
+        plan, steps=steps, turn=20, cooldown=12, measured_seconds=8.0, measured_updates=8
     )
 
 
@@ -223,7 +223,7 @@ def conduct(
         # What a machine lacks, memory above all, torch says by a RuntimeError.
         except (UserError, OSError, RuntimeError) as error:
             failed.append(step.name)
-            say(f"{title}: failed, {_in_one_line(error)}")
+            say(f"{title}: failed, {in_one_line(error)}")
             continue
         reached, _ = stands_at(step, out)
         if not ended:
@@ -250,5 +250,6 @@ def _do(step: Step, text: Path, out: Path, device: str | None, until: float | No
     )
 
 
-def _in_one_line(error: Exception) -> str:
+def in_one_line(error: Exception) -> str:
+    """What an error says, whatever lines torch breaks it into."""
     return " ".join(str(error).split()) or type(error).__name__

@@ -17,7 +17,7 @@ import torch
 from gridlstm.corpus import Corpus
 from gridlstm.networks import cells
 from gridlstm.progress import Cancelled
-from gridlstm.training.experiment import Step, TurnPlan
+from gridlstm.training.experiment import Step, TurnPlan, in_one_line
 from gridlstm.training.learner import Learner
 from gridlstm.training.replay import CALLS_BEFORE_RECORDING
 from gridlstm.training.run import Run
@@ -114,7 +114,7 @@ class Measurement:
             words = f"off by {error:.1e}, {'WRONG' if wrong else 'right'}"
         # Triton has errors of its own, which are of no kind that could be named without it.
         except Exception as error:
-            wrong, words = True, f"FAILED, {_in_one_line(error)}"
+            wrong, words = True, f"FAILED, {in_one_line(error)}"
         self._tell("gates", f"fused gates on random numbers: {words}")
         if wrong:
             self.faults |= {way: words for way in self._ways if way.fused}
@@ -131,8 +131,8 @@ class Measurement:
             except Cancelled:
                 raise
             except Exception as error:  # as above
-                self.faults[way] = f"{step.name} FAILED, {_in_one_line(error)}"
-                self._tell("updates", f"{step.name}, {way}: FAILED, {_in_one_line(error)}")
+                self.faults[way] = f"{step.name} FAILED, {in_one_line(error)}"
+                self._tell("updates", f"{step.name}, {way}: FAILED, {in_one_line(error)}")
                 continue
             losses, speed = found[way].losses, found[way].updates_per_second
             difference = disagreement(losses, found[PLAIN].losses) if PLAIN in found else None
@@ -316,7 +316,3 @@ def largest_gate_error(sequences: int, units: int, device: torch.device) -> floa
         backward(gates, cell, new_cell, grad_hidden, grad_new_cell, grad_gates, grad_cell)
         results.append(torch.cat((gates, new_cell, hidden, grad_gates, grad_cell), dim=1))
     return float((results[0] - results[1]).abs().max())
-
-
-def _in_one_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
