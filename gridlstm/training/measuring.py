@@ -226,9 +226,10 @@ class Measurement:
             if number + 1 >= MIN_UPDATES and self.log.seconds - begun >= seconds:
                 break
         speed = (len(losses) - WARM_UP) / max(self.log.seconds - warm, 1e-9)
-        # A learner refers to itself. Collected later, it could fall into another's recording.
-        del learner
-        gc.collect()
+        if self.team.device.type == "cuda":
+            # A learner refers to itself. Collected later, it could fall into another's recording.
+            del learner
+            gc.collect()
         return Series(losses, speed)
 
     def _seconds_of_validation(self, step: Step) -> tuple[float, float]:
