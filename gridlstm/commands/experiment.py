@@ -1,12 +1,27 @@
 """The published experiment, all its runs by one command."""
 
 import argparse
+import sys
+import time
 from pathlib import Path
 
 from gridlstm.commands.markdown import NOTHING, table
 from gridlstm.commands.options import check_writable
 from gridlstm.errors import UserError
-from gridlstm.training.experiment import KERNEL, PLANS, WIKI, Step, conduct, stands_at, texts_of
+from gridlstm.training.experiment import (
+    KERNEL,
+    PLANS,
+    TURN_PLANS,
+    WIKI,
+    Step,
+    TurnPlan,
+    conduct,
+    cooled_step,
+    in_one_line,
+    stands_at,
+    texts_of,
+    trial_of,
+)
 
 
 def add(commands) -> None:
@@ -21,9 +36,10 @@ def add(commands) -> None:
     command.set_defaults(run=_experiment)
     command.add_argument(
         "--preset",
-        choices=PLANS,
+        choices=[*PLANS, *TURN_PLANS],
         required=True,
-        help="seed: the published settings (1000 units), for a GPU; small: 256 units",
+        help="seed: the published settings (1000 units), for a GPU; small: 256 units; short: as "
+        "seed, the four models in turns, for a GPU that is there for some minutes only",
     )
     command.add_argument(
         f"--{WIKI}",
@@ -40,9 +56,17 @@ def add(commands) -> None:
     )
     command.add_argument("--out", type=Path, metavar="FOLDER", help="where the runs are kept")
     command.add_argument(
-        "--minutes", type=float, help="stop after so many minutes of this call (when all is done)"
+        "--minutes",
+        type=float,
+        help="stop after so many minutes of this call (when all is done); short needs it: in so "
+        "many minutes of all calls together the learning rate has fallen to 0",
     )
     command.add_argument("--device", help="cpu, cuda, ... (cuda where there is one)")
+    command.add_argument(
+        "--trial",
+        action="store_true",
+        help="of short: everything so small that a CPU shows in a minute how it goes",
+    )
     command.add_argument(
         "--list",
         action="store_true",
@@ -51,7 +75,12 @@ def add(commands) -> None:
 
 
 def _experiment(options: argparse.Namespace) -> int:
-    plan = PLANS[options.preset]
+    turn_plan = TURN_PLANS.get(options.preset)
+    if options.trial and turn_plan is None:
+        raise UserError(f"--trial is an option of --preset {', '.join(TURN_PLANS)}.")
+    if options.trial:
+        turn_plan = trial_of(turn_plan)
+    plan = PLANS[options.preset] if turn_plan is None else _with_cooled(turn_plan, options.out)
     if options.list:
         print(table([_cells(n, step, options.out) for n, step in enumerate(plan, 1)], LEFT))
         return 0
@@ -59,10 +88,36 @@ def _experiment(options: argparse.Namespace) -> int:
         raise UserError("Say where to keep the runs: --out FOLDER.")
     if options.minutes is not None and not options.minutes > 0:
         raise UserError("--minutes must be above 0.")
+    if options.minutes is None and turn_plan is not None:
+        raise UserError("Say when the rate is to have fallen to 0: --minutes.")
     texts = _texts(options, plan)
     check_writable(options.out / "run")
+    if turn_plan is not None:
+        return _take_turns(turn_plan, texts[WIKI], options)
     failed = conduct(plan, texts, options.out, minutes=options.minutes, device=options.device)
     return 1 if failed else 0
+
+
+def _with_cooled(plan: TurnPlan, out: Path | None) -> tuple[Step, ...]:
+    """The plan's steps and those that cool them."""
+    folder = Path() if out is None else out
+    return (*plan.steps, *(cooled_step(plan, step, folder) for step in plan.steps))
+
+
+def _take_turns(plan: TurnPlan, text: Path, options: argparse.Namespace) -> int:
+    began = time.monotonic()
+    # Torch is imported in the time that is counted.
+    from gridlstm.training.turns import conduct_in_turns
+
+    try:
+        conduct_in_turns(
+            plan, text, options.out, minutes=options.minutes, device=options.device, began=began
+        )
+    # As in `conduct`: what a machine lacks. What was saved stays, and the same command goes on.
+    except RuntimeError as error:
+        print(f"gridlstm experiment: failed, {in_one_line(error)}", file=sys.stderr)
+        return 1
+    return 0
 
 
 def _texts(options: argparse.Namespace, plan: tuple[Step, ...]) -> dict[str, Path]:

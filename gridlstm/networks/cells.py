@@ -53,10 +53,14 @@ def swap_gates(tensor: Tensor) -> Tensor:
     return torch.cat((i, f, fourth, third))
 
 
+# Set to False where they were measured to be wrong or slow (`gridlstm.training.ways`).
+fused_kernels_allowed = True
+
+
 def fused_kernels(like: Tensor) -> ModuleType | None:
     """The kernels that compute an LSTM's update and its derivative in one pass where a tensor is on
-    a GPU, else None."""
-    if not like.is_cuda:
+    a GPU and they are allowed, else None."""
+    if not (like.is_cuda and fused_kernels_allowed):
         return None
     from gridlstm.networks import fused_gates
 

@@ -30,6 +30,25 @@ class Step:
     training: TrainingSettings
 
 
+@dataclass(frozen=True)
+class TurnPlan:
+    """Runs that take turns of `turn` updates each, in the order of `steps`, until the time left
+    just suffices for `cooldown` more of each, over which its rate falls to 0.
+
+    Before, for `measured_seconds` at most, up to `measured_updates` of each are measured; those of
+    the runs called `resumed` are also compared with a run that was interrupted. What is called
+    first in `brought_home` is the first of the results.
+    """
+
+    steps: tuple[Step, ...]
+    resumed: tuple[str, ...]
+    brought_home: tuple[str, ...]
+    turn: int = 2000
+    cooldown: int = 1200
+    measured_seconds: float = 60.0
+    measured_updates: int = 200
+
+
 # -- The plans ------------------------------------------------------------------------------------
 
 FOUR = ("stacked-3", "grid-3", "stacked-6", "grid-6")
@@ -95,6 +114,38 @@ PLANS = {
         ),
     ),
 }
+# On a GPU that is there for some minutes only: whenever it ends, all four had the same budget.
+SHORT = {"validate_every": 500, "validation_bytes": 65_536}
+TURN_PLANS = {
+    "short": TurnPlan(
+        steps=tuple(_steps("seed", WIKI, ("stacked-3", "grid-6", "grid-3", "stacked-6"), **SHORT)),
+        resumed=("wiki-stacked-3", "wiki-grid-3"),
+        brought_home=("wiki-grid-6", "wiki-stacked-3", "wiki-grid-3", "wiki-stacked-6"),
+    ),
+}
+TRIAL_UNITS = 16
+TRIAL_SETTINGS = {
+    "sequences": 10,
+    "length": 10,
+    "train_fraction": 0.9998,
+    "validate_every": 10,
+    "validation_bytes": 256,
+}
+
+
+def trial_of(plan: TurnPlan) -> TurnPlan:
+    """The same with models, turns and measurements so small that a CPU does it in a minute."""
+    steps = tuple(
+        replace(
+            step,
+            model=replace(step.model, units=TRIAL_UNITS),
+            training=replace(step.training, **TRIAL_SETTINGS),
+        )
+        for step in plan.steps
+    )
+    return replace(
+        plan, steps=steps, turn=20, cooldown=12, measured_seconds=8.0, measured_updates=8
+    )
 
 
 def texts_of(plan: Sequence[Step]) -> set[str]:
@@ -119,6 +170,24 @@ def stands_at(step: Step, out: Path) -> tuple[int, bool]:
 
     progress = read_progress(state_path(checkpoint_of(step, out)))
     return progress.update, progress.is_complete(step.training)
+
+
+def cooled_step(plan: TurnPlan, step: Step, out: Path) -> Step:
+    """The step that goes on from where a step of the plan was left, at a rate that falls to 0.
+    Raises ResumeError as `stands_at` does."""
+    from gridlstm.training.state import read_progress, state_path
+
+    cooled = replace(step, name=f"cooled-{step.name}")
+    path = state_path(checkpoint_of(cooled, out))
+    if path.exists():
+        begun_at = read_progress(path).begun_at
+    else:
+        begun_at, _ = stands_at(step, out)
+    # It ends where the rate does.
+    training = replace(
+        step.training, updates=begun_at + plan.cooldown, cooldown=plan.cooldown, patience=None
+    )
+    return replace(cooled, training=training)
 
 
 def conduct(
@@ -154,7 +223,7 @@ def conduct(
         # What a machine lacks, memory above all, torch says by a RuntimeError.
         except (UserError, OSError, RuntimeError) as error:
             failed.append(step.name)
-            say(f"{title}: failed, {_in_one_line(error)}")
+            say(f"{title}: failed, {in_one_line(error)}")
             continue
         reached, _ = stands_at(step, out)
         if not ended:
@@ -181,5 +250,6 @@ def _do(step: Step, text: Path, out: Path, device: str | None, until: float | No
     )
 
 
-def _in_one_line(error: Exception) -> str:
+def in_one_line(error: Exception) -> str:
+    """What an error says, whatever lines torch breaks it into."""
     return " ".join(str(error).split()) or type(error).__name__

@@ -62,7 +62,7 @@ class Run:
         of the monotonic clock, has come; save what is reached. Return whether the settings said it.
         """
         with ProgressLine(self.settings.goal, self.team.leads) as line:
-            with _asked_to_stop() as asked:
+            with asked_to_stop() as asked:
                 ended = self._go_on(line, asked, until)
                 self.save()
             if ended:
@@ -305,7 +305,7 @@ def _half(tensors: dict[str, Tensor]) -> dict[str, np.ndarray]:
 
 
 @contextmanager
-def _asked_to_stop():
+def asked_to_stop():
     """Within, Ctrl-C and SIGTERM do not end the process but make the yielded function True."""
     asked: list[int] = []
     before = {}
