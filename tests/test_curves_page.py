@@ -427,7 +427,7 @@ def test_names_of_imported_runs_become_no_markup(folder):
 
 
 def test_no_more_files_than_a_visit_may_hold(folder, monkeypatch):
-    monkeypatch.setattr(foreign_runs, "MOST_IMPORTED", 1)
+    monkeypatch.setattr(foreign_runs, "MAX_IMPORTED", 1)
     page = bring(open_page(), ("a.csv", LOG), ("b.csv", LOG))
     assert "No more than 1 files" in page.error[0].value
     assert list(drawn(page)) == ["a (imported)"]
@@ -497,7 +497,7 @@ def test_bad_files_in_a_watched_folder_are_named_and_break_nothing(watched):
 
 def test_without_the_setting_no_folder_is_read(folder, monkeypatch):
     monkeypatch.delenv(foreign_runs.WATCHED, raising=False)
-    assert foreign_runs.watched() == ([], [])
+    assert foreign_runs.watched() == foreign_runs.Watched([], [], [])
 
 
 def test_the_seeds_of_one_model_side_by_side_in_a_watched_folder_are_one_line(watched):

@@ -25,10 +25,12 @@ from gridlstm.curves.reading import CurveError, read_curve, read_published
 from gridlstm.curves.seeds import mean_over_seeds
 from gridlstm.curves.series import (
     AXES,
+    POSITIONS,
     QUANTITIES,
     UNITS,
     Series,
     convert,
+    counted_by,
     curve_series,
     is_loss,
     smooth,
@@ -38,6 +40,7 @@ from gridlstm.training.curve_log import COLUMNS
 __all__ = [
     "AXES",
     "COLUMNS",
+    "POSITIONS",
     "QUANTITIES",
     "UNITS",
     "VERDICTS",
@@ -46,6 +49,7 @@ __all__ = [
     "best_baseline",
     "compare_groups",
     "convert",
+    "counted_by",
     "curve_series",
     "is_loss",
     "mean_over_seeds",

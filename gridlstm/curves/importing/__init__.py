@@ -14,12 +14,13 @@ from gridlstm.curves.importing.columns import (
     Columns,
     guess_columns,
     may_tell_runs_apart,
+    training_loss,
     validation_losses,
 )
-from gridlstm.curves.importing.log import FoundLog, Log
+from gridlstm.curves.importing.log import FoundLog, Log, NoCurveError
 from gridlstm.curves.importing.programs import CAUTIOUS, Program
 from gridlstm.curves.importing.reading import join_files, read_file, read_log
-from gridlstm.curves.importing.runs import ImportedRuns, NoCurveError, import_runs
+from gridlstm.curves.importing.runs import ImportedRuns, import_guessed, import_runs
 from gridlstm.curves.importing.scalars import Scalars
 
 __all__ = [
@@ -33,10 +34,12 @@ __all__ = [
     "Program",
     "Scalars",
     "guess_columns",
+    "import_guessed",
     "import_runs",
     "join_files",
     "may_tell_runs_apart",
     "read_file",
     "read_log",
+    "training_loss",
     "validation_losses",
 ]

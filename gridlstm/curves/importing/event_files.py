@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from gridlstm.curves.importing.log import counted
+from gridlstm.curves.importing.log import NoCurveError, counted
 from gridlstm.curves.importing.scalars import Scalars
 from gridlstm.curves.reading import CurveError
 
@@ -48,7 +48,7 @@ def read_events(name: str, source: BinaryIO, size: int) -> Scalars:
     if not reader.records:
         raise CurveError("This is no TensorBoard event file, or it holds no whole record.")
     if not reader.tags:
-        raise CurveError("The event file holds no scalars.")
+        raise NoCurveError("The event file holds no scalars.")
     path = PurePath(name)
     return Scalars(
         folder=path.parent,

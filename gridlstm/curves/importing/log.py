@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from gridlstm.curves.importing.programs import UNKNOWN, Program
+from gridlstm.curves.reading import CurveError
 
 MAX_RUNS = 50
 # A cell that says "NaN" in a column without empty cells: a loss, or none.
@@ -14,15 +15,18 @@ MAX_COLUMNS = 500
 AFTER_ONE_EPOCH = "epochs counted from 0: a point logged in epoch 0 is after 1 epoch"
 
 
+class NoCurveError(CurveError):
+    """A file that is in order and holds no curve: a test's figure, a model's hyperparameters."""
+
+
 @dataclass(frozen=True)
 class Table:
     """The numbers of a run in the order in which they were written, float64 [row].
 
     NaN is what there is not, infinity what was written and is not finite, `MAYBE_EMPTY` what may be
-    either. Of event files, where a
-    row is one value of one metric, `metrics` are the metrics' names and `tag` [row] which of them
-    `value` [row] is of; `columns` then hold what every row has. `lines` [row] are the lines of the
-    file, where it has lines.
+    either. Of event files, where a row is one value of one metric, `metrics` are the metrics' names
+    and `tag` [row] which of them `value` [row] is of; `columns` then hold what every row has.
+    `lines` [row] are the lines of the file, where it has lines.
     """
 
     columns: dict[str, np.ndarray]

@@ -9,13 +9,14 @@ from dataclasses import dataclass, fields
 import numpy as np
 import pandas as pd
 
-from gridlstm.curves.importing.columns import Columns, validation_losses
+from gridlstm.curves.importing.columns import Columns, guess_columns, validation_losses
 from gridlstm.curves.importing.log import (
     AFTER_ONE_EPOCH,
     MAX_RUNS,
     MAYBE_EMPTY,
     FoundLog,
     Log,
+    NoCurveError,
     Table,
     counted,
     listed,
@@ -31,10 +32,6 @@ from gridlstm.training.curve_log import COLUMNS
 UNIX_SECONDS, UNIX_MILLISECONDS = 1e8, 1e11
 MAX_BITS = 8.0
 MAX_NOTES = 12
-
-
-class NoCurveError(CurveError):
-    """A file that is in order and holds no curve: a test's figure, a model's hyperparameters."""
 
 
 @dataclass(frozen=True)
@@ -62,9 +59,21 @@ class ImportedRuns:
         return f"{runs}, validation loss from {quoted(self.columns.val_loss)}, {unit}, {points}"
 
 
+def import_guessed(found: FoundLog, columns: Columns | None = None) -> ImportedRuns | CurveError:
+    """The curves of a log, with its columns guessed unless they are given, or what is wrong.
+
+    Nothing is ever raised: whatever the numbers of a stranger do, it is a fault of that file alone.
+    """
+    try:
+        return import_runs(found, guess_columns(found.log) if columns is None else columns)
+    except CurveError as error:
+        return error
+    except Exception as error:
+        return CurveError(f"No curve can be made of the file ({type(error).__name__}).")
+
+
 def import_runs(found: FoundLog, columns: Columns) -> ImportedRuns:
-    """The curves of a log. Raises CurveError, and nothing else: NoCurveError where nothing is wrong
-    with the file.
+    """The curves of a log. Raises CurveError: NoCurveError where nothing is wrong with the file.
 
     A run that cannot be read is named in the notes, if there are others.
     """
