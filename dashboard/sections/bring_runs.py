@@ -108,14 +108,20 @@ def show_source(source: Source) -> None:
     """The line of a log, which opens to what was taken for what and to selectors."""
     failed = isinstance(source.outcome, CurveError)
     name = verbatim(source.found.name if len(source.found.files) > 1 else source.found.files[0])
-    # Open where something is to be chosen, and from then on as the visitor left it.
-    touched = source.key in foreign_runs.columns_given()
-    st.session_state.setdefault(f"open {source.key}", failed or touched)
+    # Open where something is to be chosen, and from then on as the visitor left it: kept apart from
+    # the widget, which begins anew whenever its line changes.
+    opened = st.session_state.setdefault("opened_logs", {})
+    key = f"open {source.key}"
+
+    def remember() -> None:
+        opened[source.key] = st.session_state[key]
+
     box = st.expander(
         f"**{name}**: {verbatim(line_of(source))}",
         icon=":material/error:" if failed else None,
-        key=f"open {source.key}",
-        on_change="rerun",
+        expanded=opened.setdefault(source.key, failed),
+        key=key,
+        on_change=remember,
     )
     if not box.open:
         return
