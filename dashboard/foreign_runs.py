@@ -317,7 +317,7 @@ def is_log_name(name: str) -> bool:
     lower = name.lower()
     if lower.endswith((*LOG_ENDINGS, ".log")) or "tfevents" in name:
         return True
-    return PurePath(name).name == "trainer_state.json" or bool(re.search(r"_\d+\.json$", name))
+    return name.endswith("trainer_state.json") or bool(re.search(r"_\d+\.json$", name))
 
 
 def _last_states(files: list[Path], folder: Path) -> tuple[list[Path], list[str]]:

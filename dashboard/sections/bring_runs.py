@@ -20,6 +20,8 @@ from gridlstm.curves.importing.names import metric
 
 SECONDS_BETWEEN_LOOKS = 5
 MAX_NAMED = 12
+# With more lines than these, they scroll in a box of so many pixels.
+MAX_LINES, LINES_HEIGHT = 12, 640
 
 
 def bring_runs() -> None:
@@ -96,8 +98,9 @@ def show_watched() -> None:
     found = foreign_runs.watched()
     if found.sources:
         st.markdown("**In the watched folders**")
-    for source in found.sources:
-        show_source(source)
+        with st.container(height=LINES_HEIGHT if len(found.sources) > MAX_LINES else "content"):
+            for source in found.sources:
+                show_source(source)
     if found.passed_over:
         with st.expander(f"Files that hold no curve: {len(found.passed_over)}"):
             for said in found.passed_over:
@@ -107,7 +110,8 @@ def show_watched() -> None:
 def show_source(source: Source) -> None:
     """The line of a log, which opens to what was taken for what and to selectors."""
     failed = isinstance(source.outcome, CurveError)
-    name = verbatim(source.found.name if len(source.found.files) > 1 else source.found.files[0])
+    first, *others = source.found.files
+    name = verbatim(source.found.name if others or "tfevents" in first else first)
     # Open where something is to be chosen, and from then on as the visitor left it: kept apart from
     # the widget, which begins anew whenever its line changes.
     opened = st.session_state.setdefault("opened_logs", {})

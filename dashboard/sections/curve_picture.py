@@ -15,7 +15,6 @@ from dashboard.sections.curve_runs import Part
 from dashboard.sections.curve_styles import lines, styles
 from dashboard.words import verbatim
 from gridlstm.curves import CurveError, counted_by, curve_series, read_published
-from gridlstm.curves.importing import CAUTIOUS
 
 FORMATS = Path(__file__).parents[2] / "docs" / "formats.md"
 COUNTS_ALONE = {
@@ -42,11 +41,12 @@ def explain(parts: list[Part], drawing: Drawing) -> None:
         st.info(
             "It is not known what the **imported or watched** runs were measured on: their losses "
             "may not be comparable with those of the models here, and no percentages between the "
-            "two are given. Nor need they be means per character: what each program averages, no "
-            f"importer can know ({', '.join(p.name for p in CAUTIOUS)} each do it in their own "
-            "way; see `docs/formats.md`)."
+            "two are given. Nor need they be means per character: Keras' losses hold masks and "
+            "weight penalties, Lightning weighs batches by their first dimension, Hugging Face's "
+            "depend on the batch size and log NaN as 0.0, fastai's training loss is a moving "
+            "average; what else no importer can know, `docs/formats.md` says."
         )
-        with st.popover("What no importer can know", type="tertiary", icon=":material/menu_book:"):
+        with st.popover("docs/formats.md", type="tertiary", icon=":material/menu_book:"):
             st.markdown(what_no_importer_knows())
 
 

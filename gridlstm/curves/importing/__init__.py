@@ -18,13 +18,12 @@ from gridlstm.curves.importing.columns import (
     validation_losses,
 )
 from gridlstm.curves.importing.log import FoundLog, Log, NoCurveError
-from gridlstm.curves.importing.programs import CAUTIOUS, Program
+from gridlstm.curves.importing.programs import Program
 from gridlstm.curves.importing.reading import join_files, read_file, read_log
 from gridlstm.curves.importing.runs import ImportedRuns, import_guessed, import_runs
 from gridlstm.curves.importing.scalars import Scalars
 
 __all__ = [
-    "CAUTIOUS",
     "IMPORT_UNITS",
     "Columns",
     "FoundLog",

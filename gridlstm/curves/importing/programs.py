@@ -40,7 +40,6 @@ TORCH_RNN = Program("torch-rnn")
 JSON = Program("JSON")
 CONSOLE = Program("console log")
 
-CAUTIOUS = (KERAS, LIGHTNING, HUGGING_FACE, FASTAI)
 _TRAINERS = ("eval_runtime", "eval/runtime", "train_runtime", "_samples_per_second")
 
 
