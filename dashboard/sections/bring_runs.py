@@ -81,7 +81,8 @@ def take_runs(folder: bool) -> None:
 
 def show_brought(source: Source) -> None:
     """A log that was brought: the line that opens, and a button that takes it away."""
-    line, button = st.columns([5, 1], vertical_alignment="top")
+    with st.container(horizontal=True):
+        line, button = st.container(), st.container(width="content")
     # First, so that it is there whatever becomes of the rest.
     with button:
         away = st.button("Take away", icon=":material/delete:", key=f"take away {source.key}")
@@ -243,8 +244,8 @@ def _choose_names(source: Source) -> bool:
         return False
     given, changed = foreign_runs.names_given(), False
     with st.container(horizontal=True):
-        for run, name in runs.items():
-            label = "Name" if len(runs) == 1 else f"Name of {verbatim(run[:40])}"
+        for number, (run, name) in enumerate(runs.items(), start=1):
+            label = "Name" if len(runs) == 1 else f"Name of run {number}"
             chosen = st.text_input(
                 label, name, max_chars=80, key=f"name {source.key} {run}", width=260
             ).strip()
