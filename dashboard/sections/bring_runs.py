@@ -208,19 +208,17 @@ def _tell(source: Source) -> None:
     if isinstance(outcome, CurveError):
         st.error(verbatim(str(outcome)))
         return
-    taken = _taken(outcome)
-    if taken:
-        st.caption(verbatim(f"Taken: {'; '.join(taken)}."))
-    for note in outcome.notes:
-        st.caption(f"• {verbatim(note)}")
+    points = [f"Taken: {'; '.join(taken)}."] if (taken := _taken(outcome)) else []
+    points += outcome.notes
     if outcome.program.caution:
-        st.caption(f"• {outcome.program.name}: {outcome.program.caution}")
+        points.append(f"{outcome.program.name}: {outcome.program.caution}")
     used = {*vars(outcome.columns).values(), *outcome.columns.runs}
-    if unused := [name for name in source.found.log.names if name not in used]:
+    if unused := [name[:40] for name in source.found.log.names if name not in used]:
         more = f" and {len(unused) - 20} more" if len(unused) > 20 else ""
-        st.caption(verbatim(f"Not used: {', '.join(name[:40] for name in unused[:20])}{more}."))
+        points.append(f"Not used: {', '.join(unused[:20])}{more}.")
     if len(source.found.files) > 1:
-        st.caption(verbatim(f"Files: {', '.join(source.found.files[:20])}."))
+        points.append(f"Files: {', '.join(source.found.files[:20])}.")
+    st.caption("\n".join(f"- {verbatim(point)}" for point in points))
 
 
 def _taken(outcome: ImportedRuns) -> list[str]:
