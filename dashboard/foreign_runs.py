@@ -1,39 +1,50 @@
 """Runs that are no models here: imported by a visitor, or in folders that the operator has watched.
 
 Folders are named by the environment variable GRIDLSTM_RUNS alone: a visitor of a hosted app must
-not read the server's files.
+not read the server's files. Which column of a log is what, and what a run is called, each visitor
+can change for himself.
 """
 
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import pandas as pd
 import streamlit as st
 
 from dashboard.words import verbatim
 from gridlstm.checkpoint import CheckpointError, Metadata, checkpoint_path, read_metadata
-from gridlstm.curves import (
+from gridlstm.curves import CurveError
+from gridlstm.curves.importing import (
     Columns,
-    CurveError,
-    Foreign,
+    FoundLog,
+    ImportedRuns,
+    Log,
+    NoCurveError,
+    Scalars,
     guess_columns,
-    import_runs,
-    read_foreign,
+    import_guessed,
+    join_files,
+    read_file,
 )
 from gridlstm.curves.reading import read_bytes
 
 WATCHED = "GRIDLSTM_RUNS"
-MOST_WATCHED, MOST_IMPORTED = 200, 20
-# A folder of TensorBoard logs holds a folder a run, some with one for training and for validation.
-DEPTH = 3
+MAX_WATCHED, MAX_IMPORTED = 200, 50
+MAX_DEPTH, MAX_ENTRIES = 8, 20_000
+# Files that are logs by their names, and those that may be: of these what is none is no fault.
+LOG_ENDINGS = (".csv", ".tsv", ".jsonl", ".ndjson")
+MAYBE_ENDINGS = (".json", ".log")
+# Each of these holds the whole log so far: only the last is read.
+_STATES = re.compile(r"(.*/|)checkpoint-(\d+)/trainer_state\.json|(.*)_(\d+)\.json")
 
 
 @dataclass(frozen=True)
 class ForeignRun:
-    """A curve that came without a model of this visit. `source` tells files apart."""
+    """A curve that came without a model of this visit. `source` tells logs apart."""
 
     name: str
     source: str
@@ -44,51 +55,182 @@ class ForeignRun:
 
 
 @dataclass(frozen=True)
-class Import:
-    """A file that a visitor brought, with what is chosen for it."""
+class Source:
+    """A log that was brought or is watched, and what was made of it: curves, or what is wrong.
 
-    name: str
-    foreign: Foreign
+    `path` is that of the watched file, or of the folder of event files.
+    """
+
+    key: str
+    found: FoundLog
+    outcome: ImportedRuns | CurveError
     columns: Columns
-    unit: str = "nats"
+    imported: bool
+    path: Path = Path()
 
-    def curves(self) -> dict[str, pd.DataFrame]:
-        """Raises CurveError."""
-        return import_runs(self.foreign, self.columns, self.unit)
+    @property
+    def runs(self) -> dict[str, str]:
+        """What each of its runs is called in this visit, by its own name."""
+        if isinstance(self.outcome, CurveError):
+            return {}
+        given = names_given()
+        alone = len(self.outcome.curves) == 1
+        return {run: given.get((self.key, run)) or self._name(run, alone)
+                for run in self.outcome.curves}  # fmt: skip
+
+    def _name(self, run: str, alone: bool) -> str:
+        """Of a watched run the path below the folder tells it from others of its name."""
+        if self.imported or run == self.found.name:
+            return run
+        return (
+            str(PurePath(self.found.name).parent / run)
+            if alone
+            else (f"{run} · {self.found.files[0]}")
+        )
+
+
+# -- What a visitor chose --------------------------------------------------------------------------
+
+
+def columns_given() -> dict[str, Columns]:
+    """The columns that this visitor chose, by the logs' keys."""
+    return st.session_state.setdefault("run_columns", {})
+
+
+def names_given() -> dict[tuple[str, str], str]:
+    """The names that this visitor gave, by the log's key and the run's own name."""
+    return st.session_state.setdefault("run_names", {})
 
 
 # -- Brought by the visitor -----------------------------------------------------------------------
 
 
-def imports() -> dict[str, Import]:
-    """What this visitor has brought, by a key; it goes when the visit ends."""
+@dataclass(frozen=True)
+class _Brought:
+    name: str
+    part: Log | Scalars
+    content: str
+
+
+def _held() -> dict[str, _Brought]:
     return st.session_state.setdefault("imported_runs", {})
 
 
-def bring(name: str, data: bytes) -> None:
-    """Keep a visitor's file of runs, for this visit. Raises CurveError."""
-    foreign = read_foreign(name, data)
-    held = imports()
-    key = sha256(name.encode(errors="replace") + b"\0" + data).hexdigest()[:12]
-    if key not in held and len(held) >= MOST_IMPORTED:
-        raise CurveError(f"No more than {MOST_IMPORTED} files can be held: take one away first.")
-    held[key] = Import(Path(name).name, foreign, guess_columns(foreign.columns))
+def bring(files: list[tuple[str, bytes]]) -> dict[str, CurveError]:
+    """Keep a visitor's files of runs for this visit; what is wrong with each that is not kept.
+
+    A file that is brought again is read again, with nothing chosen.
+    """
+    held, faults = _held(), {}
+    turn = st.session_state["import_turn"] = st.session_state.get("import_turn", 0) + 1
+    for name, data in files:
+        content = _digest(name, sha256(data).hexdigest())
+        again = next((key for key, file in held.items() if file.content == content), None)
+        before = held.pop(again, None)
+        called = before.name if before else _unlike(name, {file.name for file in held.values()})
+        try:
+            if len(held) >= MAX_IMPORTED:
+                raise CurveError(
+                    f"No more than {MAX_IMPORTED} files can be held: take one away first."
+                )
+            held[_digest(turn, called)] = _Brought(called, read_file(called, data), content)
+        except CurveError as error:
+            faults[name] = error
+    return faults
+
+
+def _digest(*texts: object) -> str:
+    return sha256(repr(texts).encode(errors="replace")).hexdigest()[:12]
+
+
+def _unlike(name: str, taken: set[str]) -> str:
+    """The name, with a number if another file has it: many programs call every log the same."""
+    path, number, called = PurePath(name), 1, name
+    while called in taken:
+        number += 1
+        called = str(path.with_name(f"{path.stem} ({number}){path.suffix}"))
+    return called
+
+
+def take_away(source: Source) -> None:
+    """Forget the files of a log that was brought."""
+    held = _held()
+    for key in [key for key, file in held.items() if file.name in source.found.files]:
+        del held[key]
+    columns_given().pop(source.key, None)
+
+
+def brought() -> list[Source]:
+    """What this visitor has brought; it goes when the visit ends."""
+    held = _held()
+    outcomes = st.session_state.setdefault("imported_outcomes", {})
+    sources, used = [], {}
+    for found in join_files((file.name, file.part) for file in held.values()):
+        keys = [key for key, file in held.items() if file.name in found.files]
+        # A file that is brought again has another key, so that nothing is chosen of it.
+        key = keys[0] if len(keys) == 1 else _digest(*keys)
+        columns = columns_given().get(key)
+        if (key, columns) not in outcomes:
+            outcomes[key, columns] = import_guessed(found, columns)
+        used[key, columns] = outcomes[key, columns]
+        sources.append(_source(key, found, used[key, columns], columns, imported=True))
+    st.session_state["imported_outcomes"] = used
+    return sources
+
+
+def _source(key, found, outcome, columns: Columns | None, **more) -> Source:
+    if columns is None:
+        own = isinstance(outcome, ImportedRuns)
+        columns = outcome.columns if own else _guessed(found)
+    return Source(key, found, outcome, columns, **more)
+
+
+def _guessed(found: FoundLog) -> Columns:
+    try:
+        return guess_columns(found.log)
+    # As in `import_guessed`: no file may end the page.
+    except Exception:
+        return Columns()
 
 
 def imported() -> list[ForeignRun]:
-    """The visitor's runs, of the files whose columns are known."""
-    runs = []
-    for key, brought in imports().items():
-        try:
-            curves = brought.curves()
-        except CurveError:
-            # The section of the page in which the columns are chosen says it.
-            continue
-        runs += [ForeignRun(name, key, curve, True) for name, curve in curves.items()]
-    return runs
+    """The visitor's runs, of the logs whose columns are known."""
+    return [run for source in brought() for run in _runs_of(source)]
+
+
+def _runs_of(source: Source) -> list[ForeignRun]:
+    if isinstance(source.outcome, CurveError):
+        # The section of the page in which the columns are chosen says it.
+        return []
+    own = source.found.log.own is not None and not source.imported
+    return [
+        ForeignRun(
+            name=name,
+            source=source.key,
+            curve=source.outcome.curves[run],
+            imported=source.imported,
+            path=source.path,
+            metadata=_metadata(source.path, _stamp(source.path)) if own else None,
+        )
+        for run, name in source.runs.items()
+    ]
 
 
 # -- Watched --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Watched:
+    """What lies in the watched folders now. `problems` are one sentence (Markdown) for each file
+    that should be a log and is not readable, `passed_over` why other files are not shown."""
+
+    sources: list[Source]
+    problems: list[str]
+    passed_over: list[str]
+
+    @property
+    def runs(self) -> list[ForeignRun]:
+        return [run for source in self.sources for run in _runs_of(source)]
 
 
 def watched_folders() -> list[Path]:
@@ -96,41 +238,102 @@ def watched_folders() -> list[Path]:
     return [Path(name) for name in os.environ.get(WATCHED, "").split(os.pathsep) if name]
 
 
-def watched() -> tuple[list[ForeignRun], list[str]]:
-    """The runs in these folders as they are now, and one sentence for each unusable file."""
-    runs, problems = [], []
-    for folder in watched_folders():
+def watched() -> Watched:
+    """The runs in these folders as they are now."""
+    whole = Watched([], [], [])
+    folders = watched_folders()
+    for folder in folders:
         if not folder.is_dir():
-            problems.append(verbatim(f"{WATCHED}: there is no folder {folder.name}."))
+            whole.problems.append(verbatim(f"{WATCHED}: there is no folder {folder.name}."))
             continue
-        files = sorted(_files(folder, DEPTH))
-        if len(files) > MOST_WATCHED:
-            problems.append(
-                verbatim(f"{folder.name}: of {len(files)} files only {MOST_WATCHED} are watched.")
-            )
-        for path in files[:MOST_WATCHED]:
-            name = str(path.relative_to(folder))
-            found = _read_watched(path, name, _stamp(path))
-            if isinstance(found, str):
-                problems.append(verbatim(f"{name}: {found}"))
-            else:
-                runs += found
-    return runs, problems
+        _watch(folder, whole)
+    return whole
 
 
-def _files(folder: Path, depth: int) -> Iterator[Path]:
-    """The files that may be runs; what cannot be looked into is passed over."""
+def _watch(folder: Path, whole: Watched) -> None:
+    """Add what lies in one folder."""
+    left = [MAX_ENTRIES]
+    files = sorted(_files(folder, MAX_DEPTH, left))
+    if left[0] <= 0:
+        whole.problems.append(
+            verbatim(f"{folder.name}: only the first {MAX_ENTRIES:,} files and folders are seen.")
+        )
+    files, earlier = _last_states(files, folder)
+    whole.passed_over.extend(earlier)
+    if len(files) > MAX_WATCHED:
+        whole.problems.append(
+            verbatim(f"{folder.name}: of {len(files)} files only {MAX_WATCHED} are watched.")
+        )
+    parts, stamps = [], {}
+    for path in files[:MAX_WATCHED]:
+        name = str(path.relative_to(folder))
+        stamps[name] = _stamp(path)
+        part = _read_watched(path, name, stamps[name])
+        if isinstance(part, CurveError):
+            _say(whole, name, part)
+        elif part is not None:
+            parts.append((name, part))
+    for found in join_files(parts, here=folder.name):
+        path = folder / found.files[0]
+        if isinstance(dict(parts)[found.files[0]], Scalars):
+            path = path.parent
+        key = _digest(str(folder), found.name)
+        columns = columns_given().get(key)
+        outcome = _outcome(key, tuple(stamps[file] for file in found.files), columns, found)
+        if isinstance(outcome, NoCurveError) and columns is None:
+            _say(whole, found.name, outcome)
+            continue
+        whole.sources.append(_source(key, found, outcome, columns, imported=False, path=path))
+
+
+def _say(whole: Watched, name: str, error: CurveError) -> None:
+    """A file that is in order, or that need not be a log, is no problem."""
+    maybe = name.lower().endswith(MAYBE_ENDINGS)
+    said = whole.passed_over if maybe or isinstance(error, NoCurveError) else whole.problems
+    said.append(verbatim(f"{name}: {error}"))
+
+
+def _files(folder: Path, depth: int, left: list[int]) -> Iterator[Path]:
+    """The files that may be runs; what cannot be looked into is passed over. `left` is how many
+    entries may still be looked at."""
     try:
-        entries = list(os.scandir(folder))
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
     except OSError:
         return
     for entry in entries:
+        left[0] -= 1
+        if left[0] <= 0:
+            return
         if entry.name.startswith("."):
             continue
         if entry.is_dir(follow_symlinks=False) and depth > 1:
-            yield from _files(Path(entry.path), depth - 1)
-        elif entry.name.endswith(".csv") or "tfevents" in entry.name:
+            yield from _files(Path(entry.path), depth - 1, left)
+        elif is_log_name(entry.name) and not entry.is_dir():
             yield Path(entry.path)
+
+
+def is_log_name(name: str) -> bool:
+    """Whether a file's name is one that logs have."""
+    lower = name.lower()
+    if lower.endswith((*LOG_ENDINGS, ".log")) or "tfevents" in name:
+        return True
+    return name.endswith("trainer_state.json") or bool(re.search(r"_\d+\.json$", name))
+
+
+def _last_states(files: list[Path], folder: Path) -> tuple[list[Path], list[str]]:
+    """The files without earlier states of the same training, and what is said of these."""
+    last: dict[str, tuple[int, Path]] = {}
+    states = {}
+    for path in files:
+        name = path.relative_to(folder).as_posix()
+        if told := _STATES.fullmatch(name):
+            training = told[1] if told[2] else told[3]
+            states[path] = training
+            last[training] = max(last.get(training, (-1, path)), (int(told[2] or told[4]), path))
+    kept = [path for path in files if path not in states or last[states[path]][1] == path]
+    fewer = len(files) - len(kept)
+    said = [f"Earlier states of trainings of which a later one is read: {fewer}."] if fewer else []
+    return kept, said
 
 
 def _stamp(path: Path) -> tuple[int, int]:
@@ -147,45 +350,34 @@ def _status(path: Path) -> tuple[int, int]:
     return status.st_mtime_ns, status.st_size
 
 
-@st.cache_data(max_entries=2 * MOST_WATCHED, show_spinner=False)
-def _read_watched(path: Path, name: str, stamp: tuple[int, int]) -> list[ForeignRun] | str:
-    """The runs of a file, or the sentence that says why there are none. Losses are taken for nats.
+@st.cache_resource(max_entries=2 * MAX_WATCHED, show_spinner=False)
+def _read_watched(
+    path: Path, name: str, stamp: tuple[int, int]
+) -> Log | Scalars | CurveError | None:
+    """What a file holds, or what is wrong with it; None if there is nothing yet.
 
     What a writer has not finished is passed over: a last line without its end.
     """
     try:
+        if "tfevents" in name:
+            return read_file(name, path) if stamp[1] or not path.exists() else None
         data = read_bytes(path)
-        if path.suffix == ".csv" and b"\n" in data:
-            data = data[: data.rindex(b"\n") + 1]
-        if not data:
-            return []
-        foreign = read_foreign(name, data)
-        curves = import_runs(foreign, guess_columns(foreign.columns))
+        if not name.lower().endswith(".json") and not data.startswith((b"\xff\xfe", b"\xfe\xff")):
+            data = data[: data.rfind(b"\n") + 1] or data
+        return read_file(name, data) if data else None
     except CurveError as error:
-        return str(error)
-    metadata = _metadata(path) if foreign.own else None
-    alone = len(curves) == 1
-    return [
-        ForeignRun(
-            name=_run_name(name, run, alone),
-            source=str(path),
-            curve=curve,
-            imported=False,
-            path=path,
-            metadata=metadata,
-        )
-        for run, curve in curves.items()
-    ]
+        return error
 
 
-def _run_name(file: str, run: str, alone: bool) -> str:
-    """The file's name, with its folders; several runs of one file by their own names after it."""
-    if not alone:
-        return f"{run} · {file}"
-    return str(Path(file).parent / run) if "tfevents" not in file else run
+@st.cache_resource(max_entries=4 * MAX_WATCHED, show_spinner=False)
+def _outcome(
+    key: str, stamps: tuple, columns: Columns | None, _found: FoundLog
+) -> ImportedRuns | CurveError:
+    return import_guessed(_found, columns)
 
 
-def _metadata(path: Path) -> Metadata | None:
+@st.cache_resource(max_entries=2 * MAX_WATCHED, show_spinner=False)
+def _metadata(path: Path, stamp: tuple[int, int]) -> Metadata | None:
     """What the checkpoint beside a curve says; nothing if there is none, or none that is whole."""
     checkpoint = checkpoint_path(path.parent, path.stem)
     try:

@@ -15,7 +15,7 @@ from gridlstm.curves import QUANTITIES, with_operations
 from gridlstm.training.settings import TrainingSettings
 
 UNKNOWN_DATA = "not known"
-MOST_LABEL = 80
+MAX_LABEL = 80
 # Settings that make no difference to what is learned; None for all seeds alike.
 _IGNORED = ("seed", "save_every")
 _USUAL = {field.name: field.default for field in fields(TrainingSettings)}
@@ -71,11 +71,11 @@ class Group:
 def all_runs() -> tuple[list[CurveRun], list[str]]:
     """The runs by their curves, and one sentence (Markdown) for each file that is unusable."""
     found = loading.catalogue()
-    watched, more = foreign_runs.watched()
+    watched = foreign_runs.watched()
     drawn = {entry.name: entry for entry in found.models if entry.curve is not None}
     runs = [_of_entry(entry) for entry in drawn.values()]
-    runs += [_of_foreign(run) for run in (*watched, *foreign_runs.imported())]
-    return _with_labels_of_their_own(runs), found.problems + more
+    runs += [_of_foreign(run) for run in (*watched.runs, *foreign_runs.imported())]
+    return _with_labels_of_their_own(runs), found.problems + watched.problems
 
 
 def shortened(runs: list[CurveRun], some: list[CurveRun]) -> list[CurveRun]:
@@ -159,7 +159,9 @@ def _with_labels_of_their_own(runs: list[CurveRun]) -> list[CurveRun]:
     apart = []
     for run in runs:
         short = " ".join(run.label.split()) or "unnamed"
-        short = short if len(short) <= MOST_LABEL else f"{short[:MOST_LABEL]}…"
+        if len(short) > MAX_LABEL:
+            # Of a path the end tells more.
+            short = f"{short[: MAX_LABEL // 2]}…{short[-MAX_LABEL // 2 :]}"
         label, number = short, 1
         while label in taken:
             number += 1

@@ -159,7 +159,7 @@ def test_a_bad_curve_gets_one_sentence_that_says_where(data, expected):
 
 
 def test_a_huge_file_is_refused_without_being_read_whole(monkeypatch):
-    monkeypatch.setattr(reading, "MOST_BYTES", 1000)
+    monkeypatch.setattr(reading, "MAX_BYTES", 1000)
     endless = io.BytesIO(GOOD.encode() * 100)
     with pytest.raises(CurveError, match="larger than"):
         read_curve(endless)

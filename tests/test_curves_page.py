@@ -4,6 +4,7 @@ import base64
 import json
 import math
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from gridlstm.config import ModelConfig
 from gridlstm.curves import COLUMNS
 
 ROOT = Path(__file__).parents[1]
+LN2 = math.log(2)
 GRID, STACKED = "Grid LSTM, 3 layers, 2 units", "Stacked LSTM, 3 layers, 2 units"
 # The tables in their order on the page.
 GROUPS, REACHED, RUNS = range(3)
@@ -427,7 +429,7 @@ def test_names_of_imported_runs_become_no_markup(folder):
 
 
 def test_no_more_files_than_a_visit_may_hold(folder, monkeypatch):
-    monkeypatch.setattr(foreign_runs, "MOST_IMPORTED", 1)
+    monkeypatch.setattr(foreign_runs, "MAX_IMPORTED", 1)
     page = bring(open_page(), ("a.csv", LOG), ("b.csv", LOG))
     assert "No more than 1 files" in page.error[0].value
     assert list(drawn(page)) == ["a (imported)"]
@@ -447,6 +449,128 @@ def test_no_more_files_than_a_visit_may_hold(folder, monkeypatch):
 )
 def test_seeds_in_names(name, expected):
     assert without_seed(name) == expected
+
+
+def lines(page: AppTest) -> list[str]:
+    """The line of each log, brought or watched, as it reads."""
+    return [plain(box.label) for box in page.expander]
+
+
+def test_the_line_of_a_file_says_what_was_taken_for_what(folder):
+    log = b"epoch,train_bpc,val_bpc\n1,2.10,1.90\n2,1.70,1.60\n2,1.70,1.50\n"
+    page = bring(open_page(against="Epochs"), ("their.csv", log))
+    assert lines(page) == [
+        "**their.csv**: table, 1 run, validation loss from 'val_bpc', in bits, 2 points; "
+        "1 repeated epoch: the later were kept"
+    ]
+    assert numbers(drawn(page)["their (imported)"]["y"]) == pytest.approx([1.9, 1.5])
+
+
+@pytest.mark.parametrize(
+    "header", [b"Step,val_loss,run - val_loss", b"Step,run - Step,run - val_loss"]
+)
+def test_columns_of_one_name_end_the_page_for_nobody(folder, watched, header):
+    data = header + b"\n1,2.0,2.5\n2,1.0,1.5\n"
+    (watched / "theirs.csv").write_bytes(data)
+    page = bring(open_page(), ("mine.csv", data))
+    assert len(drawn(page)) == 2
+    assert [button.label for button in page.button] == ["Take away"]
+
+
+def test_whatever_a_file_raises_is_its_sentence_and_it_can_be_taken_away(folder, monkeypatch):
+    from gridlstm.curves.importing import runs
+
+    page = bring(open_page(), ("their.csv", LOG))
+
+    def fail(found, columns):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(runs, "import_runs", fail)
+    page = bring(page, ("more.csv", LOG))
+    assert any("No curve can be made of the file (ZeroDivisionError)" in line
+               for line in lines(page))  # fmt: skip
+    assert list(drawn(page)) == ["their (imported)"]
+    assert [button.label for button in page.button] == ["Take away", "Take away"]
+    page.button[1].click()
+    assert len(lines(ran(page))) == 1
+
+
+def test_a_file_brought_again_is_read_again(folder):
+    page = bring(open_page(), ("odd.csv", b"step,val_loss,other\n1,2,4\n2,1,3\n"))
+    (key,) = page.session_state["imported_runs"]
+    choose(page, key, loss="other")
+    assert numbers(drawn(page)["odd (imported)"]["y"]) == pytest.approx([4 / LN2, 3 / LN2])
+    page = bring(page, ("odd.csv", b"step,val_loss,other\n1,2,4\n2,1,3\n"))
+    assert numbers(drawn(page)["odd (imported)"]["y"]) == pytest.approx([2 / LN2, 1 / LN2])
+    assert len(lines(page)) == 1
+
+
+def choose(page: AppTest, key: str, **chosen: str) -> AppTest:
+    """Open a log's line and choose there."""
+    page.session_state["opened_logs"][key] = True
+    ran(page)
+    for label, value in chosen.items():
+        page.selectbox(key=f"{label} {key}").set_value(value)
+    return ran(page)
+
+
+def test_of_another_metric_the_unit_is_guessed_anew(folder):
+    data = b"step,train_loss,train_bpc,val_loss,val_bpc\n1,1,1.5,2,2.5\n"
+    page = bring(open_page(loss_in="bits", training="true"), ("a.csv", data))
+    (key,) = page.session_state["imported_runs"]
+    choose(page, key, loss="val_bpc")
+    found = {name: numbers(line["y"])[0] for name, line in drawn(page).items()}
+    assert found == pytest.approx({"a (imported)": 2.5, "a (imported), training": 1.5})
+    page.segmented_control(key=f"unit {key}").set_value("nats")
+    assert numbers(drawn(ran(page))["a (imported)"]["y"]) == pytest.approx([2.5 / LN2])
+
+
+def test_files_of_one_name_are_told_apart_and_runs_can_be_named(folder):
+    page = bring(open_page(), ("metrics.csv", LOG), ("metrics.csv", LOG.replace(b"1.5", b"1.7")))
+    assert set(drawn(page)) == {"metrics (imported)", "metrics (2) (imported)"}
+    key, _ = page.session_state["imported_runs"]
+    page.session_state["opened_logs"][key] = True
+    ran(page).text_input(key=f"name {key} metrics").set_value("![big](x)")
+    assert set(drawn(ran(page))) == {"![big](x) (imported)", "metrics (2) (imported)"}
+
+
+def test_downloads_of_training_and_validation_are_one_run(folder):
+    download = b"Wall time,Step,Value\n1698314503.53,100,%s\n1698314563.61,200,%s\n"
+    page = bring(
+        open_page(loss_in="nats", training="true", against="Wall time"),
+        ("run-lstm_val-tag-loss.csv", download % (b"2.5", b"2.1")),
+    )
+    page = bring(page, ("run-lstm_train-tag-loss.csv", download % (b"2.6", b"2.2")))
+    found = {name: numbers(line["y"]) for name, line in drawn(page).items()}
+    assert found == {"lstm (imported)": [2.5, 2.1], "lstm (imported), training": [2.6, 2.2]}
+    assert numbers(drawn(page)["lstm (imported)"]["x"]) == pytest.approx([0, 1.0013], abs=1e-3)
+
+
+def test_a_run_of_epochs_alone_is_drawn_against_epochs_and_elsewhere_said(folder):
+    add_run(folder, "grid-3", [2.4, 1.9])
+    data = b"epoch,loss,val_loss\n0,3,2.5\n1,2,1.5\n"
+    page = bring(open_page(loss_in="nats"), ("keras.csv", data), ("their.csv", LOG))
+    assert set(drawn(page)) == {GRID, "their (imported)"}
+    said_of_it = "Not drawn against updates of the weights: keras (imported). Its log counts epochs"
+    assert any(plain(note.value).startswith(said_of_it) for note in page.info)
+    assert pd.isna(table(page, RUNS)["At update"]["keras (imported)"])
+    assert table(page, RUNS)["Best, nats"]["keras (imported)"] == 1.5
+    page.segmented_control(key="against").set_value("epoch")
+    line = drawn(ran(page))["keras (imported)"]
+    assert (numbers(line["x"]), numbers(line["y"])) == ([1, 2], [2.5, 1.5])
+    assert "at update" not in line["hovertemplate"]
+
+
+def test_what_no_importer_can_know_is_said_where_foreign_runs_are_drawn(folder):
+    from dashboard.sections.curve_picture import what_no_importer_knows
+
+    page = bring(open_page(), ("their.csv", LOG))
+    (note,) = [note.value for note in page.info if "not known what the" in note.value]
+    for words_of_it in ("weight penalties", "first dimension", "NaN as 0.0", "moving average",
+                        "docs/formats.md"):  # fmt: skip
+        assert words_of_it in note
+    assert "**fastai**" in what_no_importer_knows()
+    assert any("**fastai**" in text.value for text in page.markdown)
 
 
 # -- Watched folders -------------------------------------------------------------------------------
@@ -497,7 +621,7 @@ def test_bad_files_in_a_watched_folder_are_named_and_break_nothing(watched):
 
 def test_without_the_setting_no_folder_is_read(folder, monkeypatch):
     monkeypatch.delenv(foreign_runs.WATCHED, raising=False)
-    assert foreign_runs.watched() == ([], [])
+    assert foreign_runs.watched() == foreign_runs.Watched([], [], [])
 
 
 def test_the_seeds_of_one_model_side_by_side_in_a_watched_folder_are_one_line(watched):
@@ -511,6 +635,55 @@ def test_the_seeds_of_one_model_side_by_side_in_a_watched_folder_are_one_line(wa
         "net (watched), 2 seeds": pytest.approx([2.0, 1.6]),
         "other/net seed 3 (watched)": [2.0, 1.5],
     }
+
+
+def test_a_watched_logs_columns_can_be_corrected(watched):
+    (watched / "theirs.csv").write_bytes(b"step,val_loss,val_other_loss\n1,2,4\n2,1,3\n")
+    page = open_page(loss_in="nats")
+    (key,) = page.session_state["opened_logs"]
+    choose(page, key, loss="val_other_loss")
+    assert numbers(drawn(page)["theirs (watched)"]["y"]) == [4, 3]
+    page.segmented_control(key=f"unit {key}").set_value("bits")
+    assert numbers(drawn(ran(page))["theirs (watched)"]["y"]) == pytest.approx([4 * LN2, 3 * LN2])
+    # It is this visitor's choice alone.
+    assert numbers(drawn(open_page(loss_in="nats"))["theirs (watched)"]["y"]) == [2, 1]
+
+
+FOREIGN_LOGS = Path(__file__).parent / "data" / "foreign_logs"
+
+
+def test_runs_of_event_files_are_called_by_their_folders(watched):
+    for name in ("two-experiments", "add-scalars", "add-hparams", "lightning-tb-resumed"):
+        shutil.copytree(FOREIGN_LOGS / name, watched / "deep" / "er" / name)
+    page = open_page()
+    assert set(drawn(page)) == {
+        f"deep/er/{name} (watched)"
+        for name in ("two-experiments/a/version_0", "two-experiments/b/version_0", "add-scalars",
+                     "add-hparams", "lightning-tb-resumed")
+    }  # fmt: skip
+    assert [plain(box.value) for box in page.warning] == ["GRIDLSTM_RUNS: there is no folder gone."]
+
+
+def test_files_without_a_curve_are_listed_and_no_warning(watched):
+    (watched / "app.log").write_text("started\n")
+    shutil.copytree(FOREIGN_LOGS / "add-hparams" / "end", watched / "end")
+    (watched / "GOOD.CSV").write_bytes(LOG)
+    for state, losses in ((10, 1), (20, 2)):
+        (watched / f"checkpoint-{state}").mkdir()
+        history = [{"step": 10 * n, "eval_loss": 3 - n} for n in range(1, losses + 1)]
+        (watched / f"checkpoint-{state}" / "trainer_state.json").write_text(
+            json.dumps({"log_history": history})
+        )
+    page = open_page(loss_in="nats")
+    assert {name: numbers(line["y"]) for name, line in drawn(page).items()} == {
+        "GOOD (watched)": [2.0, 1.5],
+        "checkpoint-20/trainer_state (watched)": [2, 1],
+    }
+    assert len(page.warning) == 1
+    told = [plain(caption.value) for caption in page.caption]
+    assert "Earlier states of trainings of which a later one is read: 1." in told
+    assert any(text.startswith("app.log: ") for text in told)
+    assert any(text.startswith("end: Figures written with a model's") for text in told)
 
 
 # -- The answer in a sentence ----------------------------------------------------------------------

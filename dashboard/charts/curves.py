@@ -228,8 +228,7 @@ def _add_run(fig: go.Figure, run: Run, quantity: str, series: Series, look: Look
     mode = "lines+markers" if len(series.x) <= MOST_MARKS else "lines"
     label = escape(run.label, quote=False)
     common = {"x": series.x, "legendgroup": label}
-    seeds = _seeds(run, series)
-    if main and seeds.max() > 1:
+    if main and series.seeds.max() > 1:
         _add_band(fig, series, line["color"], common, label)
     if look.smoothing:
         fig.add_scatter(
@@ -251,17 +250,13 @@ def _add_run(fig: go.Figure, run: Run, quantity: str, series: Series, look: Look
         marker=marker,
         name=label if main else f"{label}, {quantity}",
         showlegend=main,
-        customdata=np.stack([series.update, series.raw, seeds], axis=1),
-        hovertemplate=_hover(look.smoothing > 0, several=bool(seeds.max() > 1)),
+        customdata=np.stack([series.update, series.raw, series.seeds], axis=1),
+        hovertemplate=_hover(
+            look.smoothing > 0,
+            several=bool(series.seeds.max() > 1),
+            updates=not np.isnan(series.update).all(),
+        ),
     )
-
-
-def _seeds(run: Run, series: Series) -> np.ndarray:
-    """How many runs a point is the mean of, float64 [point]."""
-    if "seeds" not in run.frame:
-        return np.ones(len(series.x))
-    places = np.searchsorted(run.frame["update"], series.update)
-    return run.frame["seeds"].to_numpy(np.float64)[places]
 
 
 def _add_band(fig: go.Figure, series: Series, colour: str, common: dict, label: str) -> None:
@@ -281,14 +276,13 @@ def _add_band(fig: go.Figure, series: Series, colour: str, common: dict, label: 
     )
 
 
-def _hover(smoothed: bool, several: bool = False) -> str:
+def _hover(smoothed: bool, several: bool = False, updates: bool = True) -> str:
+    """What the pointer says of a point; `updates` whether it is known after how many it was."""
     more = " (smoothed %{y:.4f})" if smoothed else ""
     seeds = ", mean of %{customdata[2]}" if several else ""
+    at = "update %{customdata[0]:,}" if updates else "%{x:,}"
     return (
-        "%{fullData.name}: <b>%{customdata[1]:.4f}</b> at update %{customdata[0]:,}"
-        + seeds
-        + more
-        + "<extra></extra>"
+        "%{fullData.name}: <b>%{customdata[1]:.4f}</b> at " + at + seeds + more + "<extra></extra>"
     )
 
 

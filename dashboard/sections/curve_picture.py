@@ -1,6 +1,7 @@
 """The picture of the validation curves, and what has to be said of it."""
 
 import math
+from pathlib import Path
 
 import plotly.graph_objects as go
 import streamlit as st
@@ -13,7 +14,13 @@ from dashboard.sections.curve_look import Drawing
 from dashboard.sections.curve_runs import Part
 from dashboard.sections.curve_styles import lines, styles
 from dashboard.words import verbatim
-from gridlstm.curves import CurveError, curve_series, read_published
+from gridlstm.curves import CurveError, counted_by, curve_series, read_published
+
+FORMATS = Path(__file__).parents[2] / "docs" / "formats.md"
+COUNTS_ALONE = {
+    "epoch": "epochs alone: choose **Epochs**",
+    "seconds": "time alone: choose **Wall time**",
+}
 
 
 def explain(parts: list[Part], drawing: Drawing) -> None:
@@ -34,8 +41,23 @@ def explain(parts: list[Part], drawing: Drawing) -> None:
         st.info(
             "It is not known what the **imported or watched** runs were measured on: their losses "
             "may not be comparable with those of the models here, and no percentages between the "
-            "two are given."
+            "two are given. Nor need they be means per character: Keras' losses hold masks and "
+            "weight penalties, Lightning weighs batches by their first dimension, Hugging Face's "
+            "depend on the batch size and log NaN as 0.0, fastai's training loss is a moving "
+            "average; what else no importer can know, `docs/formats.md` says."
         )
+        with st.popover("docs/formats.md", type="tertiary", icon=":material/menu_book:"):
+            st.markdown(what_no_importer_knows())
+
+
+@st.cache_data(show_spinner=False)
+def what_no_importer_knows() -> str:
+    """That section of `docs/formats.md`, or where to find it."""
+    try:
+        text = FORMATS.read_text(encoding="utf-8")
+        return text.split("### What no importer can know\n", 1)[1].split("\n#", 1)[0]
+    except (OSError, IndexError):
+        return "See `docs/formats.md` in the repository."
 
 
 def draw(part: Part, styled: list[Group], drawing: Drawing, baselines: list[CurveRun]) -> None:
@@ -104,12 +126,23 @@ def published_curves() -> dict:
 
 
 def tell_of_absent(look: Look, drawn: list[Run]) -> None:
-    """How many lines or points a picture lacks, if any."""
+    """Which lines or how many points a picture lacks, and why, if any."""
     absent, hidden = 0, 0
+    without: dict[str, list[str]] = {}
     for run in drawn:
         series = curve_series(run.frame, look.axis, look.quantity, look.unit)
-        absent += not len(series.x)
+        by = counted_by(run.frame)
+        if not len(series.x) and by in COUNTS_ALONE and look.axis != by:
+            without.setdefault(by, []).append(verbatim(run.label))
+        else:
+            absent += not len(series.x)
         hidden += int(((look.log_x & (series.x <= 0)) | (look.log_y & (series.raw <= 0))).sum())
+    for by, labels in without.items():
+        st.info(
+            f"Not drawn against {TITLES[look.axis].lower()}: {', '.join(labels)}. "
+            f"{'Its log counts' if len(labels) == 1 else 'Their logs count'} {COUNTS_ALONE[by]} to "
+            f"see {'it' if len(labels) == 1 else 'them'}."
+        )
     if absent:
         st.info(
             f"Not drawn, since what is shown or the axis is not known of them: {absent} of "

@@ -8,6 +8,8 @@ The published curves (`checkpoints/published_curves.csv`) are the four of the ex
 coreylynch (grid-lstm), read off its picture pixel by pixel, about ±0.004 nats: on enwik8, with 1000
 units. A row that is missing means that the curve is hidden by another there. Losses on other data
 cannot be compared with them.
+
+`gridlstm.curves.importing` reads what other programs log.
 """
 
 from gridlstm.curves.comparing import (
@@ -19,15 +21,16 @@ from gridlstm.curves.comparing import (
     training_operations,
     with_operations,
 )
-from gridlstm.curves.importing import Columns, Foreign, guess_columns, import_runs, read_foreign
 from gridlstm.curves.reading import CurveError, read_curve, read_published
 from gridlstm.curves.seeds import mean_over_seeds
 from gridlstm.curves.series import (
     AXES,
+    POSITIONS,
     QUANTITIES,
     UNITS,
     Series,
     convert,
+    counted_by,
     curve_series,
     is_loss,
     smooth,
@@ -37,24 +40,21 @@ from gridlstm.training.curve_log import COLUMNS
 __all__ = [
     "AXES",
     "COLUMNS",
+    "POSITIONS",
     "QUANTITIES",
     "UNITS",
     "VERDICTS",
-    "Columns",
     "CurveError",
-    "Foreign",
     "Series",
     "best_baseline",
     "compare_groups",
     "convert",
+    "counted_by",
     "curve_series",
-    "guess_columns",
-    "import_runs",
     "is_loss",
     "mean_over_seeds",
     "noise",
     "read_curve",
-    "read_foreign",
     "read_published",
     "smooth",
     "summary",

@@ -79,9 +79,9 @@ def _compared(curves: dict[str, pd.DataFrame], baselines: Collection[str]) -> pd
             {
                 "model": name,
                 "best_loss": best["val_loss"],
-                "best_update": int(best["update"]),
+                "best_update": best["update"],
                 "last_loss": last["val_loss"],
-                "updates": int(last["update"]),
+                "updates": last["update"],
                 "bytes": last["bytes"],
                 "seconds": last["seconds"],
                 "operations": last.get("operations", math.nan),
@@ -95,6 +95,10 @@ def _compared(curves: dict[str, pd.DataFrame], baselines: Collection[str]) -> pd
     columns += ["operations", "common_update", "common_bytes", "common_loss"]
     columns += [f"reached_{name}" for name in SPENT]
     table = pd.DataFrame(rows, columns=columns)
+    for name in ("best_update", "updates"):
+        # Whole numbers; missing where a run of another program does not know its updates.
+        missing = table[name].isna().any()
+        table[name] = table[name].astype("Int64" if missing else np.int64)
     is_baseline = table["model"].isin(list(baselines))
     for loss, difference in (
         ("best_loss", "difference_percent"),
@@ -118,7 +122,8 @@ def _first_at_or_under(frame: pd.DataFrame, loss: float) -> dict[str, float]:
 
 def _last_common_update(frames: list[pd.DataFrame]) -> float:
     """The last update that all of the curves have a point at; NaN if there is none."""
-    shared = set.intersection(*(set(frame["update"]) for frame in frames)) if frames else ()
+    updates = [set(frame["update"].dropna()) for frame in frames]
+    shared = set.intersection(*updates) if updates else ()
     return float(max(shared, default=math.nan))
 
 

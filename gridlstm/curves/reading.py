@@ -16,7 +16,7 @@ from gridlstm.training.curve_log import ACCURACIES, COLUMNS, COUNTS
 PUBLISHED_COLUMNS = ("model", "update", "val_loss")
 # What is counted in them never shrinks from row to row.
 GROWING = ("update", "epoch", "bytes", "seconds")
-MOST_BYTES = 10_000_000
+MAX_BYTES = 10_000_000
 # Whole numbers up to here are exact in float64.
 LARGEST = 2**53
 
@@ -66,10 +66,10 @@ def read_bytes(source: Path | str | bytes | BinaryIO) -> bytes:
     if isinstance(source, bytes):
         return source
     if not isinstance(source, (str, Path)):
-        return source.read(MOST_BYTES + 1)
+        return source.read(MAX_BYTES + 1)
     try:
         with open(source, "rb") as file:
-            return file.read(MOST_BYTES + 1)
+            return file.read(MAX_BYTES + 1)
     except FileNotFoundError as error:
         raise CurveError(f"There is no file {Path(source).name}.") from error
     except OSError as error:
@@ -78,7 +78,7 @@ def read_bytes(source: Path | str | bytes | BinaryIO) -> bytes:
 
 def read_rows(data: bytes) -> Rows:
     """The cells of a CSV text, as they are written. Raises CurveError."""
-    rows = csv.reader(io.StringIO(_decode(data), newline=""))
+    rows = csv.reader(io.StringIO(decode(data), newline=""))
     lines, cells = [], []
     try:
         header = [name.strip() for name in next(rows, [])]
@@ -110,9 +110,10 @@ def _columns(
     return rows.lines, {n: [row[place] for row in rows.cells] for n, place in places.items()}
 
 
-def _decode(data: bytes) -> str:
-    if len(data) > MOST_BYTES:
-        raise CurveError(f"The curve is larger than {MOST_BYTES // 1_000_000} MB.")
+def decode(data: bytes) -> str:
+    """UTF-8 text, with or without its mark. Raises CurveError, which names the line."""
+    if len(data) > MAX_BYTES:
+        raise CurveError(f"The curve is larger than {MAX_BYTES // 1_000_000} MB.")
     if not data.strip():
         raise CurveError("The file is empty.")
     if b"\0" in data:

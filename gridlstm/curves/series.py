@@ -15,6 +15,9 @@ QUANTITIES = {
     "digits": "digit_accuracy",
 }
 UNITS = ("bits", "nats")
+# What tells how far a run was at a point: the first of them that it knows. Only runs of other
+# programs may not know the updates.
+POSITIONS = ("update", "epoch", "seconds")
 
 
 @dataclass(frozen=True)
@@ -22,16 +25,22 @@ class Series:
     """One line of the picture: every logged point, in the order of the updates.
 
     All float64 [point]: `x` along the chosen axis, `update` as logged, `raw` and `smoothed` in the
-    chosen unit. Where the frame is that of several seeds, `low` and `high` bound them, smoothed
-    alike; else they are None.
+    chosen unit, `seeds` how many runs a point is the mean of. Where the frame is that of several
+    seeds, `low` and `high` bound them, smoothed alike; else they are None.
     """
 
     x: np.ndarray
     update: np.ndarray
     raw: np.ndarray
     smoothed: np.ndarray
+    seeds: np.ndarray
     low: np.ndarray | None = None
     high: np.ndarray | None = None
+
+
+def counted_by(frame: pd.DataFrame) -> str:
+    """Which of `POSITIONS` tells how far the run was: the first that its points know."""
+    return next((n for n in POSITIONS if n in frame and frame[n].notna().any()), "update")
 
 
 def smooth(values: np.ndarray, weight: float) -> np.ndarray:
@@ -93,5 +102,6 @@ def curve_series(
         update=numbers("update")[known],
         raw=raw,
         smoothed=smooth(raw, smoothing),
+        seeds=numbers("seeds")[known] if "seeds" in frame else np.ones(len(raw)),
         **bounds,
     )
