@@ -11,7 +11,8 @@ from gridlstm.checkpoint.reading import checked
 from gridlstm.checkpoint.writing import write_aside, write_tensors
 
 MOST_BYTES = 16 * 2**20
-ITEM_BYTES = {"F16": 2, "F32": 4, "F64": 8}
+# As they are written: bfloat16 in float32.
+ITEM_BYTES = {"F16": 2, "BF16": 4, "F32": 4, "F64": 8}
 # What a file's header needs besides names and the document: at most so much for each tensor (type,
 # shape of two axes, place in the file) and for the rest.
 TENSOR_HEADER = 128
@@ -21,9 +22,9 @@ FILE_HEADER = 128
 def split(path: Path, folder: Path, most_bytes: int = MOST_BYTES) -> Path:
     """Write a checkpoint into `folder` as shards, files of at most `most_bytes`; return the index.
 
-    The tensors stay of the type that they are, each whole in one shard. Every shard holds the
-    checkpoint's document. Shards of this name from an earlier time are replaced. Raises
-    CheckpointError, also where a single tensor is too large.
+    The tensors stay of the type that they are (bfloat16 becomes float32), each whole in one shard.
+    Every shard holds the checkpoint's document. Shards of this name from an earlier time are
+    replaced. Raises CheckpointError, also where a single tensor is too large, WriteError, OSError.
     """
     model = model_name(path)
     with opened(path) as tensors:
@@ -48,7 +49,8 @@ def split(path: Path, folder: Path, most_bytes: int = MOST_BYTES) -> Path:
 
 
 def join(index: Path, out: Path) -> None:
-    """Write the checkpoint that an index names as the one file `out`. Raises CheckpointError."""
+    """Write the checkpoint that an index names as the one file `out`. Raises CheckpointError,
+    WriteError, OSError."""
     with opened(index) as tensors:
         checked(tensors)
         whole = {name: tensors.read(name) for name in tensors.names}
