@@ -4,7 +4,7 @@ import errno
 import os
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -28,14 +28,25 @@ def write_aside(path: Path, write: Callable[[Path], None]) -> None:
     killed processes left half written beside it are removed. Raises WriteError where the disk is
     full, OSError.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    remove_unfinished(path)
-    with _saying_there_is_no_room(path), temporary_file(path.parent, _prefix(path)) as aside:
-        write(aside)
-        with open(aside, "rb") as file:
-            os.fsync(file.fileno())
-        os.chmod(aside, 0o644)
-        os.replace(aside, path)
+    write_together({path: write})
+
+
+def write_together(writes: dict[Path, Callable[[Path], None]]) -> None:
+    """`write_aside` of several files: the first takes its place when the last has been written."""
+    with ExitStack() as stack:
+        asides = {}
+        for path, write in writes.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            remove_unfinished(path)
+            with _saying_there_is_no_room(path):
+                aside = stack.enter_context(temporary_file(path.parent, _prefix(path)))
+                write(aside)
+                with open(aside, "rb") as file:
+                    os.fsync(file.fileno())
+            os.chmod(aside, 0o644)
+            asides[path] = aside
+        for path, aside in asides.items():
+            os.replace(aside, path)
 
 
 def remove_unfinished(path: Path) -> None:
@@ -79,7 +90,12 @@ def write_checkpoint(path: Path, tensors: dict[str, np.ndarray], metadata: Metad
 
 def write_tensors(path: Path, tensors: dict[str, np.ndarray], text: str) -> None:
     """Write tensors, as they are, and the document that describes them, into one file."""
+    write_aside(path, lambda aside: save_tensors(aside, tensors, text))
+
+
+def save_tensors(aside: Path, tensors: dict[str, np.ndarray], text: str) -> None:
+    """The same straight into a file that nobody reads yet."""
     from safetensors.numpy import save_file
 
     tensors = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
-    write_aside(path, lambda aside: save_file(tensors, aside, metadata={METADATA_KEY: text}))
+    save_file(tensors, aside, metadata={METADATA_KEY: text})
