@@ -6,7 +6,7 @@ import sys
 
 from gridlstm.analysis.properties import PROPERTIES, measure_named
 from gridlstm.commands.bar import progress_bar
-from gridlstm.commands.options import add_checkpoint_and_file, add_encoding, read_text
+from gridlstm.commands.options import add_checkpoint_and_file, add_encoding, read_beginning
 
 MOST_BYTES = 20_000
 
@@ -60,7 +60,7 @@ def _find(options: argparse.Namespace) -> int:
     from gridlstm.checkpoint import load_model
     from gridlstm.trace import trace
 
-    text = read_text(options.file, options.encoding, options.bytes)
+    text = read_beginning(options.file, options.encoding, options.bytes)
     target = measure_named(options.property, text.characters)
     # Before the model reads the text, which takes longest: whether there is anything to be found.
     split = split_text(target)
@@ -77,6 +77,8 @@ def _find(options: argparse.Namespace) -> int:
             )
             cells = findings.cells
     print(_json_lines(cells, measure) if options.json else _table(cells, measure))
+    if text.note:
+        print(text.note, file=sys.stderr)
     print(f"found on {_part(split.found)}, held out {_part(split.held_out)}", file=sys.stderr)
     if not options.by_layer:
         print(_chance(findings), file=sys.stderr)

@@ -43,17 +43,23 @@ def add_encoding(command: argparse.ArgumentParser) -> None:
 
 
 def read_text(file: Path, encoding: str | None = None, max_bytes: int = MOST_TEXT_BYTES) -> Text:
-    """The text of a file, cut where it is too long; what is not as in the file goes to stderr."""
-    needed = bytes_needed(max_bytes)
-    data = read_bytes(file, needed + 1).tobytes()
-    text = from_bytes(
-        data, file.name, encoding=encoding, max_bytes=max_bytes, is_whole=len(data) <= needed
-    )
+    """The same as `read_beginning`; what is not as in the file goes to stderr. Raises UserError for
+    an empty text."""
+    text = read_beginning(file, encoding, max_bytes)
     if text.note:
         print(text.note, file=sys.stderr)
     if not text.data:
         raise UserError("The text is empty.")
     return text
+
+
+def read_beginning(file: Path, encoding: str | None, max_bytes: int) -> Text:
+    """The text of a file, cut where it is too long; no more of the file is read. Raises
+    CorpusError."""
+    needed = bytes_needed(max_bytes)
+    data = read_bytes(file, needed + 1).tobytes()
+    is_whole = len(data) <= needed
+    return from_bytes(data, file.name, encoding=encoding, max_bytes=max_bytes, is_whole=is_whole)
 
 
 def read_at_most(file: Path, max_bytes: int, what: str) -> bytes:
