@@ -157,7 +157,7 @@ def bomb(folder):
 
 
 @pytest.mark.parametrize("arguments", [
-    ["find", "--property", "url", "--bytes", "2000", "--top", "1"],
+    ["find", "--property", "url", "--bytes", "3000", "--top", "1"],
     ["probe", "--property", "url", "--layer", "1"],
     ["provenance"],
 ])  # fmt: skip
