@@ -164,13 +164,18 @@ def read_state(path: Path) -> State:
 
 
 def read_settings(path: Path) -> tuple[ModelConfig, TrainingSettings]:
-    """Read only what a run trains and how. Raises ResumeError."""
-    with reading(path):
-        document = _document(path)
-        return (
-            _built(ModelConfig, document["model"]),
-            _built(TrainingSettings, document["settings"]),
-        )
+    """Read only what a run trains and how. Raises ResumeError, also where the tensors are of a
+    smaller run: what a file says is to take no more memory than the file itself."""
+    with reading(path), open_safetensors(path, MAX_HEADER_BYTES) as file:
+        document = json.loads(file.metadata()[DOCUMENT_KEY])
+        model = _built(ModelConfig, document["model"])
+        settings = _built(TrainingSettings, document["settings"])
+        shapes = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
+    held = sum(math.prod(shape) for name, shape in shapes.items() if name.startswith("model."))
+    carried = {shape[0] for name, shape in shapes.items() if name.startswith("carried.") and shape}
+    if model.parameters > held or carried != {settings.sequences}:
+        raise ResumeError(f"{path.name} is not a whole training state.")
+    return model, settings
 
 
 def read_progress(path: Path) -> Progress:
