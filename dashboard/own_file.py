@@ -1,6 +1,6 @@
 """A visitor's text file: read as what it looks like, or as what the visitor knows it is written in.
 
-One named key of the session, `own_file`, beside `encoding`, the widget's own.
+One named key of the session, `own_file`, beside `encoding`, the selector's own.
 """
 
 from dataclasses import dataclass
@@ -9,6 +9,9 @@ import streamlit as st
 
 from dashboard import choices
 from gridlstm.text import ENCODINGS, Text, bytes_needed, from_bytes
+
+# No encoding's name. (None would be no choice at all to a selector.)
+AS_GUESSED = ""
 
 
 @dataclass(frozen=True)
@@ -21,9 +24,9 @@ class OwnFile:
     is_whole: bool
     found: Text
 
-    def read_as(self, encoding: str | None) -> Text:
-        """The text in an encoding, or what was found if none is given."""
-        if encoding is None:
+    def read_as(self, encoding: str) -> Text:
+        """The text in an encoding, or what was found where that is `AS_GUESSED`."""
+        if encoding == AS_GUESSED:
             return self.found
         return from_bytes(
             self.data,
@@ -40,7 +43,7 @@ def take_file(name: str, data: bytes) -> None:
     beginning = data[: bytes_needed(choices.MOST_BYTES)]
     is_whole = len(beginning) == len(data)
     st.session_state["own_file"] = OwnFile(name, beginning, is_whole, found)
-    st.session_state["encoding"] = None
+    st.session_state["encoding"] = AS_GUESSED
     choices.use_text(found, name)
 
 
@@ -58,8 +61,8 @@ def choose_encoding() -> None:
         return
     st.selectbox(
         "Written in (encoding)",
-        [None, *ENCODINGS],
-        format_func=lambda name: ENCODINGS[name] if name else f"Guessed: {_named(found)}",
+        [AS_GUESSED, *ENCODINGS],
+        format_func=lambda name: ENCODINGS.get(name, f"Guessed: {ENCODINGS[found.encoding]}"),
         help="Which character each byte stands for. The file does not say, so it was guessed. "
         "Choose another where the text below looks wrong.",
         key="encoding",
@@ -67,10 +70,6 @@ def choose_encoding() -> None:
         persist_state="session",
         width=320,
     )
-
-
-def _named(text: Text) -> str:
-    return ENCODINGS[text.encoding]
 
 
 def _take_encoding() -> None:

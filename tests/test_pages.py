@@ -227,7 +227,7 @@ def test_where_the_encoding_is_a_guess_the_visitor_can_choose_it(visit):
     app = upload_text(visit(), "dos.txt", wanted.encode("cp850"))
     looked_like = app.code[0].value
     assert looked_like != wanted[:4000]
-    assert encoding_of(app).value is None
+    assert (encoding_of(app).value, encoding_of(app).options[0]) == ("", "Guessed: UTF-8")
     app = checked(encoding_of(app).set_value("cp850").run())
     assert app.code[0].value == wanted[:4000]
     assert "dos.txt was read as DOS 850 (Western), as chosen." in said(app)[0]
@@ -237,7 +237,7 @@ def test_where_the_encoding_is_a_guess_the_visitor_can_choose_it(visit):
     assert "dos.txt was read as DOS 850" in captions(app)
     go(app, "text")
     assert (encoding_of(app).value, app.code[0].value) == ("cp850", wanted[:4000])
-    app = checked(encoding_of(app).set_value(None).run())
+    app = checked(encoding_of(app).set_value("").run())
     assert app.code[0].value == looked_like
 
 
@@ -262,7 +262,7 @@ def test_another_file_is_guessed_anew(visit):
     app = upload_text(visit(), "dos.txt", "Grüße aus München".encode("cp850"))
     encoding_of(app).set_value("cp850").run()
     app = upload_text(app, "windows.txt", "Größe und Übermaß, naïve Fälle".encode("cp1252"))
-    assert encoding_of(app).value is None
+    assert (encoding_of(app).value, encoding_of(app).options[0]) == ("", "Guessed: Windows-1252")
     assert app.code[0].value == "Größe und Übermaß, naïve Fälle"
 
 
