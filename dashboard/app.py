@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from dashboard import address, choices, first_look
+from dashboard import address, choices, first_look, loading
 
 SIDEBAR_WIDTH = 220
 # Streamlit writes on its primary colour in white, whatever that is. `Canvas` is what browsers put
@@ -16,6 +16,7 @@ st.set_page_config(
     initial_sidebar_state=SIDEBAR_WIDTH,
 )
 st.html(TEXT_ON_PRIMARY)
+loading.remove_left_folders_meanwhile()
 
 page = st.navigation(
     [

@@ -8,7 +8,6 @@ import functools
 import importlib
 import math
 import os
-import tempfile
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -35,6 +34,7 @@ from gridlstm.checkpoint import (
 )
 from gridlstm.corpora.known import kind_of, title_of
 from gridlstm.errors import UserError
+from gridlstm.temporary import TemporaryFolder, remove_left_folders
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -104,9 +104,7 @@ class Catalogue:
 class Uploads:
     """One visitor's own files, in a folder that goes when the visit ends."""
 
-    folder: tempfile.TemporaryDirectory = field(
-        default_factory=lambda: tempfile.TemporaryDirectory(prefix="gridlstm-upload-")
-    )
+    folder: TemporaryFolder = field(default_factory=lambda: TemporaryFolder("upload"))
 
     @property
     def path(self) -> Path:
@@ -288,6 +286,14 @@ def _model(path: Path, stamp: tuple[int, int]):
 def model_of(entry: ModelEntry):
     """The model itself, which is never changed; loaded once. Raises UserError."""
     return _model(entry.path, entry.stamp)
+
+
+@functools.cache
+def remove_left_folders_meanwhile() -> threading.Thread:
+    """Have removed what killed servers have left, visitors' models among it, as this one starts."""
+    thread = threading.Thread(target=remove_left_folders, daemon=True)
+    thread.start()
+    return thread
 
 
 @functools.cache

@@ -17,7 +17,7 @@ MODEL_MEANINGS = {
     "architecture": "what connects the units",
     "layers": "number of layers",
     "units": "number of units in a layer",
-    "tie": "which weights a grid's layers share: none, depth (the depth LSTM's) or all",
+    "tie": "which weights a grid's layers share: none, depth (the depth LSTM's) or all (usual)",
     "priority": "depth (usual): a grid's depth LSTM sees the new time state; none: the one before",
     "depth": "what a grid computes along depth: an lstm (usual), or tanh or relu, without a memory",
     "dropout": "share of the non-recurrent connections dropped while training",

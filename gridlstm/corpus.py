@@ -13,6 +13,10 @@ import numpy as np
 
 from gridlstm.errors import UserError
 
+# What is read whole: the longest of the texts that such models are usually measured on, enwik9, has
+# so many bytes. Of a compressed file it is what it expands to that counts.
+MAX_WHOLE_BYTES = 10**9
+BLOCK_BYTES = 2**20
 OPENERS = {".xz": lzma.open, ".gz": gzip.open, ".bz2": bz2.open}
 
 
@@ -45,16 +49,28 @@ class Corpus:
         return self.data[self.cut :]
 
 
-def read_bytes(path: Path | str) -> np.ndarray:
+def read_bytes(path: Path | str, max_bytes: int | None = None) -> np.ndarray:
     """The file's bytes, decompressed if it ends in .xz, .gz or .bz2: uint8 [byte].
 
-    Raises CorpusError if the file is missing, unreadable or not what its ending says.
+    With `max_bytes` only so many from the beginning, and no more is decompressed. Raises
+    CorpusError if the file is missing, unreadable or not what its ending says, as far as it is
+    read, or if there are more than `MAX_WHOLE_BYTES` to be read.
     """
+    most = MAX_WHOLE_BYTES + 1 if max_bytes is None else min(max_bytes, MAX_WHOLE_BYTES + 1)
+    data = bytearray()
     try:
         with OPENERS.get(Path(path).suffix, open)(path, "rb") as file:
-            return np.frombuffer(file.read(), dtype=np.uint8)
+            while block := file.read(min(BLOCK_BYTES, most - len(data))):
+                data += block
+    except MemoryError as error:
+        raise CorpusError(f"Cannot read {path}: there is not memory enough.") from error
     except (OSError, EOFError, lzma.LZMAError, zlib.error) as error:
         raise CorpusError(f"Cannot read {path}: {error}.") from error
+    if len(data) > MAX_WHOLE_BYTES:
+        raise CorpusError(f"{path} holds more than {MAX_WHOLE_BYTES:,} bytes, which are the most.")
+    read = np.frombuffer(data, dtype=np.uint8)
+    read.flags.writeable = False
+    return read
 
 
 def read_corpus(path: Path | str, train_fraction: float) -> Corpus:

@@ -1,7 +1,9 @@
 """A model and a text -> every quantity inside, by name, for every layer, position and unit."""
 
+import errno
 import math
-import tempfile
+import os
+import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,6 +19,7 @@ from gridlstm.model import LanguageModel
 from gridlstm.networks.holds import Hold, Holds, holds_of
 from gridlstm.networks.staggered import staggers
 from gridlstm.progress import Progress
+from gridlstm.temporary import TemporaryFolder
 
 # Numbers computed at a time, in float32: they are what a trace needs in memory beyond its result.
 MOST_AT_ONCE = 2**25
@@ -52,7 +55,7 @@ class Trace:
     values: dict[str, np.ndarray]
     loss: np.ndarray
     next_byte: np.ndarray
-    storage: tempfile.TemporaryDirectory | None = field(default=None, repr=False)
+    storage: TemporaryFolder | None = field(default=None, repr=False)
 
     @property
     def quantities(self) -> tuple[str, ...]:
@@ -175,17 +178,20 @@ def _reserve(model, data, wanted, dtype, most_in_memory) -> Trace:
     if size <= most_in_memory:
         values = {q: np.empty(shape, dtypes[q]) for q, shape in shapes.items()}
     else:
-        storage, values = _files(shapes, dtypes)
+        storage, values = _files(shapes, dtypes, size)
     loss = np.full(len(data), np.nan, np.float32)
     next_byte = np.empty((len(data), ALPHABET), np.float16)
     return Trace(data, config.layers, config.units, values, loss, next_byte, storage)
 
 
-def _files(shapes, dtypes) -> tuple[tempfile.TemporaryDirectory, dict[str, np.memmap]]:
-    """Arrays in files, and the folder that these are in."""
+def _files(shapes, dtypes, size: int) -> tuple[TemporaryFolder, dict[str, np.memmap]]:
+    """Arrays in files of `size` bytes together, and the folder that these are in."""
     with _room_on_disk():
-        storage = tempfile.TemporaryDirectory(prefix="gridlstm-trace-")
+        storage = TemporaryFolder("trace")
         try:
+            # A file takes no room before it is written to, which may be hours later.
+            if size > shutil.disk_usage(storage.name).free:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             paths = {q: Path(storage.name) / f"{q}.npy" for q in shapes}
             return storage, {
                 q: open_memmap(paths[q], mode="w+", dtype=dtypes[q], shape=shape)

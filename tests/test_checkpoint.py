@@ -5,12 +5,14 @@ import pickle
 import struct
 import tracemalloc
 from dataclasses import asdict, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
 from safetensors.numpy import save_file
+from safetensors.torch import save_file as save_torch
 
 from gridlstm.checkpoint import (
     CheckpointError,
@@ -19,9 +21,11 @@ from gridlstm.checkpoint import (
     load_model,
     read_metadata,
     read_tensors,
+    split,
     write_aside,
     write_checkpoint,
 )
+from gridlstm.checkpoint.opening import MAX_HEADER_BYTES, Tensors, opened
 from gridlstm.config import ModelConfig
 
 KINDS = [("stacked", None), ("grid", "none"), ("grid", "depth"), ("grid", "all")]
@@ -117,6 +121,142 @@ def test_the_file_holds_what_the_design_says(good):
     assert not {"layers.1.depth.weight", "layers.1.depth.bias"} & set(tensors)  # shared
 
 
+@pytest.mark.parametrize("cut", [False, True], ids=["one file", "in shards"])
+def test_bfloat16_is_read_as_the_numbers_that_it_holds(good, tmp_path, cut):
+    """As other programs resave a checkpoint: the upper half of each float32."""
+    path, document, tensors = good
+    halves = {name: torch.from_numpy(tensor).bfloat16() for name, tensor in tensors.items()}
+    save_torch(halves, path, {"gridlstm": json.dumps(document)})
+    if cut:
+        path = split(path, tmp_path / "parts", 2**14)
+    metadata = read_metadata(path)
+    for name, tensor in read_tensors(path, metadata).items():
+        rounded = tensors[name].view(np.uint32) + 0x7FFF + (tensors[name].view(np.uint32) >> 16 & 1)
+        expected = (rounded & 0xFFFF0000).astype(np.uint32).view(np.float32)
+        np.testing.assert_array_equal(tensor, expected)
+    assert not load_model(path)[0].training
+
+
+@pytest.mark.parametrize(
+    "renamed",
+    [
+        "module.{}",
+        "_orig_mod.{}",
+        "model.{}",
+        "module._orig_mod.{}",
+        "_orig_mod.module.model.{}",
+    ],
+)
+@pytest.mark.parametrize("cut", [False, True], ids=["one file", "in shards"])
+def test_what_other_programs_put_before_all_names_is_taken_off(good, tmp_path, renamed, cut):
+    path, document, tensors = good
+    changed = {renamed.format(name): tensor for name, tensor in tensors.items()}
+    save_file(changed, path, metadata={"gridlstm": json.dumps(document)})
+    if cut:
+        path = split(path, tmp_path / "parts", 2**13)
+    found = read_tensors(path, read_metadata(path))
+    assert found.keys() == tensors.keys()
+    for name, tensor in tensors.items():
+        np.testing.assert_array_equal(found[name], tensor)
+
+
+def test_what_compile_puts_into_the_middle_of_names_is_taken_out(good):
+    path, document, tensors = good
+    changed = {name.replace("time.", "time._orig_mod."): t for name, t in tensors.items()}
+    assert changed.keys() != tensors.keys()
+    save_file(changed, path, metadata={"gridlstm": json.dumps(document)})
+    assert read_tensors(path, read_metadata(path)).keys() == tensors.keys()
+
+
+def test_a_prefix_of_some_names_only_is_none(good):
+    path, document, tensors = good
+    tensors["module.decoder.bias"] = tensors.pop("decoder.bias")
+    save_file(tensors, path, metadata={"gridlstm": json.dumps(document)})
+    assert "lacks tensor 'decoder.bias'" in refused(path)
+
+
+def test_names_that_would_become_one_stay_two(good):
+    path, document, tensors = good
+    tensors["_orig_mod.decoder.bias"] = tensors["decoder.bias"]
+    save_file(tensors, path, metadata={"gridlstm": json.dumps(document)})
+    assert "surplus tensor '_orig_mod.decoder.bias'" in refused(path)
+
+
+# -- Files that change while they are read --------------------------------------------------------
+
+
+CHANGES = {
+    "cut short": lambda path: os.truncate(path, 3000),
+    "emptied": lambda path: os.truncate(path, 0),
+    "written over": lambda path: path.write_bytes(b"x" * path.stat().st_size),
+    "made longer": lambda path: os.truncate(path, path.stat().st_size + 1),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("kind", ["float32", "bfloat16"])
+@pytest.mark.parametrize("cut", [False, True], ids=["one file", "in shards"])
+def test_a_file_that_is_changed_while_it_is_read(good, tmp_path, change, kind, cut, monkeypatch):
+    """Just before the second tensor is read: a sentence, though the process would end if the file
+    were mapped into memory."""
+    path, document, tensors = good
+    whole = {name: torch.from_numpy(t).to(getattr(torch, kind)) for name, t in tensors.items()}
+    save_torch(whole, path, {"gridlstm": json.dumps(document)})
+    changed = path
+    if cut:
+        path = split(path, tmp_path / "parts", 2**15)
+        changed = next(path.parent.glob("*-00001-of-*"))
+    os.utime(changed, (1, 1))  # so long ago that a clock of seconds tells the change
+    read, calls = Tensors.read, []
+
+    def read_what_changes(opened_tensors, name):
+        calls.append(name)
+        if len(calls) == 2:
+            CHANGES[change](changed)
+        return read(opened_tensors, name)
+
+    monkeypatch.setattr(Tensors, "read", read_what_changes)
+    message = refused(path)
+    assert message == f"{changed.name} was changed while it was read; try again."
+    assert len(calls) >= 2
+
+
+def test_a_file_that_is_replaced_while_it_is_read_is_read_as_it_was(good, tmp_path, monkeypatch):
+    """As a training does with its checkpoint; the new one is of another size."""
+    path, document, tensors = good
+    other = tmp_path / "other.safetensors"
+    save_file({"odd": np.ones(3)}, other)
+    read, calls = Tensors.read, []
+
+    def read_what_is_replaced(opened_tensors, name):
+        calls.append(name)
+        if len(calls) == 2:
+            os.replace(other, path)
+        return read(opened_tensors, name)
+
+    monkeypatch.setattr(Tensors, "read", read_what_is_replaced)
+    model, _ = load_model(path)
+    for name, tensor in model.to_tensors().items():
+        np.testing.assert_array_equal(tensor.numpy(), tensors[name])
+
+
+def test_weights_that_are_no_longer_of_the_metadata_are_one_sentence(good, make_model):
+    path = good[0]
+    before = read_metadata(path)
+    other = make_model("grid", 3, 4, "depth")
+    write_checkpoint(path, tensors_of(other), metadata_of(other))
+    with pytest.raises(CheckpointError, match="surplus"):
+        read_tensors(path, before)
+
+
+def test_no_file_is_mapped_into_memory(good):
+    if not Path("/proc/self/maps").exists():
+        pytest.skip("this system does not tell what is mapped")
+    with opened(good[0]) as tensors:
+        tensors.read("decoder.bias")
+        assert good[0].name not in Path("/proc/self/maps").read_text()
+
+
 # -- Files that are not whole or not ours ---------------------------------------------------------
 
 
@@ -159,6 +299,24 @@ def test_another_format_is_refused_and_no_memory_spent(tmp_path, content):
     refused(path)
     assert tracemalloc.get_traced_memory()[1] < 2**20
     tracemalloc.stop()
+
+
+def test_a_header_of_many_tensors_takes_no_memory(tmp_path):
+    """80 MB of names, as the format allows, would take a gigabyte."""
+    path = tmp_path / "many.safetensors"
+    entries = b",".join(
+        b'"%d":{"dtype":"F32","shape":[0],"data_offsets":[0,0]}' % n for n in range(80_000)
+    )
+    path.write_bytes(header(len(entries) + 2, b"{" + entries + b"}"))
+    assert path.stat().st_size > MAX_HEADER_BYTES
+    assert "not a whole" in refused(path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
+    path = tmp_path / "pipe.safetensors"
+    os.mkfifo(path)
+    refused(path)
 
 
 def test_a_missing_file_and_a_folder_are_refused(tmp_path):
@@ -328,6 +486,19 @@ def test_a_surplus_tensor_is_named(good):
 def test_a_misshapen_tensor_is_named(good, shape):
     tensor = np.zeros(shape, np.float32)
     assert "layers.0.time.weight" in refused(with_tensors(good, layers__0__time__weight=tensor))
+
+
+@pytest.mark.parametrize("kind", ["float8_e4m3fn", "float8_e5m2", "int64", "bool"])
+def test_a_type_that_is_not_read_is_named_and_those_that_are(good, kind):
+    path, document, tensors = good
+    whole = {name: torch.from_numpy(tensor) for name, tensor in tensors.items()}
+    whole["decoder.bias"] = whole["decoder.bias"].to(getattr(torch, kind))
+    save_torch(whole, path, {"gridlstm": json.dumps(document)})
+    name = {"float8_e4m3fn": "F8_E4M3", "float8_e5m2": "F8_E5M2", "int64": "I64", "bool": "BOOL"}
+    assert refused(path) == (
+        f"The tensor decoder.bias has type {name[kind]}; what is read is float16, bfloat16, "
+        "float32 and float64."
+    )
 
 
 @pytest.mark.parametrize("kind", [np.int8, np.int32, np.int64, np.uint8, np.bool_])

@@ -1,11 +1,13 @@
 """The commands as a user runs them, and what importing the package costs."""
 
+import gzip
 import json
 import os
 import pkgutil
 import platform
 import subprocess
 import sys
+from dataclasses import replace
 from importlib.util import find_spec
 
 import numpy as np
@@ -13,9 +15,18 @@ import pytest
 
 import gridlstm.analysis
 from gridlstm import commands
-from gridlstm.checkpoint import Data, Metadata, read_metadata, write_checkpoint
+from gridlstm.checkpoint import (
+    Data,
+    Metadata,
+    load_model,
+    read_metadata,
+    read_tensors,
+    write_checkpoint,
+)
 from gridlstm.commands import memory
+from gridlstm.commands.options import read_text
 from gridlstm.evaluation import evaluate
+from gridlstm.sampling import sample
 from gridlstm.trace import trace
 from gridlstm.training.presets import PRESETS
 
@@ -93,6 +104,89 @@ def test_trace_writes_what_the_library_gives(folder, make_model, capsys):
     assert capsys.readouterr().out == ""
 
 
+@pytest.mark.parametrize(
+    ("codec", "named"),
+    [("utf-16-le", "UTF-16, little-endian"), ("utf-16", "UTF-16"), ("cp1252", "Windows-1252")],
+)
+def test_sample_reads_a_file_as_the_text_that_it_is(folder, capsysbinary, codec, named):
+    """Not the zeros of UTF-16, byte by byte: what is written is the same."""
+    prime = "Grüße aus München, wo die Straßen größer sind als üblich.\n"
+    written = []
+    for encoding in ("utf-8", codec):
+        (folder / "prime.txt").write_bytes(prime.encode(encoding))
+        arguments = ["sample", "model.safetensors", "--prime-file", "prime.txt", "--length", "30"]
+        assert commands.run(arguments) == 0
+        written.append(capsysbinary.readouterr())
+    assert written[0].out == written[1].out and len(written[0].out) == 30
+    assert written[0].err == b""
+    assert f"read as {named}" in written[1].err.decode()
+
+
+def test_sample_goes_on_with_a_text_cut_in_mid_character(folder, capsysbinary):
+    """As `head -c` leaves one: the model reads these very bytes."""
+    prime = "Grüße 世界".encode()[:-1]
+    (folder / "prime.txt").write_bytes(prime)
+    arguments = ["sample", "model.safetensors", "--prime-file", "prime.txt", "--length", "20"]
+    assert commands.run(arguments) == 0
+    printed = capsysbinary.readouterr()
+    model, _ = load_model(folder / "model.safetensors")
+    assert printed.out == bytes(sample(model, prime, 20, seed=1))
+    assert printed.err == b""
+
+
+def test_an_encoding_that_is_chosen(folder, capsysbinary):
+    (folder / "prime.txt").write_bytes(b"Gr\x81\xe1e aus M\x81nchen\r")
+    arguments = ["sample", "model.safetensors", "--prime-file", "prime.txt", "--length", "20"]
+    assert commands.run([*arguments, "--encoding", "cp850"]) == 0
+    printed = capsysbinary.readouterr()
+    model, _ = load_model(folder / "model.safetensors")
+    assert printed.out == bytes(sample(model, "Grüße aus München\n".encode(), 20, seed=1))
+    assert b"read as DOS 850 (Western), as chosen." in printed.err
+    with pytest.raises(SystemExit):
+        commands.run([*arguments, "--encoding", "rot13"])
+    assert len(capsysbinary.readouterr().err.splitlines()) == 1
+
+
+@pytest.fixture
+def bomb(folder):
+    """30 kB that expand to 30 MB, damaged at their end: they are not read as far as that."""
+    packed = gzip.compress(TEXT * (30_000_000 // len(TEXT)), compresslevel=9)
+    assert len(packed) < 150_000
+    (folder / "bomb.txt.gz").write_bytes(packed[:-100])
+    return "bomb.txt.gz"
+
+
+@pytest.mark.parametrize("arguments", [
+    ["find", "--property", "url", "--bytes", "3000", "--top", "1"],
+    ["probe", "--property", "url", "--layer", "1"],
+    ["provenance"],
+])  # fmt: skip
+def test_of_a_compressed_file_only_what_is_used_is_read(
+    folder, bomb, capsys, monkeypatch, arguments
+):
+    monkeypatch.setattr(read_text, "__defaults__", (None, 3000))
+    name, *more = arguments
+    assert commands.run([name, "model.safetensors", bomb, *more]) == 0
+    assert "are shown" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["trace", "sample", "evaluate"])
+def test_what_must_be_read_whole_has_a_limit(folder, bomb, capsys, monkeypatch, command):
+    monkeypatch.setattr(commands.trace, "MAX_BYTES", 5000)
+    monkeypatch.setattr(commands.sample, "MAX_PRIME_BYTES", 5000)
+    monkeypatch.setattr("gridlstm.corpus.MAX_WHOLE_BYTES", 5000)
+    more = {
+        "trace": [bomb, "--out", "t.npz"],
+        "sample": ["--prime-file", bomb],
+        "evaluate": [bomb],
+    }[command]
+    assert commands.run([command, "model.safetensors", *more]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == "" and len(printed.err.splitlines()) == 1
+    assert "5,000 bytes" in printed.err and bomb in printed.err
+    assert not (folder / "t.npz").exists()
+
+
 def test_describe_prints_the_metadata_of_each_checkpoint(folder, capsys):
     path = str(folder / "model.safetensors")
     assert commands.run(["describe", path, path]) == 0
@@ -134,6 +228,63 @@ def test_train_from_a_checkpoint_needs_no_name_of_its_model(folder):
 
 
 OUT = ["--out", "new.safetensors", "--updates", "3"]
+
+
+@pytest.mark.parametrize("architecture", ["grid", "gru"])
+def test_train_needs_no_more_than_it_says_it_needs(folder, architecture):
+    """Architecture, layers, units and a stop; a grid's layers then share all weights."""
+    model = ["--architecture", architecture, "--layers", "2", "--units", "16"]
+    few = ["--sequences", "4", "--length", "10"]
+    assert commands.run(["train", "text.txt", *OUT, *model, *few]) == 0
+    about = read_metadata(folder / "new.safetensors")
+    assert about.model.tie == {"grid": "all", "gru": None}[architecture]
+
+
+def test_resume_alone_takes_the_model_and_all_settings_from_the_state(folder, capsys):
+    """As one run that was told all of it, to the last bit."""
+    told = [*SMALL, "--seed", "3", "--validate-every", "4", "--learning-rate", "0.01"]
+    for out, updates in (("straight", "12"), ("parts", "6")):
+        out = ["--out", f"{out}.safetensors", "--updates", updates]
+        assert commands.run(["train", "text.txt", *out, *told]) == 0
+    out = ["--out", "parts.safetensors"]
+    assert commands.run(["train", "text.txt", *out, "--resume", "--updates", "12"]) == 0
+    found, expected = (read_metadata(folder / f"{n}.safetensors") for n in ("parts", "straight"))
+    assert replace(found, seconds=0) == replace(expected, seconds=0)
+    weights = [read_tensors(folder / f"{n}.safetensors", expected) for n in ("parts", "straight")]
+    for name, tensor in weights[1].items():
+        np.testing.assert_array_equal(weights[0][name], tensor)
+    # Nothing left to do, and nothing to be said either.
+    assert commands.run(["train", "text.txt", *out, "--resume"]) == 0
+    capsys.readouterr()
+    for other in (["--units", "9"], ["--seed", "4"]):
+        assert commands.run(["train", "text.txt", *out, "--resume", *other]) == 2
+        assert other[0].strip("-") in capsys.readouterr().err
+    assert commands.run(["train", *out, "--resume"]) == 2
+    assert "file of data" in capsys.readouterr().err
+
+
+def test_a_resumed_run_of_sums_needs_no_file(folder):
+    task = ["--task", "addition", "--digits", "2"]
+    model = ["--architecture", "gru", "--layers", "1", "--units", "8", "--sequences", "4"]
+    out = ["--out", "sums.safetensors"]
+    assert commands.run(["train", *out, *task, *model, "--updates", "2"]) == 0
+    assert commands.run(["train", *out, "--resume", "--updates", "4"]) == 0
+    assert read_metadata(folder / "sums.safetensors").training["updates"] == 4
+
+
+@pytest.mark.parametrize("optimiser", ["rmsprop", "adam"])
+@pytest.mark.parametrize("updates", ["1", "5"])
+def test_a_training_that_diverges_is_one_sentence_and_status_2(folder, capsys, optimiser, updates):
+    options = ["--learning-rate", "1e38", "--optimiser", optimiser, "--updates", updates]
+    out = ["--out", "new.safetensors"]
+    assert commands.run(["train", "text.txt", *out, *SMALL, *options]) == 2
+    printed = capsys.readouterr()
+    last = printed.err.splitlines()[-1]
+    assert "has diverged" in last and "no checkpoint yet" in last and last.endswith(".")
+    assert printed.out == "" and "Traceback" not in printed.err
+    assert not (folder / "new.safetensors").exists()
+
+
 MISTAKES = {
     "no command": ([], "COMMAND"),
     "another command": (["improve"], "improve"),
@@ -173,10 +324,7 @@ MISTAKES = {
         ["train", "text.txt", *OUT, "--preset", "small-stacked-3", "--tie", "all"],
         "tie",
     ),
-    "train: no tie of a grid": (
-        ["train", "text.txt", *OUT, *(option for option in SMALL if "tie" not in option)],
-        "tie",
-    ),
+    "train: another tie": (["train", "text.txt", *OUT, *SMALL, "--tie", "time"], "--tie"),
     "train: text for a number": (["train", "text.txt", *OUT, *SMALL, "--clip", "much"], "--clip"),
     "train: setting out of range": (
         ["train", "text.txt", *OUT, *SMALL, "--dropout", "1"],

@@ -2,6 +2,7 @@ import bz2
 import gzip
 import hashlib
 import lzma
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -47,6 +48,57 @@ def test_a_compressed_file_is_its_content(tmp_path, ending):
     packed.write_bytes(COMPRESSED[ending](TEXT))
     assert read_bytes(packed).tobytes() == read_bytes(plain).tobytes() == TEXT
     assert read_corpus(packed, 0.9).sha256 == read_corpus(plain, 0.9).sha256
+
+
+@pytest.mark.parametrize("ending", ["", *COMPRESSED])
+def test_of_a_beginning_no_more_is_read_than_is_asked_for(tmp_path, ending):
+    """What lies behind may be damaged, or expand to any size."""
+    noise = np.random.default_rng(0).integers(0, 256, 3_000_000, dtype=np.uint8).tobytes()
+    packed = COMPRESSED.get(ending, bytes)(noise)
+    path = tmp_path / f"text{ending}"
+    path.write_bytes(packed[:2_000_000] + b"damaged from here on")
+    for size in (0, 1, 4096, 1_000_000):
+        assert read_bytes(path, size).tobytes() == noise[:size]
+    if ending:
+        with pytest.raises(CorpusError):
+            read_bytes(path)
+    path.write_bytes(packed)
+    assert read_bytes(path, 10**12).tobytes() == read_bytes(path).tobytes() == noise
+
+
+@pytest.mark.parametrize("ending", COMPRESSED)
+def test_a_little_file_that_expands_without_end_takes_little_memory(tmp_path, ending):
+    path = tmp_path / f"bomb{ending}"
+    opener = {".xz": lzma.open, ".gz": gzip.open, ".bz2": bz2.open}[ending]
+    with opener(path, "wb") as file:
+        for _ in range(100):
+            file.write(bytes(2**20))
+    assert path.stat().st_size < 200_000
+    tracemalloc.start()
+    assert not read_bytes(path, 1000).any()
+    assert tracemalloc.get_traced_memory()[1] < 2**24
+    tracemalloc.stop()
+
+
+def test_what_is_read_whole_has_a_limit_that_is_said(tmp_path, monkeypatch):
+    monkeypatch.setattr("gridlstm.corpus.MAX_WHOLE_BYTES", 1000)
+    for ending, compress in {"": bytes, **COMPRESSED}.items():
+        path = tmp_path / f"text{ending}"
+        path.write_bytes(compress(b"x" * 1000))
+        assert len(read_bytes(path)) == 1000
+        path.write_bytes(compress(b"x" * 1001))
+        for size in (None, 5000):
+            with pytest.raises(CorpusError) as caught:
+                read_bytes(path, size)
+            assert "more than 1,000 bytes" in one_sentence(caught)
+        assert len(read_bytes(path, 1000)) == 1000
+
+
+def test_what_is_read_is_not_to_be_changed(tmp_path):
+    path = tmp_path / "text.txt"
+    path.write_bytes(TEXT)
+    with pytest.raises(ValueError, match="read-only"):
+        read_bytes(path)[0] = 1
 
 
 @pytest.mark.parametrize("ending", COMPRESSED)

@@ -217,6 +217,55 @@ def test_a_file_that_is_not_utf_8_is_shown_with_a_note(visit, data, note):
     assert drawn(app)["characters"] == from_bytes(data).characters
 
 
+def encoding_of(app):
+    return next((box for box in app.selectbox if box.key == "encoding"), None)
+
+
+def test_where_the_encoding_is_a_guess_the_visitor_can_choose_it(visit):
+    """A text of DOS', which looks like one of Windows': the choice is in force on every page."""
+    wanted = "Grüße aus München, wo die Straßen größer sind als üblich.\r\n" * 400
+    app = upload_text(visit(), "dos.txt", wanted.encode("cp850"))
+    looked_like = app.code[0].value
+    assert looked_like != wanted[:4000]
+    assert (encoding_of(app).value, encoding_of(app).options[0]) == ("", "Guessed: UTF-8")
+    app = checked(encoding_of(app).set_value("cp850").run())
+    assert app.code[0].value == wanted[:4000]
+    assert "dos.txt was read as DOS 850 (Western), as chosen." in said(app)[0]
+    assert "the first 20,000 are shown" in said(app)[0]
+    read = drawn(go(app, "cells"))["characters"]
+    assert wanted.startswith(read) and 19_990 <= len(read.encode()) <= 20_000
+    assert "dos.txt was read as DOS 850" in captions(app)
+    go(app, "text")
+    assert (encoding_of(app).value, app.code[0].value) == ("cp850", wanted[:4000])
+    app = checked(encoding_of(app).set_value("").run())
+    assert app.code[0].value == looked_like
+
+
+@pytest.mark.parametrize(
+    ("data", "asked"),
+    [
+        (SHORT.encode(), False),
+        ("Größe".encode("utf-16"), False),
+        ("Größe und Übermaß".encode("utf-16-le"), True),
+        (b"broken \xff here", True),
+    ],
+    ids=["UTF-8", "UTF-16 with a mark", "UTF-16 without one", "broken UTF-8"],
+)
+def test_a_visitor_is_asked_for_the_encoding_only_where_it_is_a_guess(visit, data, asked):
+    app = upload_text(visit(), "a.txt", data)
+    assert (encoding_of(app) is not None) == asked
+    # Not of a text that comes from elsewhere.
+    assert encoding_of(paste(app, SHORT)) is None
+
+
+def test_another_file_is_guessed_anew(visit):
+    app = upload_text(visit(), "dos.txt", "Grüße aus München".encode("cp850"))
+    encoding_of(app).set_value("cp850").run()
+    app = upload_text(app, "windows.txt", "Größe und Übermaß, naïve Fälle".encode("cp1252"))
+    assert (encoding_of(app).value, encoding_of(app).options[0]) == ("", "Guessed: Windows-1252")
+    assert app.code[0].value == "Größe und Übermaß, naïve Fälle"
+
+
 def test_an_own_text_stays_until_a_sample_is_taken_and_no_other_visitor_sees_it(visit):
     app = paste(visit(), SHORT)
     for page in PAGES_WITH_MODELS:

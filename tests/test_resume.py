@@ -426,8 +426,10 @@ def test_sigkill_in_the_middle_of_a_write(tmp_path, uninterrupted):
             print(json.dumps([moment, number, arguments]), file=parent.stdin, flush=True)
             assert int(parent.stdout.readline()) == -signal.SIGKILL
             assert_all_whole(out)
+            # What this kill left, and nothing of those before.
+            left = list(tmp_path.glob(".*"))
+            assert len(left) == (moment != "in place")
         parent.stdin.close()
-    assert list(out.parent.glob(".*"))  # so there were kills in mid-write
     finish(command(tmp_path, out, "--resume"))
     assert_same_run(out, uninterrupted)
 
@@ -520,6 +522,80 @@ def test_a_state_with_another_document_is_named(corpus, begun, document):
     out, _ = begun
     path = out.with_suffix(".state.safetensors")
     save_file(state(out)[1], path, {"run": document})
+    assert path.name in refused(GRID, SETTINGS, corpus, out)
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (("settings", "sequences"), 4.5),
+        (("settings", "sequences"), "4"),
+        (("settings", "seed"), True),
+        (("settings", "learning_rate"), None),
+        (("settings", "surplus"), 1),
+        (("model", "units"), 8.0),
+        (("model",), []),
+        (("sha256",), 7),
+        (("progress", "update"), -1),
+        (("progress", "update"), 2.5),
+        (("progress", "update"), 10**30),
+        (("progress", "loss_sum"), "0"),
+        (("progress", "loss_sum"), float("nan")),
+        (("progress", "points"), {}),
+        (("progress", "points"), [{"update": 1}]),
+        (("progress", "begun_from"), ["a.safetensors"]),
+        (("progress", "finished_at"), "5"),
+    ],
+    ids=lambda value: str(value),
+)
+def test_a_state_with_a_wrong_value_is_named(corpus, begun, place, value):
+    out, _ = begun
+    path = out.with_suffix(".state.safetensors")
+    with safe_open(path, framework="pt") as file:
+        document, (_, tensors) = json.loads(file.metadata()["run"]), state(out)
+    *outer, last = place
+    inner = document
+    for key in outer:
+        inner = inner[key]
+    inner[last] = value
+    save_file(tensors, path, {"run": json.dumps(document)})
+    message = refused(GRID, SETTINGS, corpus, out)
+    assert path.name in message
+
+
+@pytest.mark.parametrize("name", ["optimiser.0.square_avg", "optimiser.0.step", "carried.h"])
+@pytest.mark.parametrize("fault", ["lacks", "misshapen", "of another type", "surplus"])
+def test_a_state_with_other_tensors_is_named(corpus, begun, name, fault):
+    """Also what torch would take as it is, and stumble over in the next update."""
+    out, _ = begun
+    path = out.with_suffix(".state.safetensors")
+    with safe_open(path, framework="pt") as file:
+        metadata, (_, tensors) = file.metadata(), state(out)
+    assert name in tensors
+    match fault:
+        case "lacks":
+            del tensors[name]
+        case "misshapen":
+            tensors[name] = tensors[name][None].contiguous()
+        case "of another type":
+            tensors[name] = tensors[name].double()
+        case "surplus":
+            tensors[f"{name}.more"] = torch.zeros(3)
+    save_file(tensors, path, metadata)
+    assert "not a whole training state" in refused(GRID, SETTINGS, corpus, out)
+
+
+def test_a_state_that_is_changed_while_it_is_read(corpus, begun, monkeypatch):
+    out, _ = begun
+    path = out.with_suffix(".state.safetensors")
+    os.utime(path, (1, 1))
+    loads = json.loads
+
+    def cut_then_load(text):
+        os.truncate(path, 3000)
+        return loads(text)
+
+    monkeypatch.setattr("gridlstm.training.state.json", SimpleNamespace(loads=cut_then_load))
     assert path.name in refused(GRID, SETTINGS, corpus, out)
 
 

@@ -1,4 +1,5 @@
 import json
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -100,6 +101,153 @@ def test_old_encodings_are_guessed_and_named(characters, codec, name):
     read = text.from_bytes(characters.encode(codec))
     assert read.characters == characters
     assert read.note == f"This file is not UTF-8; it was read as {name}."
+
+
+CHINESE = (
+    "他说这是一个很长的句子，\n里面有许多不同的汉字和标点。\n我们今天去公园散步，天气非常好。\n" * 3
+)
+
+
+@pytest.mark.parametrize("codec", ["utf_16_le", "utf_16_be"])
+@pytest.mark.parametrize("characters", [GERMAN, QUOTED, RUSSIAN, CHINESE, "a = 1\r\n", "Ω"])
+def test_utf16_without_a_mark_is_found_out_and_named(characters, codec):
+    if characters == "Ω":
+        characters = "The Ω of it\n"
+    read = text.from_bytes(characters.encode(codec), "notes.txt")
+    assert read.characters == characters
+    order = {"utf_16_le": "little", "utf_16_be": "big"}[codec]
+    assert read.note == (
+        f"notes.txt is not UTF-8; it was read as UTF-16, {order}-endian, without a byte order mark."
+    )
+    assert (read.encoding, read.guessed) == (codec, True)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"abc\0",
+        b"one\0two\0three\0",
+        b"name\0value\0name\0value",
+        b"\0\0\0\0",
+        bytes(range(256)) * 3,
+        b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x03\0>\0\x01\0\0\0",
+        "Grüße\0 und".encode("cp1252"),
+        b"plain text that has a zero\0 in the middle of it",
+    ],
+)
+def test_zeros_alone_make_no_utf16(data):
+    assert text.from_bytes(data).encoding not in ("utf_16_le", "utf_16_be")
+
+
+@pytest.mark.parametrize("codec", ["utf-8", "cp1252", "utf-16-le", "utf-16"])
+def test_a_carriage_return_alone_ends_a_line_with_a_note(codec):
+    """As old Macs wrote them."""
+    read = text.from_bytes("Grüße,\rlieber Mac.\r\rBis dann, üblicherweise\r".encode(codec))
+    assert read.characters == "Grüße,\nlieber Mac.\n\nBis dann, üblicherweise\n"
+    assert read.note.endswith(
+        "Its lines end with a carriage return (CR) alone; each was read as a new line (LF)."
+    )
+    assert read.data.decode() == read.characters
+
+
+@pytest.mark.parametrize(
+    "characters", ["a\r\nb\r\n", "a\r\r\nb\r\r\n", "a\nb\r\nc\n", "one\ntwo\rstill two\nthree\n"]
+)
+def test_other_line_ends_stay_as_they_are(characters):
+    read = text.from_bytes(characters.encode())
+    assert (read.characters, read.note) == (characters, None)
+
+
+@pytest.mark.parametrize("encoding", text.ENCODINGS)
+def test_a_chosen_encoding_is_taken(encoding):
+    """Whatever the bytes look like; of every encoding that is offered."""
+    can_be = "Stra?e, ok"
+    for letter in "ßЖ語שع":
+        try:
+            letter.encode(encoding)
+        except UnicodeEncodeError:
+            continue
+        can_be = can_be.replace("?", letter)
+        break
+    read = text.from_bytes(can_be.encode(encoding), "a.txt", encoding=encoding)
+    assert read.characters == can_be
+    assert (read.encoding, read.guessed) == (encoding, False)
+    chosen = f"a.txt was read as {text.ENCODINGS[encoding]}, as chosen."
+    assert read.note == (None if encoding == "utf_8" else chosen)
+
+
+def test_what_western_dos_and_mac_wrote_can_be_chosen():
+    """Bytes by hand: ü is 0x81 in DOS' code page 850 and 0x9F in Mac Roman."""
+    assert text.from_bytes(b"Gr\x81\xe1e", encoding="cp850").characters == "Grüße"
+    assert text.from_bytes(b"Gr\x9f\xa7e\rX", encoding="mac_roman").characters == "Grüße\nX"
+
+
+def test_a_chosen_encoding_that_does_not_fit_is_no_error():
+    for encoding in text.ENCODINGS:
+        read = text.from_bytes(bytes(range(256)) + b"\xff", encoding=encoding)
+        assert read.data.decode() == read.characters
+    read = text.from_bytes("Grüße".encode("cp1252"), "a.txt", encoding="utf_8")
+    assert read.characters == f"Gr{REPLACEMENT * 2}e" and "2 bytes" in read.note
+
+
+def test_a_mark_of_the_chosen_encoding_is_no_part_of_the_text():
+    for mark, codec in ((b"\xff\xfe", "utf_16_le"), (b"\xfe\xff", "utf_16_be"), (b"", "utf_8")):
+        data = (mark or b"\xef\xbb\xbf") + "né".encode(codec)
+        assert text.from_bytes(data, encoding=codec).characters == "né"
+
+
+@pytest.mark.parametrize(
+    ("codec", "mark"),
+    [
+        ("utf-8", b""),
+        ("cp1252", b""),
+        ("cp932", b""),
+        ("gb18030", b""),
+        ("utf-16-le", b"\xff\xfe"),
+        ("utf-16-be", b""),
+        ("utf-32-be", b"\0\0\xfe\xff"),
+    ],
+)
+@pytest.mark.parametrize("max_bytes", [1, 2, 3, 50, 500])
+def test_the_beginning_of_a_file_is_the_beginning_of_its_text(codec, mark, max_bytes):
+    """Only what is used is decoded, and no character is cut."""
+    characters = JAPANESE if codec in ("cp932", "gb18030") else FRENCH
+    characters = characters.replace("œ", "oe") * 200
+    data = mark + characters.encode(codec)
+    encoding = {"cp932": "cp932", "gb18030": "gb18030"}.get(codec)
+    whole = text.from_bytes(data, encoding=encoding)
+    assert whole.characters == characters
+    needed = text.bytes_needed(max_bytes)
+    for begun in (data, data[:needed], data[: needed + 1]):
+        is_whole = begun == data
+        read = text.from_bytes(begun, encoding=encoding, max_bytes=max_bytes, is_whole=is_whole)
+        expected = text.truncate(whole, max_bytes)
+        assert (read.characters, read.data) == (expected.characters, expected.data)
+        assert read.last_byte.tolist() == expected.last_byte.tolist()
+        assert f"the first {len(read.data):,} are shown." in read.note
+        if codec == "utf-8" and is_whole:
+            assert f"has {len(data):,} bytes" in read.note
+        else:
+            assert "The text is longer" in read.note
+
+
+def test_a_text_that_is_not_cut_is_the_same_with_a_limit():
+    for data in (GERMAN.encode("cp1252"), GERMAN.encode(), b"", b"\xff\xfea\0"):
+        for max_bytes in (100, 10_000):
+            assert text.from_bytes(data, max_bytes=max_bytes) == text.from_bytes(data)
+
+
+@pytest.mark.parametrize("codec", ["cp1252", "utf-16-le", "utf-8", "cp932"])
+def test_ten_megabytes_take_little_memory(codec):
+    characters = JAPANESE if codec == "cp932" else GERMAN + "\n"
+    data = characters.encode(codec)
+    data *= 10_000_000 // len(data)
+    tracemalloc.start()
+    read = text.from_bytes(data, max_bytes=20_000)
+    assert tracemalloc.get_traced_memory()[1] < 8_000_000
+    tracemalloc.stop()
+    assert 19_990 <= len(read.data) <= 20_000
+    assert read.characters.startswith(characters)
 
 
 def test_a_utf8_file_with_a_few_broken_bytes_stays_utf8():

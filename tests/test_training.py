@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -15,15 +16,17 @@ from conftest import TEXT
 from torch.nn import functional
 
 from gridlstm import commands
-from gridlstm.checkpoint import load_model, read_metadata
+from gridlstm.checkpoint import load_model, read_metadata, read_tensors
 from gridlstm.config import OPTIONS, ModelConfig
 from gridlstm.corpus import CorpusError, byte_entropy, cut_into_streams
 from gridlstm.evaluation import evaluate
 from gridlstm.training import run as training
 from gridlstm.training.curve_log import CurveLogError
 from gridlstm.training.presets import PRESETS
-from gridlstm.training.run import Run, Workers, train
+from gridlstm.training.run import DivergedError, Run, Workers, train
 from gridlstm.training.settings import SettingsError, TrainingSettings
+from gridlstm.training.state import read_progress, state_path
+from gridlstm.training.tasks import TextTask
 
 STACKED = ModelConfig("stacked", 2, 8)
 GRID = ModelConfig("grid", 2, 8, "all")
@@ -368,6 +371,86 @@ def test_plain_lines_tell_how_far_it_is(tmp_path, corpus, capsys, monkeypatch):
     assert len(lines) == 3
     for line in lines:
         assert "bits per byte" in line and "bytes/s" in line and "left" in line
+
+
+# -- When it diverges -----------------------------------------------------------------------------
+
+# Every few updates at thirty times the rate, so that soon the loss is no number.
+DIVERGING = replace(SMALL, sequences=40, learning_rate=0.03, decay=30.0, decay_from_epoch=0)
+
+
+def files_of(run_folder):
+    return {path.name: path.read_bytes() for path in run_folder.iterdir()}
+
+
+@pytest.mark.parametrize("validate_every", [1, 7, 1000])
+def test_the_first_loss_that_is_not_finite_ends_a_run(tmp_path, corpus, validate_every):
+    """The best checkpoint so far stays, whole, and the state before; the same end comes again."""
+    settings = replace(DIVERGING, updates=1000, validate_every=validate_every, save_every=5)
+    out = tmp_path / "runs" / "model.safetensors"
+    with pytest.raises(DivergedError) as caught:
+        train(STACKED, settings, corpus, out)
+    message = str(caught.value)
+    assert message.endswith(".") and len(message.splitlines()) == 1
+    stopped = int(re.search("of update ([0-9]+) is no finite", message)[1])
+    assert 7 < stopped < 1000
+    points = curve(out) if out.exists() else []
+    assert [row["update"] for row in points] == list(range(validate_every, stopped, validate_every))
+    if points:
+        best = min(points, key=lambda row: row["val_loss"])
+        assert f"model.safetensors, of update {best['update']:.0f}, is kept" in message
+        assert read_metadata(out).updates == best["update"]
+        model, about = load_model(out)
+        measured = evaluate(model, corpus.validation).nats_per_byte
+        assert measured == pytest.approx(about.validation_loss, rel=0.005)
+    else:
+        assert "there is no checkpoint yet" in message
+    assert all(math.isfinite(value) for row in points for value in row.values())
+    progress = read_progress(state_path(out))
+    assert stopped - 5 <= progress.update < stopped and math.isfinite(progress.loss_sum)
+    kept = files_of(out.parent)
+    with pytest.raises(DivergedError, match=f"of update {stopped} "):
+        train(STACKED, settings, corpus, out, resume=True)
+    assert files_of(out.parent).keys() == kept.keys()
+    if points:
+        assert files_of(out.parent)["model.safetensors"] == kept["model.safetensors"]
+
+
+def test_a_validation_loss_that_is_not_finite_ends_a_run(tmp_path, corpus, monkeypatch):
+    """Also where that of the training still is, and on the whole validation part at the end."""
+    for whole in (False, True):
+        out = tmp_path / f"{whole}.safetensors"
+        validate = TextTask.validate
+
+        def broken(task, model, most_bytes=None, progress=None, whole=whole, validate=validate):
+            result = validate(task, model, most_bytes, progress)
+            if (most_bytes is None) == whole:
+                result = replace(result, loss=replace(result.loss, nats_per_byte=math.inf))
+            return result
+
+        with monkeypatch.context() as patch:
+            patch.setattr(TextTask, "validate", broken)
+            with pytest.raises(DivergedError, match="validation loss of update"):
+                train(GRID, replace(SMALL, validation_bytes=50), corpus, out)
+        assert out.exists() == whole
+        if whole:
+            assert math.isfinite(read_metadata(out).validation_loss)
+
+
+def test_a_weight_too_large_for_half_precision_is_kept_in_single(tmp_path, corpus):
+    """So that a checkpoint that is written can be read."""
+    run = Run(GRID, SMALL, corpus, tmp_path / "model.safetensors", CPU)
+    with torch.no_grad():
+        run.learner.model.decoder.bias[3] = -1e6
+    run._update()
+    run._validate(SimpleNamespace(say=print), lambda: False)
+    tensors = read_tensors(run.out, read_metadata(run.out))
+    assert tensors["decoder.bias"][3] == pytest.approx(-1e6, rel=1e-6)
+
+
+def test_the_learning_rate_grows_to_a_number_at_most():
+    settings = replace(SMALL, decay=1e300, decay_from_epoch=0)
+    assert settings.learning_rate_at(0, 5.0) == sys.float_info.max
 
 
 # -- What it refuses ------------------------------------------------------------------------------

@@ -2,9 +2,9 @@
 
 import streamlit as st
 
-from dashboard import choices, loading, words
+from dashboard import choices, loading, own_file, words
 from gridlstm.analysis.properties import inside_url
-from gridlstm.text import from_bytes, from_string
+from gridlstm.text import from_string
 
 UPLOAD_MEGABYTES = 10
 PREVIEW_CHARACTERS = 4000
@@ -14,6 +14,7 @@ SOURCES = [choices.A_SAMPLE, choices.TYPED, choices.UPLOADED]
 
 def take_typed(typed: str) -> None:
     if typed:
+        own_file.forget_file()
         choices.use_text(from_string(typed), TYPED_TITLE)
     else:
         st.session_state["empty_text"] = True
@@ -25,7 +26,7 @@ def take_upload() -> None:
         return
     data = file.getvalue()
     if data:
-        choices.use_text(from_bytes(data, file.name), file.name)
+        own_file.take_file(file.name, data)
     else:
         st.session_state["empty_text"] = True
 
@@ -101,6 +102,7 @@ with st.container(border=True):
     )
     if text.note:
         st.info(words.verbatim(text.note))
+    own_file.choose_encoding()
     st.code(text.characters[:PREVIEW_CHARACTERS], language=None, wrap_lines=True, height=260)
     if len(text.characters) > PREVIEW_CHARACTERS:
         st.caption(f"The first {PREVIEW_CHARACTERS:,} characters.")

@@ -14,15 +14,22 @@ from gridlstm.checkpoint.names import (
     model_name,
     shards_beside,
 )
+from gridlstm.checkpoint.opening import open_safetensors, unchanged
 from gridlstm.checkpoint.reading import load_model, read_metadata, read_tensors
 from gridlstm.checkpoint.shards import join, split
-from gridlstm.checkpoint.writing import write_aside, write_checkpoint
+from gridlstm.checkpoint.writing import (
+    WriteError,
+    remove_unfinished,
+    write_aside,
+    write_checkpoint,
+)
 
 __all__ = [
     "FORMAT_VERSION",
     "CheckpointError",
     "Data",
     "Metadata",
+    "WriteError",
     "checkpoint_path",
     "index_name",
     "is_index",
@@ -30,10 +37,13 @@ __all__ = [
     "join",
     "load_model",
     "model_name",
+    "open_safetensors",
     "read_metadata",
     "read_tensors",
+    "remove_unfinished",
     "shards_beside",
     "split",
+    "unchanged",
     "write_aside",
     "write_checkpoint",
 ]

@@ -1,9 +1,13 @@
 """A checkpoint's tensors by name, be they in one file or in shards. Every fault is one sentence."""
 
+import errno
 import json
+import os
 import reprlib
-from collections.abc import Iterator
+import stat
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,34 +17,102 @@ from gridlstm.checkpoint.metadata import METADATA_KEY, CheckpointError
 from gridlstm.checkpoint.names import SHARD, index_name, is_index, is_shard, model_name
 
 MOST_INDEX_BYTES = 2**20
+# The largest checkpoint's header has 100 kB. A header of the 100 MB that the format allows would
+# take more than a gigabyte of memory.
+MAX_HEADER_BYTES = 2**22
+# What programs put before the names of tensors: torch's `compile` (also in their middle) and
+# DistributedDataParallel, and whoever keeps the model as a part of another.
+COMPILED = "_orig_mod."
+PREFIXES = (COMPILED, "module.", "model.")
 
 
 class Tensors:
-    """Open files read as one: `text` is the document in each, or None if there is none."""
+    """Open files read as one: `text` is the document in each, or None if there is none.
 
-    def __init__(self, text: str | None, places: dict[str, safe_open]):
+    Names are those that the model gave, without what other programs put before them.
+    """
+
+    def __init__(self, text: str | None, places: dict[str, "File"]):
         self.text = text
-        self._places = places
+        plain = _plain_names(places)
+        self._places = {plain[name]: (file, name) for name, file in places.items()}
 
     @property
     def names(self) -> set[str]:
         return set(self._places)
 
     def shape(self, name: str) -> tuple[int, ...]:
-        return tuple(self._places[name].get_slice(name).get_shape())
+        return tuple(self._slice(name).get_shape())
 
     def kind(self, name: str) -> str:
         """The tensor's type in the words of the format: F16, F32, ..."""
-        return self._places[name].get_slice(name).get_dtype()
+        return self._slice(name).get_dtype()
 
     def read(self, name: str) -> np.ndarray:
-        """The tensor as it lies in its file."""
-        return self._places[name].get_tensor(name)
+        """The tensor as it lies in its file; bfloat16, which NumPy lacks, as float32. Raises
+        CheckpointError where the file has become another meanwhile."""
+        file, stored = self._places[name]
+        shape, as_float32 = self.shape(name), self.kind(name) == "BF16"
+        tensor = file.read_bfloat16(stored) if as_float32 else file.read(stored)
+        if tensor.shape != shape:
+            raise _changed(file.path)
+        return tensor
+
+    def _slice(self, name: str):
+        file, stored = self._places[name]
+        return file.open.get_slice(stored)
+
+
+@dataclass(frozen=True)
+class File:
+    """An open `.safetensors` file, read piece by piece (`backend="pread"`): one that is mapped into
+    memory and cut short meanwhile would end the process."""
+
+    path: Path
+    open: safe_open
+
+    def read(self, name: str) -> np.ndarray:
+        try:
+            return self.open.get_tensor(name)
+        except SafetensorError as error:
+            raise _changed(self.path) from error
+
+    def read_bfloat16(self, name: str) -> np.ndarray:
+        """The same numbers in float32."""
+        try:
+            with safe_open(self.path, framework="pt", backend="pread") as file:
+                return file.get_tensor(name).float().numpy()
+        except (SafetensorError, OSError) as error:
+            raise _changed(self.path) from error
+
+
+def _plain_names(names: Collection[str]) -> dict[str, str]:
+    """Each name without the prefixes that all of them have, and without what `torch.compile` puts
+    into the middle; the names themselves where two would become one."""
+    prefix = _common_prefix(names)
+    plain = {name: name[len(prefix) :].replace(COMPILED, "") for name in names}
+    return plain if len(set(plain.values())) == len(plain) else {name: name for name in names}
+
+
+def _common_prefix(names: Collection[str]) -> str:
+    common = ""
+    while longer := [
+        common + prefix
+        for prefix in PREFIXES
+        if names and all(name.startswith(common + prefix) for name in names)
+    ]:
+        common = longer[0]
+    return common
+
+
+def _changed(path: Path) -> CheckpointError:
+    return CheckpointError(f"{path.name} was changed while it was read; try again.")
 
 
 @contextmanager
 def opened(path: Path) -> Iterator[Tensors]:
-    """Open a `.safetensors` file, or all the shards that an index names. Raises CheckpointError."""
+    """Open a `.safetensors` file, or all the shards that an index names. Raises CheckpointError,
+    also at the end if a file was written to meanwhile; one that was replaced is read to its end."""
     with ExitStack() as stack:
         if is_index(path):
             yield _open_shards(path, stack)
@@ -50,13 +122,14 @@ def opened(path: Path) -> Iterator[Tensors]:
                 f"{index_name(model_name(path))}."
             )
         else:
-            file = stack.enter_context(_open(path, "This"))
-            yield Tensors(_text(file), dict.fromkeys(file.keys(), file))
+            file = _open(path, "This", stack)
+            yield Tensors(_text(file), dict.fromkeys(file.open.keys(), file))
 
 
-def _open(path: Path, called: str) -> safe_open:
+def _open(path: Path, called: str, stack: ExitStack) -> File:
     try:
-        return safe_open(path, framework="numpy")
+        stack.enter_context(unchanged(path))
+        return File(path, stack.enter_context(open_safetensors(path, MAX_HEADER_BYTES)))
     except FileNotFoundError as error:
         index = path.with_name(index_name(model_name(path)))
         instead = f", but its shards: give {index.name}" if index.exists() else ""
@@ -68,8 +141,42 @@ def _open(path: Path, called: str) -> safe_open:
         ) from error
 
 
-def _text(file: safe_open) -> str | None:
-    return (file.metadata() or {}).get(METADATA_KEY)
+def open_safetensors(path: Path, max_header: int, framework: str = "numpy") -> safe_open:
+    """Open a file with at most `max_header` bytes before its tensors. Raises SafetensorError,
+    OSError."""
+    with open(path, "rb", opener=_open_regular) as file:
+        size = file.read(8)
+    if int.from_bytes(size, "little") > max_header:
+        raise SafetensorError("The header is too large.")
+    return safe_open(path, framework=framework, backend="pread")
+
+
+def _open_regular(path: str, flags: int) -> int:
+    """A handle of a file that can be read to its end, not of a pipe that nobody writes to."""
+    handle = os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+    return handle
+
+
+@contextmanager
+def unchanged(path: Path) -> Iterator[None]:
+    """Within, a file is read. Raises CheckpointError at the end if it was written to meanwhile;
+    OSError if it is not there."""
+    before = path.stat()
+    yield
+    try:
+        after = path.stat()
+    except OSError:
+        return  # removed, or replaced: what was opened stays as it was
+    same_file = (before.st_dev, before.st_ino) == (after.st_dev, after.st_ino)
+    if same_file and (before.st_mtime_ns, before.st_size) != (after.st_mtime_ns, after.st_size):
+        raise _changed(path)
+
+
+def _text(file: File) -> str | None:
+    return (file.open.metadata() or {}).get(METADATA_KEY)
 
 
 # -- Shards ---------------------------------------------------------------------------------------
@@ -81,7 +188,7 @@ def _open_shards(index: Path, stack: ExitStack) -> Tensors:
     for name in sorted(set(weight_map.values())):
         if not (index.parent / name).is_file():
             raise CheckpointError(f"The shard {name} is missing.")
-        files[name] = stack.enter_context(_open(index.parent / name, name))
+        files[name] = _open(index.parent / name, name, stack)
     _check_map(weight_map, files)
     texts = {_text(file) for file in files.values()}
     if len(texts) > 1:
@@ -121,10 +228,10 @@ def _is_shard_of(model: str, name: object) -> bool:
     return shard is not None and shard["model"] == model
 
 
-def _check_map(weight_map: dict[str, str], files: dict[str, safe_open]) -> None:
+def _check_map(weight_map: dict[str, str], files: dict[str, File]) -> None:
     """Each shard must hold just the tensors that the index says it does."""
     for shard, file in files.items():
-        held = set(file.keys())
+        held = set(file.open.keys())
         mapped = {name for name, place in weight_map.items() if place == shard}
         for odd, where in (
             (mapped - held, "lacks"),

@@ -8,7 +8,8 @@ import numpy as np
 from gridlstm.checkpoint.metadata import CheckpointError, Metadata, parse
 from gridlstm.checkpoint.opening import Tensors, opened
 
-FLOATS = ("F16", "F32", "F64")
+# The types that weights may have, in the words of the format.
+FLOATS = {"F16": "float16", "BF16": "bfloat16", "F32": "float32", "F64": "float64"}
 
 
 def read_metadata(path: Path | str) -> Metadata:
@@ -28,15 +29,22 @@ def checked(tensors: Tensors) -> Metadata:
 
 
 def read_tensors(path: Path | str, metadata: Metadata) -> dict[str, np.ndarray]:
-    """The weights of a checkpoint by name, float32. Raises CheckpointError if one is not finite."""
-    weights = {}
+    """The weights of a checkpoint by name, float32. Raises CheckpointError if one is not finite, or
+    if the file is no longer the one that `metadata` is of."""
     with opened(Path(path)) as tensors:
-        for name in metadata.model.tensor_shapes():
-            with np.errstate(over="ignore"):  # what is too large for float32 becomes infinite
-                weight = tensors.read(name).astype(np.float32)
-            if not np.isfinite(weight).all():
-                raise CheckpointError(f"The tensor {name} holds values that are not finite.")
-            weights[name] = weight
+        _check_tensors(tensors, metadata.model.tensor_shapes())
+        return _weights(tensors, metadata)
+
+
+def _weights(tensors: Tensors, metadata: Metadata) -> dict[str, np.ndarray]:
+    """All weights by name, float32. Raises CheckpointError if one is not finite."""
+    weights = {}
+    for name in metadata.model.tensor_shapes():
+        with np.errstate(over="ignore"):  # what is too large for float32 becomes infinite
+            weight = tensors.read(name).astype(np.float32, copy=False)
+        if not np.isfinite(weight).all():
+            raise CheckpointError(f"The tensor {name} holds values that are not finite.")
+        weights[name] = weight
     return weights
 
 
@@ -46,13 +54,14 @@ def load_model(path: Path | str):
 
     from gridlstm.model import LanguageModel
 
-    metadata = read_metadata(path)
-    tensors = read_tensors(path, metadata)
+    with opened(Path(path)) as tensors:
+        metadata = checked(tensors)
+        weights = _weights(tensors, metadata)
     # A new model draws random weights: not from the caller's random numbers. (Without drawing any,
     # on the device "meta", torch would first import for a second what it needs for that.)
     with torch.random.fork_rng(devices=[]):
         model = LanguageModel(metadata.model)
-    model.load_tensors({name: torch.from_numpy(tensor) for name, tensor in tensors.items()})
+    model.load_tensors({name: torch.from_numpy(weight) for name, weight in weights.items()})
     return model.eval().requires_grad_(False), metadata
 
 
@@ -71,4 +80,7 @@ def _check_tensors(tensors: Tensors, expected: dict[str, tuple[int, ...]]) -> No
                 f"The tensor {name} has shape {list(found)}; it should be {list(shape)}."
             )
         if kind not in FLOATS:
-            raise CheckpointError(f"The tensor {name} has type {kind}, not a float.")
+            *most, last = FLOATS.values()
+            raise CheckpointError(
+                f"The tensor {name} has type {kind}; what is read is {', '.join(most)} and {last}."
+            )

@@ -2,16 +2,18 @@
 
 import json
 import math
+from functools import partial
 from pathlib import Path
 
 from gridlstm.checkpoint.metadata import CheckpointError
 from gridlstm.checkpoint.names import index_name, model_name, shard_name, shards_beside
 from gridlstm.checkpoint.opening import Tensors, opened
 from gridlstm.checkpoint.reading import checked
-from gridlstm.checkpoint.writing import write_aside, write_tensors
+from gridlstm.checkpoint.writing import save_tensors, write_tensors, write_together
 
 MOST_BYTES = 16 * 2**20
-ITEM_BYTES = {"F16": 2, "F32": 4, "F64": 8}
+# As they are written: bfloat16 in float32.
+ITEM_BYTES = {"F16": 2, "BF16": 4, "F32": 4, "F64": 8}
 # What a file's header needs besides names and the document: at most so much for each tensor (type,
 # shape of two axes, place in the file) and for the rest.
 TENSOR_HEADER = 128
@@ -21,34 +23,43 @@ FILE_HEADER = 128
 def split(path: Path, folder: Path, most_bytes: int = MOST_BYTES) -> Path:
     """Write a checkpoint into `folder` as shards, files of at most `most_bytes`; return the index.
 
-    The tensors stay of the type that they are, each whole in one shard. Every shard holds the
-    checkpoint's document. Shards of this name from an earlier time are replaced. Raises
-    CheckpointError, also where a single tensor is too large.
+    The tensors stay of the type that they are (bfloat16 becomes float32), each whole in one shard.
+    Every shard holds the checkpoint's document. Shards of this name from an earlier time are
+    replaced. Raises CheckpointError, also where a single tensor is too large, WriteError, OSError.
     """
-    model = model_name(path)
+    model, index = model_name(path), folder / index_name(model_name(path))
     with opened(path) as tensors:
         checked(tensors)
         groups = _pack(tensors, most_bytes)
         names = [shard_name(model, n, len(groups)) for n in range(1, len(groups) + 1)]
-        for name, group in zip(names, groups, strict=True):
-            write_tensors(folder / name, {t: tensors.read(t) for t in group}, tensors.text)
         document = {
             "metadata": {"total_size": sum(_bytes(tensors, name) for name in tensors.names)},
             "weight_map": {
                 tensor: name for name, group in zip(names, groups, strict=True) for tensor in group
             },
         }
-    index = folder / index_name(model)
-    text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
-    write_aside(index, lambda aside: aside.write_text(text, encoding="utf-8"))
+        text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+        # Together: the shards may be cut from those that they replace.
+        write_together(
+            {
+                folder / name: partial(_write_shard, tensors, group)
+                for name, group in zip(names, groups, strict=True)
+            }
+            | {index: lambda aside: aside.write_text(text, encoding="utf-8")}
+        )
     for path in shards_beside(index):
         if path.name not in names:
             path.unlink()
     return index
 
 
+def _write_shard(tensors: Tensors, group: list[str], aside: Path) -> None:
+    save_tensors(aside, {name: tensors.read(name) for name in group}, tensors.text)
+
+
 def join(index: Path, out: Path) -> None:
-    """Write the checkpoint that an index names as the one file `out`. Raises CheckpointError."""
+    """Write the checkpoint that an index names as the one file `out`. Raises CheckpointError,
+    WriteError, OSError."""
     with opened(index) as tensors:
         checked(tensors)
         whole = {name: tensors.read(name) for name in tensors.names}

@@ -4,7 +4,13 @@ import argparse
 from typing import TYPE_CHECKING
 
 from gridlstm.commands.bar import progress_bar
-from gridlstm.commands.options import add_checkpoint_and_file, add_json, print_frame, read_text
+from gridlstm.commands.options import (
+    add_checkpoint_and_file,
+    add_encoding,
+    add_json,
+    print_frame,
+    read_text,
+)
 from gridlstm.errors import UserError
 
 if TYPE_CHECKING:
@@ -38,6 +44,7 @@ def add(commands) -> None:
         "--random", type=int, default=10, help="units at random a layer and quantity (%(default)s)"
     )
     command.add_argument("--seed", type=int, default=1, help="of the choice of these (%(default)s)")
+    add_encoding(command)
     add_json(command)
 
 
@@ -47,7 +54,7 @@ def _ablate(options: argparse.Namespace) -> int:
     from gridlstm.intervention import ablate
 
     model, _ = load_model(options.checkpoint)
-    text = read_text(options.file)
+    text = read_text(options.file, options.encoding)
     marks = measure_named(options.property, text.characters)
     if marks.dtype != bool:
         raise UserError("An ablation needs a property that holds or not, not a number.")

@@ -6,14 +6,15 @@ from dataclasses import asdict
 
 from gridlstm.commands.bar import progress_bar
 from gridlstm.commands.options import add_checkpoint_and_file
-from gridlstm.corpus import read_bytes, read_corpus
+from gridlstm.corpus import MAX_WHOLE_BYTES, read_bytes, read_corpus
 
 
 def add(commands) -> None:
     command = commands.add_parser(
         "evaluate",
         help="the loss of a checkpoint on a file",
-        description="Print one JSON object: nats_per_byte, bits_per_byte, bytes.",
+        description="Print one JSON object: nats_per_byte, bits_per_byte, bytes. The file may have "
+        f"{MAX_WHOLE_BYTES:,} bytes at most, after decompression.",
     )
     command.set_defaults(run=_evaluate)
     add_checkpoint_and_file(command)

@@ -6,8 +6,7 @@ import sys
 
 from gridlstm.analysis.properties import PROPERTIES, measure_named
 from gridlstm.commands.bar import progress_bar
-from gridlstm.commands.options import add_checkpoint_and_file
-from gridlstm.corpus import read_bytes
+from gridlstm.commands.options import add_checkpoint_and_file, add_encoding, read_beginning
 from gridlstm.plurals import counted
 
 MOST_BYTES = 20_000
@@ -47,6 +46,7 @@ def add(commands) -> None:
         default=MOST_BYTES,
         help="how much of the file's beginning is read (%(default)s)",
     )
+    add_encoding(command)
     command.add_argument("--json", action="store_true", help="one JSON object a line, not a table")
 
 
@@ -60,11 +60,9 @@ def _find(options: argparse.Namespace) -> int:
     from gridlstm.analysis.held_out import best_by_layer, find_cells, split_text
     from gridlstm.analysis.ranking import measure_of
     from gridlstm.checkpoint import load_model
-    from gridlstm.text import from_bytes, truncate
     from gridlstm.trace import trace
 
-    data = read_bytes(options.file).tobytes()
-    text = truncate(from_bytes(data, options.file.name), options.bytes)
+    text = read_beginning(options.file, options.encoding, options.bytes)
     target = measure_named(options.property, text.characters)
     # Before the model reads the text, which takes longest: whether there is anything to be found.
     split = split_text(target)

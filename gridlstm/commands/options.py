@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from gridlstm.corpus import read_bytes
 from gridlstm.errors import UserError
-from gridlstm.text import Text, from_bytes, truncate
+from gridlstm.text import ENCODINGS, Text, bytes_needed, from_bytes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,14 +32,42 @@ def check_writable(out: Path) -> None:
         pass
 
 
-def read_text(file: Path) -> Text:
-    """The text of a file, cut where it is too long; what is not as in the file goes to stderr."""
-    text = truncate(from_bytes(read_bytes(file).tobytes(), file.name), MOST_TEXT_BYTES)
+def add_encoding(command: argparse.ArgumentParser) -> None:
+    """The option of every command that takes a file for a text."""
+    command.add_argument(
+        "--encoding",
+        choices=ENCODINGS,
+        metavar="NAME",
+        help=f"what the text is written in: {', '.join(ENCODINGS)} (found out, with a note)",
+    )
+
+
+def read_text(file: Path, encoding: str | None = None, max_bytes: int = MOST_TEXT_BYTES) -> Text:
+    """The same as `read_beginning`; what is not as in the file goes to stderr. Raises UserError for
+    an empty text."""
+    text = read_beginning(file, encoding, max_bytes)
     if text.note:
         print(text.note, file=sys.stderr)
     if not text.data:
         raise UserError("The text is empty.")
     return text
+
+
+def read_beginning(file: Path, encoding: str | None, max_bytes: int) -> Text:
+    """The text of a file, cut where it is too long; no more of the file is read. Raises
+    CorpusError."""
+    needed = bytes_needed(max_bytes)
+    data = read_bytes(file, needed + 1).tobytes()
+    is_whole = len(data) <= needed
+    return from_bytes(data, file.name, encoding=encoding, max_bytes=max_bytes, is_whole=is_whole)
+
+
+def read_at_most(file: Path, max_bytes: int, what: str) -> bytes:
+    """A file's bytes. Raises UserError if there are more than `what` may have, CorpusError."""
+    data = read_bytes(file, max_bytes + 1)
+    if len(data) > max_bytes:
+        raise UserError(f"{what} may have {max_bytes:,} bytes at most, and {file.name} has more.")
+    return data.tobytes()
 
 
 def add_json(command: argparse.ArgumentParser) -> None:

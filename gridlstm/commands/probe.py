@@ -6,6 +6,7 @@ import sys
 from gridlstm.commands.bar import progress_bar
 from gridlstm.commands.options import (
     add_checkpoint_and_file,
+    add_encoding,
     add_json,
     print_frame,
     read_text,
@@ -27,6 +28,7 @@ def add(commands) -> None:
     command.add_argument("--property", required=True, help="as in `find`")
     command.add_argument("--quantity", default="time.cell", help="what is read (%(default)s)")
     command.add_argument("--layer", type=int, help="counted from 1 (every layer)")
+    add_encoding(command)
     add_json(command)
 
 
@@ -40,7 +42,7 @@ def _probe(options: argparse.Namespace) -> int:
     from gridlstm.trace import trace
 
     model, _ = load_model(options.checkpoint)
-    text = read_text(options.file)
+    text = read_text(options.file, options.encoding)
     marks = measure_named(options.property, text.characters)
     split = split_text(marks)
     layers = range(1, model.config.layers + 1)

@@ -3,7 +3,13 @@
 import argparse
 from typing import TYPE_CHECKING
 
-from gridlstm.commands.options import add_checkpoint_and_file, add_json, print_frame, read_text
+from gridlstm.commands.options import (
+    add_checkpoint_and_file,
+    add_encoding,
+    add_json,
+    print_frame,
+    read_text,
+)
 from gridlstm.errors import UserError
 
 if TYPE_CHECKING:
@@ -26,6 +32,7 @@ def add(commands) -> None:
     command.add_argument("--unit", type=int, help="counted from 0")
     command.add_argument("--layer", type=int, help="counted from 1 (the top layer)")
     command.add_argument("--character", type=int, help="counted from 0")
+    add_encoding(command)
     add_json(command)
 
 
@@ -33,7 +40,7 @@ def _provenance(options: argparse.Namespace) -> int:
     from gridlstm.checkpoint import load_model
 
     model, _ = load_model(options.checkpoint)
-    text = read_text(options.file)
+    text = read_text(options.file, options.encoding)
     layer = model.config.layers if options.layer is None else options.layer
     if not 1 <= layer <= model.config.layers:
         raise UserError(f"There is no layer {layer}: they are counted from 1.")

@@ -4,7 +4,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from gridlstm.corpus import read_bytes
+from gridlstm.commands.options import add_encoding, read_at_most
+from gridlstm.text import from_bytes
+
+MAX_PRIME_BYTES = 10_000_000
 
 
 def add(commands) -> None:
@@ -22,6 +25,7 @@ def add(commands) -> None:
     prime = command.add_mutually_exclusive_group(required=True)
     prime.add_argument("--prime", metavar="TEXT", help="what the model reads before it writes")
     prime.add_argument("--prime-file", type=Path, metavar="FILE", help="the same from a file")
+    add_encoding(command)
     command.add_argument("--length", type=int, default=1000, help="bytes to write (%(default)s)")
     command.add_argument(
         "--temperature",
@@ -52,10 +56,22 @@ def _sample(options: argparse.Namespace) -> int:
         # What the terminal handed over that is not UTF-8 is read as it came.
         prime = options.prime.encode("utf-8", "surrogateescape")
     else:
-        prime = read_bytes(options.prime_file).tobytes()
+        prime = _prime(options.prime_file, options.encoding)
     model, _ = load_model(options.checkpoint)
     out = sys.stdout.buffer
     for step in write(model, prime, options.length, choice=choice, seed=options.seed):
         out.write(bytes([step.byte]))
         out.flush()
     return 0
+
+
+def _prime(file: Path, encoding: str | None) -> bytes:
+    """What the model reads of a file: its text in UTF-8; as it is where it is mostly that, so that
+    a text cut in mid-character is gone on with."""
+    data = read_at_most(file, MAX_PRIME_BYTES, "What a model begins with")
+    text = from_bytes(data, file.name, encoding=encoding)
+    if text.encoding == "utf_8" and text.guessed:
+        return data
+    if text.note:
+        print(text.note, file=sys.stderr)
+    return text.data

@@ -4,8 +4,10 @@ import argparse
 from pathlib import Path
 
 from gridlstm.commands.bar import progress_bar
-from gridlstm.commands.options import add_checkpoint_and_file, check_writable
-from gridlstm.corpus import read_bytes
+from gridlstm.commands.options import add_checkpoint_and_file, check_writable, read_at_most
+
+# A trace takes some 10 kB a byte on disk, and the distributions alone half a kilobyte of memory.
+MAX_BYTES = 2_000_000
 
 
 def add(commands) -> None:
@@ -13,7 +15,8 @@ def add(commands) -> None:
         "trace",
         help="everything inside a model while it reads a file",
         description="Write each quantity [layer, position, unit], the loss in nats [position] and "
-        "the next-byte distribution [position, 256] to an .npz file.",
+        "the next-byte distribution [position, 256] to an .npz file. The file may have "
+        f"{MAX_BYTES:,} bytes at most.",
     )
     command.set_defaults(run=_trace)
     add_checkpoint_and_file(command)
@@ -34,7 +37,7 @@ def _trace(options: argparse.Namespace) -> int:
 
     check_writable(options.out)
     model, _ = load_model(options.checkpoint)
-    data = read_bytes(options.file).tobytes()
+    data = read_at_most(options.file, MAX_BYTES, "A text that is traced")
     with progress_bar("tracing") as progress:
         traced = trace(
             model,

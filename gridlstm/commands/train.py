@@ -12,7 +12,7 @@ from gridlstm.commands.options import check_writable
 from gridlstm.config import MODEL_MEANINGS, ModelConfig
 from gridlstm.corpus import read_corpus
 from gridlstm.errors import UserError
-from gridlstm.training.presets import PRESETS
+from gridlstm.training.presets import PRESETS, Preset
 from gridlstm.training.settings import (
     DIGITS,
     OPTIMISERS,
@@ -42,7 +42,9 @@ def add(commands) -> None:
         "experiment (1000 units), small-* those of the models shipped here (256 units), matched-* "
         "other architectures with as many parameters as small-stacked-3. Without one, "
         "--architecture, --layers, --units and one of --updates, --bytes, --minutes must be given; "
-        "dropout is then 0, and other settings have the published values.",
+        "a grid then ties all weights, dropout is 0, and other settings have the published values. "
+        "With --resume the model and all settings are those of the run; others can be given for "
+        "when to stop, to validate and to save.",
     )
     command.set_defaults(run=_train)
     command.add_argument(
@@ -54,7 +56,11 @@ def add(commands) -> None:
     command.add_argument("--out", type=Path, required=True, help="the .safetensors file to write")
     command.add_argument("--preset", choices=PRESETS, help="a model and how to train it, by name")
     begin = command.add_mutually_exclusive_group()
-    begin.add_argument("--resume", action="store_true", help="go on from the state beside --out")
+    begin.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on from the state beside --out; neither the model nor a setting need be said",
+    )
     begin.add_argument(
         "--from",
         dest="begin_from",
@@ -86,9 +92,9 @@ def _type_of(kind: type, name: str) -> type:
 
 
 def _train(options: argparse.Namespace) -> int:
-    preset = PRESETS.get(options.preset)
     if options.out.suffix != ".safetensors":
         raise UserError("--out must end in .safetensors.")
+    preset = _named(options)
     settings = _settings(options, preset.training if preset else None)
     config = _config(options, preset.model if preset else None)
     if settings.task == "text" and options.data is None:
@@ -110,6 +116,16 @@ def _train(options: argparse.Namespace) -> int:
         device=options.device,
     )
     return 0
+
+
+def _named(options: argparse.Namespace) -> Preset | None:
+    """The model and the settings that need not be said one by one: those of a preset, or of the run
+    to go on with. Raises ResumeError."""
+    if options.preset is None and options.resume:
+        from gridlstm.training.state import read_settings, state_path
+
+        return Preset(*read_settings(state_path(options.out)))
+    return PRESETS.get(options.preset)
 
 
 def _given(options: argparse.Namespace, kind: type) -> dict:
@@ -139,4 +155,6 @@ def _config(options: argparse.Namespace, preset: ModelConfig | None) -> ModelCon
     lacking = [f"--{name}" for name in ("architecture", "layers", "units") if name not in given]
     if lacking:
         raise UserError(f"Say which model: {', '.join(lacking)}, --preset or --from.")
+    if "tie" in ARCHITECTURES[given["architecture"]].options:
+        given.setdefault("tie", "all")
     return ModelConfig(**given)

@@ -5,6 +5,7 @@ from one update to the next where the task is a text. What is read and how it is
 task's (`gridlstm.training.tasks`). One straight road: `train` sets up a `Run`, and `Run.go` loops.
 """
 
+import math
 import signal
 import time
 from collections.abc import Callable
@@ -17,9 +18,17 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from gridlstm.checkpoint import Metadata, load_model, model_name, write_checkpoint
+from gridlstm.checkpoint import (
+    Metadata,
+    load_model,
+    model_name,
+    read_metadata,
+    remove_unfinished,
+    write_checkpoint,
+)
 from gridlstm.config import ModelConfig
 from gridlstm.corpus import Corpus
+from gridlstm.errors import UserError
 from gridlstm.progress import Cancelled
 from gridlstm.training.curve_log import CurvePoint, read_points, write_curve
 from gridlstm.training.learner import Learner
@@ -30,6 +39,7 @@ from gridlstm.training.state import (
     ResumeError,
     State,
     check_same_run,
+    check_tensors,
     read_state,
     reading,
     state_path,
@@ -37,6 +47,13 @@ from gridlstm.training.state import (
 )
 from gridlstm.training.tasks import Validation, task_of
 from gridlstm.training.workers import Workers, machine_kind, workers
+
+# What torch says of a step beyond the numbers of float32.
+TOO_LARGE = "cannot be converted to type float without overflow"
+
+
+class DivergedError(UserError):
+    """A training whose loss is no finite number; the message is one sentence for the user."""
 
 
 class Run:
@@ -54,12 +71,16 @@ class Run:
         self.task = task_of(settings, corpus)
         self.learner = Learner(config, settings, self.task, team)
         self.progress = Progress()
+        # The last validation loss, in the process that measures it.
+        self.validation_loss = 0.0
 
     # -- The loop ---------------------------------------------------------------------------------
 
     def go(self, until: float | None = None) -> bool:
         """Train until the settings say stop, or until the process is asked to or `until`, a time
         of the monotonic clock, has come; save what is reached. Return whether the settings said it.
+
+        Raises DivergedError at the first loss that is not finite; what was saved before stays.
         """
         with ProgressLine(self.settings.goal, self.team.leads) as line:
             with asked_to_stop() as asked:
@@ -87,9 +108,12 @@ class Run:
             if owes_a_point:
                 if self.team.any(not self._validate(line, asked)):
                     return False
+                self._check_validation()
                 self.save()
                 continue
             loss = self._update()
+            if not math.isfinite(loss):  # in every process: the mean of all
+                raise self._diverged("training loss", self.progress.update)
             self.progress.seconds = time.monotonic() - started
             line.show(self.progress.update, loss, self.settings.bytes_an_update)
             if self.progress.update % self.settings.save_every == 0:
@@ -97,7 +121,12 @@ class Run:
 
     def _update(self) -> float:
         """One update of the weights; return its loss in nats per byte."""
-        loss = self.learner.update(self.progress.update)
+        try:
+            loss = self.learner.update(self.progress.update)
+        except RuntimeError as error:
+            if TOO_LARGE not in str(error):
+                raise
+            raise self._diverged("step", self.progress.update + 1) from error
         self.progress.update += 1
         self.progress.loss_sum += loss
         self.progress.loss_count += 1
@@ -122,10 +151,26 @@ class Run:
         self.progress.loss_sum, self.progress.loss_count = 0.0, 0
         return True
 
+    def _check_validation(self) -> None:
+        """Raise DivergedError if the loss just measured is not finite; all processes must call."""
+        if self.team.any(not math.isfinite(self.validation_loss)):
+            raise self._diverged("validation loss", self.progress.update)
+
+    def _diverged(self, what: str, update: int) -> DivergedError:
+        kept = "there is no checkpoint yet"
+        if self.out.exists():
+            kept = f"{self.out.name}, of update {read_metadata(self.out).updates:,}, is kept"
+        return DivergedError(
+            f"The {what} of update {update:,} is no finite number: the training has diverged and "
+            f"stops; {kept} (a lower --learning-rate may help)."
+        )
+
     def _add_point(self, result: Validation) -> None:
         """Add a point to the curve; if it is the best yet, write the checkpoint."""
         settings, progress = self.settings, self.progress
-        loss = result.loss.nats_per_byte
+        loss = self.validation_loss = result.loss.nats_per_byte
+        if not math.isfinite(loss):
+            return
         better = loss < progress.best
         epoch = self.task.epoch(progress.update)
         point = CurvePoint(
@@ -148,11 +193,14 @@ class Run:
         """Validate at the end, and state in the checkpoint its loss on the whole validation part,
         measured with the weights as they lie in the file."""
         self._validate(line, asked=lambda: False)
+        self._check_validation()
         self.progress.finished_at = self.progress.update
         if not self.team.leads or not self.out.exists():
             return
         model, metadata = load_model(self.out)
         result = self.task.validate(model.to(self.team.device))
+        if not math.isfinite(result.loss.nats_per_byte):
+            raise self._diverged("validation loss", metadata.updates)
         tensors = {name: tensor.cpu() for name, tensor in model.to_tensors().items()}
         # A run that was gone on with under other limits may have been at its best before.
         stated = replace(
@@ -230,8 +278,8 @@ class Run:
         if not self.team.leads:
             return
         state = State(
-            model=asdict(self.config),
-            settings=asdict(self.settings),
+            model=self.config,
+            settings=self.settings,
             sha256=self.task.data.sha256,
             progress=self.progress,
             tensors=tensors,
@@ -249,6 +297,9 @@ class Run:
                 raise ResumeError(
                     f"The run was made by {processes} processes, not {self.team.count}."
                 )
+            parameters = self.learner.optimiser.param_groups[0]["params"]
+            expected = self.learner.tensors()
+            check_tensors(state.tensors, expected, parameters, self.settings.optimiser)
             self.learner.restore(state.tensors)
             self.progress = state.progress
 
@@ -272,10 +323,13 @@ def train(
     Returns whether the settings said stop; False if it was a signal, or that `until`, a time of
     the monotonic clock, has come: then a run that is resumed goes on to the same numbers.
 
-    Raises CorpusError, SettingsError, AdditionError, ResumeError, CheckpointError or CurveLogError,
-    each with one sentence.
+    Raises CorpusError, SettingsError, AdditionError, ResumeError, CheckpointError, CurveLogError,
+    WriteError or DivergedError, each with one sentence.
     """
     with workers(device) as team:
+        if team.leads:
+            for path in (out, state_path(out), out.with_suffix(".csv")):
+                remove_unfinished(path)
         run = Run(config, settings, corpus, out, team)
         if resume:
             run.resume()
@@ -301,7 +355,13 @@ def _in_words(result: Validation) -> str:
 
 
 def _half(tensors: dict[str, Tensor]) -> dict[str, np.ndarray]:
-    return {name: tensor.detach().cpu().half().numpy() for name, tensor in tensors.items()}
+    """The weights in half precision; in single where one is too large for half."""
+    whole = {name: tensor.detach().cpu() for name, tensor in tensors.items()}
+    half = {name: tensor.half() for name, tensor in whole.items()}
+    return {
+        name: (half[name] if half[name].isfinite().all() else whole[name]).numpy()
+        for name in tensors
+    }
 
 
 @contextmanager

@@ -127,8 +127,13 @@ class TrainingSettings:
 
     def learning_rate_at(self, update: int, epoch: float) -> float:
         """The rate of the update after `update` updates, which are `epoch` epochs: times `decay`
-        for each whole epoch from the chosen on, and falling to 0 in the last `cooldown` updates."""
-        rate = self.learning_rate * self.decay ** max(0, int(epoch) - self.decay_from_epoch + 1)
+        for each whole epoch from the chosen on, and falling to 0 in the last `cooldown` updates; at
+        most the largest number there is."""
+        epochs = max(0, int(epoch) - self.decay_from_epoch + 1)
+        try:
+            rate = min(self.learning_rate * self.decay**epochs, sys.float_info.max)
+        except OverflowError:
+            rate = sys.float_info.max
         if self.cooldown is None:
             return rate
         return rate * min(1.0, max(0, self.goal - update) / self.cooldown)

@@ -5,22 +5,28 @@ one JSON document about the run. Nothing is ever unpickled.
 """
 
 import json
-from collections.abc import Iterator
+import math
+import typing
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
-from gridlstm.checkpoint import write_aside
+from gridlstm.checkpoint import CheckpointError, open_safetensors, unchanged, write_aside
 from gridlstm.config import ModelConfig
 from gridlstm.errors import UserError
 from gridlstm.training.curve_log import CurvePoint
 from gridlstm.training.settings import TrainingSettings
 
 DOCUMENT_KEY = "run"
+# As the format allows: a point of the curve takes 200 bytes, and there may be one an update.
+MAX_HEADER_BYTES = 100_000_000
+# What each optimiser keeps of a parameter: tensors of its shape, but for the count of steps.
+SLOTS = {"rmsprop": {"step", "square_avg"}, "adam": {"step", "exp_avg", "exp_avg_sq"}}
 # What a run may be resumed with: settings that only say when to stop, validate and save.
 MAY_CHANGE = {
     "updates",
@@ -94,10 +100,10 @@ class Progress:
 
 @dataclass(frozen=True)
 class State:
-    """What lies in the file; `model` and `settings` by name, `sha256` of the data."""
+    """What lies in the file; `sha256` is of the data."""
 
-    model: dict
-    settings: dict
+    model: ModelConfig
+    settings: TrainingSettings
     sha256: str
     progress: Progress
     tensors: dict[str, Tensor]
@@ -111,8 +117,8 @@ def state_path(out: Path) -> Path:
 def write_state(path: Path, state: State) -> None:
     """Write a state; the file is written aside and renamed."""
     document = {
-        "model": state.model,
-        "settings": state.settings,
+        "model": asdict(state.model),
+        "settings": asdict(state.settings),
         "sha256": state.sha256,
         "progress": asdict(state.progress),
     }
@@ -126,7 +132,7 @@ def reading(path: Path) -> Iterator[None]:
     """Within, whatever a file that holds no whole state makes fail becomes a ResumeError."""
     try:
         yield
-    except ResumeError:
+    except (ResumeError, CheckpointError):
         raise
     except FileNotFoundError as error:
         raise ResumeError(f"There is no {path.name} to go on from.") from error
@@ -143,35 +149,105 @@ def reading(path: Path) -> Iterator[None]:
 
 
 def read_state(path: Path) -> State:
-    """Read all of a state. Raises what `reading` makes a ResumeError of."""
-    with safe_open(path, framework="pt") as file:
+    """Read all of a state; a setting that there was not yet has its default. Raises what `reading`
+    makes a ResumeError of."""
+    with unchanged(path), open_safetensors(path, MAX_HEADER_BYTES, "pt") as file:
         document = json.loads(file.metadata()[DOCUMENT_KEY])
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    progress = _progress(document["progress"])
-    return State(document["model"], document["settings"], document["sha256"], progress, tensors)
+    return State(
+        _built(ModelConfig, document["model"]),
+        _built(TrainingSettings, document["settings"]),
+        document["sha256"],
+        _progress(document["progress"]),
+        tensors,
+    )
+
+
+def read_settings(path: Path) -> tuple[ModelConfig, TrainingSettings]:
+    """Read only what a run trains and how. Raises ResumeError, also where the tensors are of a
+    smaller run: what a file says is to take no more memory than the file itself."""
+    with reading(path), open_safetensors(path, MAX_HEADER_BYTES) as file:
+        document = json.loads(file.metadata()[DOCUMENT_KEY])
+        model = _built(ModelConfig, document["model"])
+        settings = _built(TrainingSettings, document["settings"])
+        shapes = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118
+    held = sum(math.prod(shape) for name, shape in shapes.items() if name.startswith("model."))
+    carried = {shape[0] for name, shape in shapes.items() if name.startswith("carried.") and shape}
+    if model.parameters > held or carried != {settings.sequences}:
+        raise ResumeError(f"{path.name} is not a whole training state.")
+    return model, settings
 
 
 def read_progress(path: Path) -> Progress:
     """Read only where a run stands; one without a file has not begun. Raises ResumeError."""
     if not path.exists():
         return Progress()
-    # For torch safetensors opens a file twice, and in between a run may have replaced it.
-    with reading(path), safe_open(path, framework="numpy") as file:
-        return _progress(json.loads(file.metadata()[DOCUMENT_KEY])["progress"])
+    with reading(path):
+        return _progress(_document(path)["progress"])
+
+
+def _document(path: Path) -> dict:
+    with open_safetensors(path, MAX_HEADER_BYTES) as file:
+        return json.loads(file.metadata()[DOCUMENT_KEY])
 
 
 def _progress(document: dict) -> Progress:
-    points = [CurvePoint(**point) for point in document.pop("points")]
-    return Progress(points=points, **document)
+    if type(document["points"]) is not list:
+        raise TypeError("points")
+    points = [_built(CurvePoint, point) for point in document["points"]]
+    progress = _built(Progress, {**document, "points": points})
+    if min(progress.update, progress.loss_count, progress.finished_at, progress.begun_at) < 0:
+        raise ValueError("a count below 0")
+    return progress
+
+
+def _built(kind: type, document: dict):
+    """A dataclass of what stands in a file, where each value is of its field's type: what follows
+    reckons with them. Raises TypeError, ValueError."""
+    declared = typing.get_type_hints(kind)
+    if type(document) is not dict:
+        raise TypeError(kind)
+    for name, value in document.items():
+        if not _is_of(value, declared[name]):
+            raise TypeError(name)
+    return kind(**document)
+
+
+def _is_of(value: object, declared: type) -> bool:
+    types = typing.get_args(declared) or (declared,)
+    if type(value) is float:
+        return float in types and math.isfinite(value)
+    if type(value) is int:
+        return (int in types or float in types) and -(2**63) <= value < 2**63
+    # A list holds what has been built before.
+    return type(value) in types or (type(value) is list and typing.get_origin(declared) is list)
+
+
+def check_tensors(
+    tensors: dict[str, Tensor],
+    expected: dict[str, Tensor],
+    parameters: Sequence[Tensor],
+    optimiser: str,
+) -> None:
+    """Raise ValueError if the tensors of a state are not of the names, shapes and types of those
+    `expected` and, once there was an update, of what the optimiser keeps of each parameter."""
+    wanted = {name: (tensor.shape, tensor.dtype) for name, tensor in expected.items()}
+    if any(name.startswith("optimiser.") for name in tensors):
+        wanted |= {
+            f"optimiser.{index}.{slot}": (() if slot == "step" else tensor.shape, tensor.dtype)
+            for index, tensor in enumerate(parameters)
+            for slot in SLOTS[optimiser]
+        }
+    found = {name: (tensor.shape, tensor.dtype) for name, tensor in tensors.items()}
+    if found != wanted:
+        raise ValueError("other tensors")
 
 
 def check_same_run(
     path: Path, state: State, model: ModelConfig, settings: TrainingSettings, sha256: str
 ) -> None:
     """Raise ResumeError if the state is of another model, other settings or other data."""
-    # A run begun before there was one of the settings had what is now its default.
-    settings_before, model_before = TrainingSettings(**state.settings), ModelConfig(**state.model)
-    before = {**asdict(settings_before), **asdict(model_before), "data": state.sha256}
+    before = {**asdict(state.settings), **asdict(state.model), "data": state.sha256}
     now = {**asdict(settings), **asdict(model), "data": sha256}
     changed = sorted(name for name in now if name not in MAY_CHANGE and now[name] != before[name])
     if changed:
