@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from dashboard.shelf import Shelf, progress_bar, shelf
+from dashboard.estimates import seconds_to_read
+from dashboard.shelf import Shelf, from_shelf, shelf
 from dashboard.words import verbatim
 from gridlstm.checkpoint import (
     Metadata,
@@ -34,6 +35,7 @@ from gridlstm.checkpoint import (
 )
 from gridlstm.corpora.known import kind_of, title_of
 from gridlstm.errors import UserError
+from gridlstm.progress import Progress
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -302,18 +304,19 @@ def import_libraries_meanwhile() -> None:
 
 
 def traced(entry: ModelEntry, data: bytes) -> "Trace":
-    """All that the model does while it reads `data`: from the store, or made now under a progress
-    bar. Leaving the page or changing a choice cancels it. Raises UserError."""
+    """All that the model does while it reads `data`: from the store, or made when it is its turn,
+    under a progress bar. Leaving the page or changing a choice cancels it. Raises UserError."""
 
-    def make() -> "Trace":
-        with progress_bar(f"{entry.title} reads the text …") as progress:
-            from gridlstm.trace import trace
+    def make(progress: Progress) -> "Trace":
+        from gridlstm.trace import trace
 
-            model = _model(entry.path, entry.stamp)
-            with memory_for_a_trace() as most:
-                return trace(model, data, progress=progress, most_in_memory=most)
+        model = _model(entry.path, entry.stamp)
+        with memory_for_a_trace() as most:
+            return trace(model, data, progress=progress, most_in_memory=most)
 
-    return _traces().get((entry.path, entry.stamp, data), make)
+    seconds = seconds_to_read(entry.metadata.model, len(data))
+    label = f"{entry.title} reads the text …"
+    return from_shelf(_traces(), ("traces", entry.path, entry.stamp, data), label, seconds, make)
 
 
 @contextmanager

@@ -33,7 +33,7 @@ from app_pages import (
 )
 from streamlit.testing.v1 import AppTest
 
-from dashboard import choices, first_look, loading, reading, shelf, words
+from dashboard import choices, first_look, loading, reading, words
 from dashboard.charts import cells
 from dashboard.shelf import Shelf
 from gridlstm.analysis.held_out import find_cells
@@ -729,35 +729,6 @@ def test_traces_in_the_making_share_the_memory_that_is_allowed(monkeypatch):
         raise Cancelled
     with memory() as last:
         assert last == 60
-
-
-class Bar:
-    """Stands in for a progress bar; what it shows ends the work, once it is at `end`."""
-
-    def __init__(self, end: float) -> None:
-        self.end, self.shown, self.gone = end, [], False
-
-    def progress(self, share: float, label: str) -> None:
-        self.shown.append(share)
-        if share >= self.end:
-            raise Cancelled
-
-    def empty(self) -> None:
-        self.gone = True
-
-
-def test_a_progress_bar_is_shown_now_and_then_and_each_time_the_work_can_be_ended(monkeypatch):
-    clock, bar, done = iter(range(100)), Bar(end=0.5), []
-    slow = SimpleNamespace(monotonic=lambda: next(clock) * shelf.SECONDS_TO_SHOW / 2.5)
-    monkeypatch.setattr(shelf, "time", slow)
-    monkeypatch.setattr(shelf.st, "progress", lambda share, label: bar)
-    with pytest.raises(Cancelled), shelf.progress_bar("A model reads") as progress:
-        for step in range(20):
-            progress(step / 20)
-            done.append(step / 20)
-    assert bar.gone and bar.shown[-1] >= 0.5 > bar.shown[-2]
-    assert 3 <= len(bar.shown) < len(done)
-    assert done[-1] < bar.shown[-1]
 
 
 def test_a_full_disk_is_one_sentence_and_a_shorter_text_goes_on(visit, monkeypatch):

@@ -11,6 +11,7 @@ from dashboard.charts import addition as charts
 from dashboard.charts.cells import layers_by_character, units_by_character
 from dashboard.charts.theme import plot_config
 from dashboard.choices import Cell
+from dashboard.estimates import seconds_to_read
 from dashboard.loading import ModelEntry
 from dashboard.reading import Reading, models_or_stop, read, scales
 from dashboard.sections.carry_cells import best_follower, draw_followers, followers
@@ -138,13 +139,14 @@ def accuracy(entry: ModelEntry, layout: Layout) -> tuple[float, float, int]:
     def make(progress: Progress) -> tuple[float, float, int]:
         from gridlstm.training.tasks import validate_addition
 
-        samples = layout.samples_within(VALIDATION_SAMPLES, MAX_BYTES_MEASURED)
         operands = Sums(layout, entry.metadata.data.train_fraction).validation(samples)
         laid_out = layout.lay_out(operands)
         found = validate_addition(loading.model_of(entry), *laid_out, layout, progress)
         return found.accuracy, found.digit_accuracy, len(operands)
 
-    return kept("addition", entry, ("accuracy", layout), "The model adds …", make)
+    samples = layout.samples_within(VALIDATION_SAMPLES, MAX_BYTES_MEASURED)
+    seconds = seconds_to_read(entry.metadata.model, samples * layout.length)
+    return kept("addition", entry, ("accuracy", layout), "The model adds …", make, seconds)
 
 
 st.title("Addition")
