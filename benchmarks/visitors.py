@@ -177,7 +177,7 @@ def main() -> None:
             server.terminate()
             server.wait(timeout=20)
         terminal.seek(0)
-        print(terminal.read().decode(errors="replace")[-2000:], file=sys.stderr)
+        print(terminal.read().decode(errors="replace")[-9000:], file=sys.stderr)
 
 
 def wait_until_open(port: int) -> None:

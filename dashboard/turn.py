@@ -4,7 +4,6 @@ Both are shown by writing on the page, which is where Streamlit ends a script wh
 changed something meanwhile or has left: the place in the queue is then given up, and nothing kept.
 """
 
-import functools
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -12,7 +11,8 @@ from contextlib import contextmanager
 
 import streamlit as st
 
-from dashboard.work_queue import Place, WorkQueue
+from dashboard.threads import Threads
+from dashboard.work_queue import WorkQueue
 from gridlstm.progress import Progress
 
 # Between two sights of a progress bar. Each costs work here and in the browser, and is a moment at
@@ -30,6 +30,11 @@ def work_queue() -> WorkQueue:
     return WorkQueue(min(MAX_TURNS, _processors()))
 
 
+def begin_request() -> None:
+    """A visitor's script begins: all long work that it does has come now."""
+    work_queue().begin_request()
+
+
 @contextmanager
 def turn(
     key: tuple, label: str, seconds: float, unless: Callable[[], bool] = lambda: False
@@ -38,56 +43,55 @@ def turn(
     is true; `key` as in the queue. Within, a function that is to be told the share done, shows it
     on the page under the label, and lets other work go first where that is shorter.
     """
-    queue = work_queue()
-    with (
-        queue.place(key, seconds) as place,
-        _sign(label, at_once=seconds >= MIN_SECONDS_SHOWN) as (
-            show_share,
-            show_waiting,
-        ),
-    ):
+    queue, threads = work_queue(), Threads()
 
-        def wait(unless: Callable[[], bool] = lambda: False) -> None:
-            while not queue.wait(place, SECONDS_TO_SHOW, unless) and not unless():
-                show_waiting(queue.before(place))
-            _share_processors(queue.working())
+    def wait(unless: Callable[[], bool] = lambda: False) -> None:
+        while not queue.wait(place, SECONDS_TO_SHOW, unless) and not unless():
+            sign.show_waiting(queue.before(place))
+        threads.resume()
+        threads.share(queue.working())
 
-        def tell(share: float) -> None:
-            show_share(share)
-            if _is_within_other(place, key) or queue.report(place, share):
-                _share_processors(queue.working())
-            else:
-                wait()
+    def tell(share: float) -> None:
+        sign.show_share(share)
+        # Work within other work leaves it to that to tell the queue how far it is.
+        if place.key == key and not queue.report(place, share):
+            wait()
+        threads.share(queue.working())
 
+    with queue.place(key, seconds) as place, _sign(label, seconds) as sign:
         wait(unless)
         yield tell
 
 
-def _is_within_other(place: Place, key: tuple) -> bool:
-    """Whether work is a part of other work, which alone tells the queue how far it is."""
-    return place.key != key
+class _Sign:
+    """What is shown of work at one place of the page."""
+
+    def __init__(self, label: str, seconds: float) -> None:
+        self._label, self._place, self._shown = label, st.empty(), time.monotonic()
+        if seconds >= MIN_SECONDS_SHOWN:
+            self._place.progress(0.0, label)
+
+    def show_share(self, share: float) -> None:
+        """The share done, now and then."""
+        if time.monotonic() - self._shown >= SECONDS_TO_SHOW:
+            self._shown = time.monotonic()
+            self._place.progress(min(share, 1.0), self._label)
+
+    def show_waiting(self, before: int) -> None:
+        self._place.caption(waiting_sentence(before))
+
+    def remove(self) -> None:
+        self._place.empty()
 
 
 @contextmanager
-def _sign(
-    label: str, *, at_once: bool
-) -> Iterator[tuple[Callable[[float], None], Callable[[int], None]]]:
-    """Within, two functions that show on the page the share done, now and then, and how many come
-    before; nothing of it is left afterwards."""
-    place, shown = st.empty(), time.monotonic()
-    if at_once:
-        place.progress(0.0, label)
-
-    def show_share(share: float) -> None:
-        nonlocal shown
-        if time.monotonic() - shown >= SECONDS_TO_SHOW:
-            shown = time.monotonic()
-            place.progress(min(share, 1.0), label)
-
+def _sign(label: str, seconds: float) -> Iterator[_Sign]:
+    """A sign that is gone afterwards."""
+    sign = _Sign(label, seconds)
     try:
-        yield show_share, lambda count: place.caption(waiting_sentence(count))
+        yield sign
     finally:
-        place.empty()
+        sign.remove()
 
 
 def waiting_sentence(before: int) -> str:
@@ -103,21 +107,3 @@ def _processors() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-@functools.cache
-def _threads_at_first() -> int:
-    import torch
-
-    return torch.get_num_threads()
-
-
-def _share_processors(working: int) -> None:
-    """Let torch use no more threads here than are this work's share of all: where two compute with
-    two threads each on two processors, they wait for each other at every product."""
-    import torch
-
-    share = max(1, _threads_at_first() // max(1, working))
-    # It is a setting of each thread.
-    if torch.get_num_threads() != share:
-        torch.set_num_threads(share)

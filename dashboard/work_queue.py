@@ -5,6 +5,8 @@ left goes first, so that a short text need not wait for long ones; and it grows 
 `s` seconds, and comes when `v` seconds of all work have been done, is ordered by `v + s`, so that
 what comes after another `s` seconds of work stands behind it, however short it is. Work that runs
 gives way, wherever it tells its progress, to what should be done before it, and goes on afterwards.
+All work of one request has come when its first did, so that who has begun to be served need not
+wait once more behind all others for what is left.
 """
 
 import threading
@@ -53,6 +55,10 @@ class WorkQueue:
         self._changed = threading.Condition()
         self._mine = threading.local()
 
+    def begin_request(self) -> None:
+        """What this thread does from now on is of a new request."""
+        self._mine.arrived = None
+
     @contextmanager
     def place(self, key: tuple[Hashable, ...], seconds: float) -> Iterator[Place]:
         """Within, a place in the queue for work that will take about so many seconds, and after
@@ -63,7 +69,9 @@ class WorkQueue:
             yield mine
             return
         with self._changed:
-            place = Place(key, self._done_by_now(), seconds)
+            if getattr(self._mine, "arrived", None) is None:
+                self._mine.arrived = self._done_by_now()
+            place = Place(key, self._mine.arrived, seconds)
             self._places.append(place)
             self._give_turns()
         self._mine.place = place

@@ -137,6 +137,30 @@ def test_nobody_starves():
     assert waited >= 5  # short work did go first
 
 
+def test_who_has_begun_to_be_served_is_served_to_the_end():
+    """What is left of a request has come when its first work did, before others that came
+    meanwhile; a new request of the same visitor comes after them."""
+    visitors = Visitors()
+    queue, clock = visitors.queue, visitors.clock
+    with queue.place(("trace", 1), 10) as trace:
+        clock.now = 2
+        queue.report(trace, 0.2)
+        visitors.come("other", 10)
+        visitors.come("third", 10)
+        clock.now = 10
+    assert visitors.working == ["other"]
+    with queue.place(("rest", 1), 2) as rest:
+        visitors.leave("other")
+        assert rest.has_turn
+    queue.begin_request()
+    visitors.leave("third")
+    visitors.come("fourth", 10)
+    visitors.come("fifth", 10)
+    with queue.place(("rest", 2), 11) as rest:
+        visitors.leave("fourth")
+        assert not rest.has_turn and visitors.working == ["fifth"]
+
+
 def test_equal_work_is_not_interrupted_though_it_takes_longer_than_was_guessed():
     visitors = Visitors()
     for name in "abcd":
