@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from dashboard import address, choices, first_look, loading
+from dashboard import address, choices, first_look, loading, turn
 
 SIDEBAR_WIDTH = 220
 # Streamlit writes on its primary colour in white, whatever that is. `Canvas` is what browsers put
@@ -32,6 +32,7 @@ page = st.navigation(
         st.Page("views/models.py", title="Models", icon=":material/inventory_2:"),
     ]
 )
+turn.begin_request()
 if address.take() and page.url_path == "":
     first_look.open_if_there()
 address.follow(page.url_path)

@@ -14,15 +14,20 @@ import streamlit as st
 
 from dashboard import loading, words
 from dashboard.address import STARTS
+from dashboard.estimates import seconds_to_go_through
 from dashboard.loading import ModelEntry
+from dashboard.shelf import from_shelf, shelf
 from gridlstm.analysis.properties import PROPERTIES
 from gridlstm.config import ModelConfig
 from gridlstm.corpora.known import Kind, kind_of
+from gridlstm.progress import Progress
 from gridlstm.text import Text, from_bytes, truncate
 
 SAMPLES = Path(__file__).parent / "samples"
 # A longer text is cut, with a note: the pages answer at once, and a trace stays a few hundred MB.
 MOST_BYTES = 20_000
+# Of all visitors together.
+MAX_TELLING_CELLS = 64
 # Of the seeds that a visitor can choose.
 MOST_SEED = 2**31
 CELLS_PAGE = "views/cells.py"
@@ -317,7 +322,13 @@ def telling_of_text(entry: ModelEntry, trace, text: Text) -> Telling:
 
     def find() -> Cell:
         config = entry.metadata.model
-        return _most_telling_cell(entry.path, entry.stamp, text.data, name, trace, text, config)
+        return from_shelf(
+            shelf("telling cells", MAX_TELLING_CELLS),
+            ("telling cells", entry.path, entry.stamp, text.data, name),
+            "Looking for the cell that tells most …",
+            seconds_to_go_through(trace, len(config.cells)),
+            lambda progress: _most_telling_cell(name, trace, text, config, progress),
+        )
 
     return Telling(
         find,
@@ -326,18 +337,18 @@ def telling_of_text(entry: ModelEntry, trace, text: Text) -> Telling:
     )
 
 
-@st.cache_data(max_entries=64, show_spinner=False)
 def _most_telling_cell(
-    path: Path, stamp: tuple, data: bytes, name: str, _trace, _text: Text, _config: ModelConfig
+    name: str, trace, text: Text, config: ModelConfig, progress: Progress
 ) -> Cell:
     """The memory cell to open when none has been chosen: the best for the property of that name."""
     # Imports pandas, which the first heading does not wait for.
     from gridlstm.analysis.ranking import rank_units
 
-    memories = {q: _trace.values[q] for q in _config.cells}
-    marks = PROPERTIES[name].measure(_text.characters)
+    memories = {q: trace.values[q] for q in config.cells}
+    marks = PROPERTIES[name].measure(text.characters)
     if marks.any() and not marks.all():
-        return cell_of(rank_units(memories, marks, positions=_text.last_byte, top=1).iloc[0])
+        ranked = rank_units(memories, marks, text.last_byte, top=1, progress=progress)
+        return cell_of(ranked.iloc[0])
     quantity = list(memories)[-1]
     spread = np.tanh(memories[quantity].astype(np.float32)).std(axis=1)
     layer, unit = np.unravel_index(spread.argmax(), spread.shape)

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from dashboard.shelf import Shelf, progress_bar, shelf
+from dashboard.estimates import seconds_to_read
+from dashboard.shelf import Shelf, from_shelf, shelf
 from dashboard.words import verbatim
 from gridlstm.checkpoint import (
     Metadata,
@@ -34,6 +35,7 @@ from gridlstm.checkpoint import (
 )
 from gridlstm.corpora.known import kind_of, title_of
 from gridlstm.errors import UserError
+from gridlstm.progress import Progress
 from gridlstm.temporary import TemporaryFolder, remove_left_folders
 
 if TYPE_CHECKING:
@@ -50,6 +52,8 @@ MOST_OF_A_TRACE, MOST_OF_TRACES = 2**29, 3 * 2**29
 # The bytes that traces in the making may take, and the lock under which they are promised.
 _promised: list[int] = []
 _promising = threading.Lock()
+# Of one visitor's own models and curves.
+MAX_UPLOADED_BYTES, MAX_UPLOADED_FILES = 10**9, 100
 # In characters: a visitor's file may call its text anything.
 MOST_TEXT_TITLE = 60
 
@@ -109,6 +113,11 @@ class Uploads:
     @property
     def path(self) -> Path:
         return Path(self.folder.name)
+
+    def sizes(self) -> dict[str, int]:
+        """The bytes of each file, by its name."""
+        files = [path for path in self.path.iterdir() if not path.name.startswith(".")]
+        return {path.name: path.stat().st_size for path in files}
 
 
 def catalogue() -> Catalogue:
@@ -253,6 +262,7 @@ def keep_upload(name: str, data: bytes) -> None:
     """
     uploads = st.session_state.setdefault("uploads", Uploads())
     path = uploads.path / Path(name).name
+    _check_room(uploads, path, len(data))
     path = path.with_suffix(path.suffix.lower())
     if is_index(path) or is_shard(path):
         model = model_name(path)
@@ -276,6 +286,33 @@ def keep_upload(name: str, data: bytes) -> None:
         raise UserError(f"It could not be kept: {error.strerror}.") from error
     finally:
         aside.unlink(missing_ok=True)
+
+
+def _check_room(uploads: Uploads, path: Path, size: int) -> None:
+    """Raises UserError where a visitor's files, with one of so many bytes at the path, would be
+    more than they may be."""
+    sizes = {**uploads.sizes(), path.name: size}
+    if sum(sizes.values()) > MAX_UPLOADED_BYTES:
+        raise UserError(
+            "Your models would take more than 1 GB together; take some of them away below first."
+        )
+    if len(sizes) > MAX_UPLOADED_FILES:
+        raise UserError(
+            f"You have {MAX_UPLOADED_FILES} files here already; take some of them away below first."
+        )
+
+
+def uploaded_files() -> list[tuple[str, int]]:
+    """The names of the visitor's own files, and their sizes in bytes."""
+    if "uploads" not in st.session_state:
+        return []
+    return sorted(st.session_state["uploads"].sizes().items())
+
+
+def remove_upload(name: str) -> None:
+    """Take one of the visitor's own files away."""
+    path = st.session_state["uploads"].path / name
+    path.unlink(missing_ok=True)
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
@@ -309,18 +346,19 @@ def import_libraries_meanwhile() -> None:
 
 
 def traced(entry: ModelEntry, data: bytes) -> "Trace":
-    """All that the model does while it reads `data`: from the store, or made now under a progress
-    bar. Leaving the page or changing a choice cancels it. Raises UserError."""
+    """All that the model does while it reads `data`: from the store, or made when it is its turn,
+    under a progress bar. Leaving the page or changing a choice cancels it. Raises UserError."""
 
-    def make() -> "Trace":
-        with progress_bar(f"{entry.title} reads the text …") as progress:
-            from gridlstm.trace import trace
+    def make(progress: Progress) -> "Trace":
+        from gridlstm.trace import trace
 
-            model = _model(entry.path, entry.stamp)
-            with memory_for_a_trace() as most:
-                return trace(model, data, progress=progress, most_in_memory=most)
+        model = _model(entry.path, entry.stamp)
+        with memory_for_a_trace() as most:
+            return trace(model, data, progress=progress, most_in_memory=most)
 
-    return _traces().get((entry.path, entry.stamp, data), make)
+    seconds = seconds_to_read(entry.metadata.model, len(data))
+    label = f"{entry.title} reads the text …"
+    return from_shelf(_traces(), ("traces", entry.path, entry.stamp, data), label, seconds, make)
 
 
 @contextmanager

@@ -20,10 +20,13 @@ from dashboard.coloured_text import (
     gate_scale,
 )
 from dashboard.loading import ModelEntry
+from dashboard.shelf import from_shelf, shelf
 from gridlstm.errors import UserError
 from gridlstm.text import Text, character_losses, printable_byte
 
 GUESSES = 5
+# Of all visitors together, and how long each takes for a byte of its text.
+MAX_PREDICTIONS, SECONDS_A_PREDICTION = 16, 1e-5
 SECONDS_TO_SEND = 0.1
 SECONDS_TO_DRAW = 0.8
 TEXT_HEIGHT = 420
@@ -86,18 +89,23 @@ def read(entry: ModelEntry, text: Text) -> Reading:
     except UserError as error:
         st.error(words.verbatim(f"{entry.name}: {error}"))
         st.stop()
-    loss_bits, likeliest = _predictions(entry.path, entry.stamp, text.data, trace, text)
+    loss_bits, likeliest = from_shelf(
+        shelf("predictions", MAX_PREDICTIONS),
+        ("predictions", entry.path, entry.stamp, text.data),
+        "What the model expects …",
+        SECONDS_A_PREDICTION * len(text.data),
+        lambda progress: _predictions(trace, text),
+    )
     return Reading(entry, text, trace, loss_bits, likeliest)
 
 
-@st.cache_resource(max_entries=16, show_spinner=False)
-def _predictions(path, stamp, data: bytes, _trace, _text: Text) -> tuple[np.ndarray, Likeliest]:
+def _predictions(trace, text: Text) -> tuple[np.ndarray, Likeliest]:
     # Imports pandas, which the first heading does not wait for.
     from gridlstm.curves import convert
 
-    next_bytes, chances = _trace.likeliest(GUESSES)
-    at = _text.last_byte
-    nats = character_losses(_text, _trace.loss)
+    next_bytes, chances = trace.likeliest(GUESSES)
+    at = text.last_byte
+    nats = character_losses(text, trace.loss)
     return convert(nats, "bits"), Likeliest(next_bytes[at], chances[at])
 
 

@@ -1,22 +1,18 @@
 """Results that took long, kept for all visitors.
 
-Unlike `st.cache_resource`, what makes a result may show its progress on the page, and so be ended
-by Streamlit when the visitor changes something meanwhile; then nothing is kept.
+Unlike `st.cache_resource`, what makes a result waits for its turn and shows its progress on the
+page, and so is ended by Streamlit when the visitor changes something meanwhile; then nothing is
+kept.
 """
 
 import threading
-import time
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Hashable
 
 import streamlit as st
 
+from dashboard.turn import turn
 from gridlstm.progress import Progress
-
-# Between two sights of a progress bar. Each costs work here and in the browser, and is a moment at
-# which the work can be ended.
-SECONDS_TO_SHOW = 0.5
 
 
 class Shelf:
@@ -27,18 +23,23 @@ class Shelf:
         self._results: OrderedDict[Hashable, object] = OrderedDict()
         self._lock = threading.Lock()
 
-    def get(self, key: Hashable, make: Callable[[], object]):
-        """The result under `key`, made now if it is not there."""
+    def __contains__(self, key: Hashable) -> bool:
+        with self._lock:
+            return key in self._results
+
+    def find(self, key: Hashable):
+        """The result under `key`, None if it is not there."""
         with self._lock:
             if key in self._results:
                 self._results.move_to_end(key)
-                return self._results[key]
-        made = make()
+            return self._results.get(key)
+
+    def keep(self, key: Hashable, result: object) -> None:
+        """Put a result there, which is not None."""
         with self._lock:
-            self._results[key] = made
+            self._results[key] = result
             while len(self._results) > self._most:
                 self._results.popitem(last=False)
-        return made
 
     def results(self) -> list:
         """The results that are there."""
@@ -52,18 +53,23 @@ def shelf(name: str, most: int) -> Shelf:
     return Shelf(most)
 
 
-@contextmanager
-def progress_bar(label: str) -> Iterator[Progress]:
-    """Within, a function that shows the share done on the page; the bar is gone afterwards."""
-    bar, shown = st.progress(0.0, label), time.monotonic()
+def from_shelf(
+    results: Shelf,
+    key: tuple[Hashable, ...],
+    label: str,
+    seconds: float,
+    make: Callable[[Progress], object],
+):
+    """The result under `key`, whose first entry is the kind of work: from the shelf, or made by
+    `make` when it is its turn, which about so many seconds of work have to wait for.
 
-    def show(share: float) -> None:
-        nonlocal shown
-        if time.monotonic() - shown >= SECONDS_TO_SHOW:
-            shown = time.monotonic()
-            bar.progress(min(share, 1.0), label)
-
-    try:
-        yield show
-    finally:
-        bar.empty()
+    What several visitors want at once is made for the first, and taken by the others.
+    """
+    # Kept in a name, as it may be gone from the shelf a moment later.
+    if (found := results.find(key)) is not None:
+        return found
+    with turn(key, label, seconds, unless=lambda: key in results) as progress:
+        if (found := results.find(key)) is None:
+            found = make(progress)
+            results.keep(key, found)
+    return found

@@ -11,13 +11,16 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from dashboard import loading
+from dashboard.estimates import seconds_to_read
 from dashboard.loading import ModelEntry, memory_for_a_trace
 from dashboard.reading import Reading
-from dashboard.shelf import progress_bar
+from dashboard.turn import turn
 from gridlstm.curves import convert
 from gridlstm.sampling import Choice, Step, write
 from gridlstm.text import REPLACEMENT, Text, character_losses
 from gridlstm.trace import Trace, trace
+
+WRITES = "The model writes …"
 
 
 @dataclass(frozen=True)
@@ -87,8 +90,10 @@ class Writing:
             self.going = going
 
     def advance(self, seconds: float) -> None:
-        """Write on for so long, at least a byte, unless it was stopped. Raises UserError."""
-        with self._one_at_a_time:
+        """Write on for so long, at least a byte, when it is its turn, unless it was stopped. Raises
+        UserError."""
+        # Waits before the lock is taken: whoever clicks meanwhile does not wait with it.
+        with turn(("slices", id(self)), WRITES, seconds), self._one_at_a_time:
             if self.going:
                 self._advance(time.perf_counter() + seconds)
 
@@ -111,8 +116,10 @@ class Writing:
     def watch(self, unit: int) -> None:
         """Keep another unit: what it did so far is read again, which gives the same values.
         Raises UserError if it cannot be."""
+        traced = self._read_again()
         with self._one_at_a_time:
-            traced = self._read_again()
+            while len(traced.data) < len(self.data):  # written on meanwhile
+                traced = self._read_again()
             self._values = {name: self._unwritten() for name in self._values}
             here = slice(len(self.prime), len(self.data))
             for name, values in traced.values.items():
@@ -121,11 +128,11 @@ class Writing:
             self.unit = unit
 
     def _read_again(self) -> Trace:
-        with (
-            progress_bar("The model reads what it has written …") as progress,
-            memory_for_a_trace() as most,
-        ):
-            return trace(self._model, bytes(self.data), most_in_memory=most, progress=progress)
+        data = bytes(self.data)
+        seconds = seconds_to_read(self._model.config, len(data))
+        label = "The model reads what it has written …"
+        with turn(("read again", id(self)), label, seconds) as tell, memory_for_a_trace() as most:
+            return trace(self._model, data, most_in_memory=most, progress=tell)
 
     def text(self) -> Text:
         """The text so far; while it goes on, without a last character that is not whole yet."""

@@ -24,6 +24,9 @@ PLUS, EQUALS, PADDING, END = b"+", b"=", b"-", b"\n"
 # Of the samples that a validation is measured on. The same for all runs, so that they compare.
 VALIDATION_SEED = 0
 VALIDATION_SAMPLES = 1000
+# Of the samples on which the accuracy of a finished model is measured again: of long sums fewer
+# are read than of short ones, so that the work does not grow with what a file says of itself.
+MAX_BYTES_MEASURED = 50_000
 # Digits of numbers of which all pairs are so few that they are gone through.
 MOST_LISTED = 2
 MOST_ROUNDS = 1000
@@ -59,6 +62,11 @@ class Layout:
     def answered(self) -> int:
         """How many bytes are predicted: the digits of the sum and the end."""
         return self.digits + 2
+
+    def samples_within(self, samples: int, total: int) -> int:
+        """How many samples to read of the layout: `samples`, or so many that they have `total`
+        bytes together, but at least one."""
+        return max(1, min(samples, total // self.length))
 
     @property
     def front(self) -> int:

@@ -1,5 +1,6 @@
 """The loss of a model on a text."""
 
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -17,6 +18,9 @@ SHORTEST_STREAM = 1024
 # Bytes read before each stream's first counted byte, so that its state is as in one long read.
 WARM_UP = 256
 PIECE = 128
+# Samples that are answered side by side, and the numbers computed at a time in a layer of theirs.
+SAMPLES_AT_ONCE = 128
+MAX_VALUES_AT_ONCE = 2**22
 
 
 @dataclass(frozen=True)
@@ -109,18 +113,57 @@ def _summed_loss(
 
 @torch.no_grad()
 def evaluate_answers(
-    model: LanguageModel, read: np.ndarray, target: np.ndarray, answered: int
+    model: LanguageModel,
+    read: np.ndarray,
+    target: np.ndarray,
+    answered: int,
+    progress: Progress | None = None,
 ) -> tuple[Evaluation, np.ndarray]:
     """Loss at the last `answered` positions of samples [position, sample], each read from the
     model's beginning, no dropout; and where the likeliest byte is the right one,
-    bool [answered, sample]."""
-    device = model.decoder.weight.device
+    bool [answered, sample].
+
+    Only some samples are read at a time, and a piece of these, so that the memory that it takes
+    does not grow with their number or length. `progress` is told the share done and may raise
+    `Cancelled`.
+    """
+    length, samples = read.shape
+    right = np.empty((answered, samples), dtype=bool)
+    total, tell = 0.0, progress or (lambda share: None)
     with _without_dropout(model):
-        inputs = torch.from_numpy(read).to(device)
-        right = torch.from_numpy(target[-answered:]).to(device)
-        logits = model(inputs, model.start(inputs.shape[1]))[0][-answered:].float()
-    loss = functional.cross_entropy(logits.double().flatten(0, 1), right.flatten())
-    return Evaluation(loss.item(), right.numel()), (logits.argmax(-1) == right).cpu().numpy()
+        for first in range(0, samples, SAMPLES_AT_ONCE):
+            here = slice(first, min(first + SAMPLES_AT_ONCE, samples))
+
+            def tell_part(share: float, here: slice = here) -> None:
+                tell((here.start + share * (here.stop - here.start)) / samples)
+
+            for at, logits in _answers(model, read[:, here], answered, tell_part):
+                wanted = torch.from_numpy(target[-answered:, here][at]).to(logits.device)
+                losses = functional.cross_entropy(
+                    logits.double().flatten(0, 1), wanted.flatten(), reduction="sum"
+                )
+                total += losses.item()
+                right[at, here] = (logits.argmax(-1) == wanted).cpu().numpy()
+    return Evaluation(total / right.size, right.size), right
+
+
+def _answers(
+    model: LanguageModel, read: np.ndarray, answered: int, progress: Progress
+) -> Iterator[tuple[slice, torch.Tensor]]:
+    """The logits [position, sample, 256] of the last `answered` positions of samples
+    [position, sample], piece by piece, each with where it lies among these positions."""
+    length, samples = read.shape
+    state, asked_from = model.start(samples), length - answered
+    piece = max(1, MAX_VALUES_AT_ONCE // (samples * model.config.values_a_layer))
+    for start in range(0, length, piece):
+        progress(start / length)
+        stop = min(start + piece, length)
+        inputs = torch.from_numpy(read[start:stop]).to(model.decoder.weight.device)
+        top, state = model.recurrent(model.embedding(inputs), state)
+        if stop > asked_from:
+            at = slice(max(start, asked_from) - asked_from, stop - asked_from)
+            yield at, model.decoder(top[at.start - at.stop :]).float()
+    progress(1.0)
 
 
 def _warmed_up(model: LanguageModel, data: np.ndarray, first_read: np.ndarray):

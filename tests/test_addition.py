@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from test_resume import assert_same_run, interrupt
 from torch.nn import functional
 
-from gridlstm import commands
+from gridlstm import commands, evaluation
 from gridlstm.addition import (
     MOST_DIGITS,
     AdditionError,
@@ -24,9 +24,11 @@ from gridlstm.addition import (
     layout_of,
     shortest_length,
 )
+from gridlstm.carry import rank_by_carry
 from gridlstm.checkpoint import load_model, read_metadata
 from gridlstm.config import ModelConfig
 from gridlstm.errors import UserError
+from gridlstm.progress import Cancelled
 from gridlstm.training.run import Run, Workers, train
 from gridlstm.training.settings import SettingsError, TrainingSettings
 from gridlstm.training.state import ResumeError, read_state, state_path, write_state
@@ -357,6 +359,43 @@ def test_points_of_the_curve_may_be_measured_on_fewer_samples():
     assert found.loss.bytes == 44
     first = validate_addition(model, task.read[:, :11], task.target[:, :11], task.layout)
     assert found == first
+
+
+@every_model
+@pytest.mark.parametrize("samples_at_once", [3, 128])
+@pytest.mark.parametrize("values", [1, 999, 2**22])
+def test_sums_are_measured_in_pieces_of_bounded_size(monkeypatch, config, samples_at_once, values):
+    model, layout = Run(config, SETTINGS, None, None, CPU).learner.model.eval(), Layout(3, 20)
+    read, target = layout.lay_out(Sums(layout, 0.9).validation(7))
+    logits = model(torch.from_numpy(read), model.start(7))[0][-5:]
+    monkeypatch.setattr(evaluation, "SAMPLES_AT_ONCE", samples_at_once)
+    monkeypatch.setattr(evaluation, "MAX_VALUES_AT_ONCE", values)
+    sizes, told = [], []
+    watched = model.recurrent.register_forward_pre_hook(lambda _, given: sizes.append(given[0]))
+    loss, right = evaluation.evaluate_answers(model, read, target, 5, told.append)
+    watched.remove()
+    expected = functional.cross_entropy(
+        logits.flatten(0, 1).double(), torch.from_numpy(target[-5:]).flatten()
+    )
+    assert loss.nats_per_byte == pytest.approx(expected.item(), rel=1e-6) and loss.bytes == 35
+    assert (right == (logits.argmax(-1).numpy() == target[-5:])).all()
+    rows = min(7, samples_at_once)
+    most = max(rows, values // model.config.values_a_layer)
+    assert all(len(piece) * piece.shape[1] <= most for piece in sizes)
+    assert sum(len(piece) * piece.shape[1] for piece in sizes) == 7 * 20
+    assert told == sorted(told) and told[0] == 0 and told[-1] == 1
+
+
+def test_measuring_sums_can_be_cancelled():
+    model, task = Run(GRID, SETTINGS, None, None, CPU).learner.model, AdditionTask(SETTINGS)
+
+    def cancel(share):
+        raise Cancelled
+
+    with pytest.raises(Cancelled):
+        task.validate(model, progress=cancel)
+    with pytest.raises(Cancelled):
+        rank_by_carry(model, task.layout, 0.95, progress=cancel)
 
 
 def test_measuring_leaves_a_training_model_training():

@@ -9,7 +9,8 @@ from dashboard import words
 from dashboard.charts import addition as charts
 from dashboard.charts.cells import layers_by_character
 from dashboard.charts.theme import SIGNED
-from gridlstm.addition import Layout, Sums, carries_of
+from gridlstm import carry
+from gridlstm.addition import MAX_BYTES_MEASURED, Layout, Sums, carries_of
 from gridlstm.carry import rank_by_carry
 from gridlstm.checkpoint import load_model
 from gridlstm.config import ModelConfig
@@ -155,6 +156,16 @@ def test_what_is_no_number_is_one_sentence(visit, folder, adder):
     assert "sum" in figures(checked(app.run()))
 
 
+def test_what_a_file_says_of_its_sums_does_not_set_how_much_is_read(visit, folder):
+    """The longest sums that there can be: as many of them as have so many bytes together."""
+    training = {"task": "addition", "digits": 100, "length": 1000}
+    app_checkpoints.checkpoint(folder / "adder.safetensors", CONFIG, 5, training=training)
+    app = opened(visit, folder, "9" * 100, "1")
+    assert said(app) == [] and f"Of {MAX_BYTES_MEASURED // 1000} sums" in captions(app)
+    assert Layout(2, 9).samples_within(1000, MAX_BYTES_MEASURED) == 1000
+    assert Layout(2, 9).samples_within(1000, 8) == 1
+
+
 def test_without_a_model_that_adds_it_is_one_sentence(visit, folder):
     app = visit(PAGE, folder=folder)
     assert len(said(app)) == 1 and "--task addition" in said(app)[0]
@@ -175,9 +186,12 @@ def test_other_pages_read_with_a_model_that_adds(visit, folder, adder):
 
 
 @pytest.mark.parametrize("config", [CONFIG, ModelConfig("stacked", 3, 5)], ids=["grid", "stacked"])
+@pytest.mark.parametrize("values", [1, 2**22])
 @pytest.mark.usefixtures("each_way")
-def test_who_follows_the_carry(make_model, config):
+def test_who_follows_the_carry(make_model, monkeypatch, config, values):
     """Against each pair read alone, and the chance that a carry has the higher value."""
+    monkeypatch.setattr(carry, "MAX_VALUES_AT_ONCE", values)
+    monkeypatch.setattr(carry, "SAMPLES_AT_ONCE", 25 if values == 1 else 128)
     model = make_model(config.architecture, config.layers, config.units, config.tie)
     layout, samples = Layout(2, 9), 60
     table = rank_by_carry(model, layout, 0.95, samples)

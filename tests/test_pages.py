@@ -31,9 +31,10 @@ from app_pages import (
     upload_models,
     upload_text,
 )
+from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
 from streamlit.testing.v1 import AppTest
 
-from dashboard import choices, first_look, loading, reading, shelf, words
+from dashboard import choices, first_look, loading, reading, words
 from dashboard.charts import cells
 from dashboard.shelf import Shelf
 from gridlstm.analysis.held_out import find_cells
@@ -796,35 +797,6 @@ def test_traces_in_the_making_share_the_memory_that_is_allowed(monkeypatch):
         assert last == 60
 
 
-class Bar:
-    """Stands in for a progress bar; what it shows ends the work, once it is at `end`."""
-
-    def __init__(self, end: float) -> None:
-        self.end, self.shown, self.gone = end, [], False
-
-    def progress(self, share: float, label: str) -> None:
-        self.shown.append(share)
-        if share >= self.end:
-            raise Cancelled
-
-    def empty(self) -> None:
-        self.gone = True
-
-
-def test_a_progress_bar_is_shown_now_and_then_and_each_time_the_work_can_be_ended(monkeypatch):
-    clock, bar, done = iter(range(100)), Bar(end=0.5), []
-    slow = SimpleNamespace(monotonic=lambda: next(clock) * shelf.SECONDS_TO_SHOW / 2.5)
-    monkeypatch.setattr(shelf, "time", slow)
-    monkeypatch.setattr(shelf.st, "progress", lambda share, label: bar)
-    with pytest.raises(Cancelled), shelf.progress_bar("A model reads") as progress:
-        for step in range(20):
-            progress(step / 20)
-            done.append(step / 20)
-    assert bar.gone and bar.shown[-1] >= 0.5 > bar.shown[-2]
-    assert 3 <= len(bar.shown) < len(done)
-    assert done[-1] < bar.shown[-1]
-
-
 def test_a_full_disk_is_one_sentence_and_a_shorter_text_goes_on(visit, monkeypatch):
     def full(*_, **__):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -1197,6 +1169,42 @@ def test_a_bad_curve_is_one_sentence_and_the_one_before_stays(visit, mine, data)
     assert [sentence.split(":")[0] for sentence in said(app)] == ["own.csv"]
     assert len(go(app, "curves").multiselect(key="runs").options) == 3
     assert said(app) == []
+
+
+def test_a_visitor_s_models_have_a_most_and_can_be_taken_away(visit, mine, monkeypatch):
+    (_, weights), (_, points) = mine
+    size = len(weights) + len(points)
+    monkeypatch.setattr(loading, "MAX_UPLOADED_BYTES", 2 * size)
+    app = upload_models(visit(), *mine, ("second.safetensors", weights))
+    assert said(app) == []
+    upload_models(app, ("third.safetensors", weights), ("own.safetensors", weights))
+    assert len(said(app)) == 1 and said(app)[0].startswith("third.safetensors: ")
+    assert "1 GB" in said(app)[0]
+    assert list(app.dataframe[0].value["File"])[2:] == ["own.safetensors", "second.safetensors"]
+    assert f"own.csv · {len(points) / 1e6:,.1f} MB" in [plain(m.value) for m in app.markdown]
+    # The files are listed by name: own.csv, own.safetensors, second.safetensors.
+    checked(app.button(key="take away model 1").click().run())
+    assert list(app.dataframe[0].value["File"])[2:] == ["second.safetensors"]
+    upload_models(app, ("third.safetensors", weights))
+    assert said(app) == []
+    assert list(app.dataframe[0].value["File"])[2:] == ["second.safetensors", "third.safetensors"]
+    monkeypatch.setattr(loading, "MAX_UPLOADED_FILES", 3)
+    upload_models(app, ("fourth.csv", points))
+    assert len(said(app)) == 1 and "3 files" in said(app)[0]
+
+
+def test_what_was_brought_is_not_kept_in_memory_too(visit, mine):
+    app = visit()
+    freed = []
+    with pytest.MonkeyPatch.context() as patch:
+        manager = MemoryUploadedFileManager.remove_file
+        patch.setattr(
+            MemoryUploadedFileManager,
+            "remove_file",
+            lambda self, session, file: freed.append(file) or manager(self, session, file),
+        )
+        upload_models(app, *mine)
+    assert len(freed) == 2 and said(app) == []
 
 
 def test_file_names_of_uploads(visit, mine):

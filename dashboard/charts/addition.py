@@ -10,6 +10,9 @@ from dashboard.charts.theme import CATEGORICAL, GREY, apply
 from gridlstm.text import printable_byte
 
 RIGHT, WRONG = CATEGORICAL[3], CATEGORICAL[1]
+RULE = {"color": GREY, "width": 1}
+# Of more places than these, what is wider than a digit is written upwards.
+MAX_PLACES_LEVEL = 30
 ROWS = ("carried here", "first number", "second number", "right sum", "the model's", "its chance")
 
 
@@ -35,19 +38,23 @@ def written_sum(
         [_shown(byte) for byte in answer],
         [f"{chance:.0%}" for chance in chances],
     ]
-    fig = go.Figure()
-    fig.add_scatter(x=[None], y=[None], showlegend=False)
-    for row, line in enumerate(lines):
-        for place, text in enumerate(line):
-            _write(fig, place, row, text, size=12 if row == len(lines) - 1 else 18)
-    for place, (wanted, given) in enumerate(zip(right, answer, strict=True)):
-        _mark(fig, place, ROWS.index("the model's"), RIGHT if wanted == given else WRONG)
-        if wanted != given:
-            _write(fig, place, len(lines), "wrong", 12)
+    # All notes and shapes are put in at once: plotly looks through all that are there at each more.
+    small = {"size": 12, "angle": -90 if places > MAX_PLACES_LEVEL else 0}
+    notes = [
+        _note(place, row, text, **(small if row == len(lines) - 1 else {}))
+        for row, line in enumerate(lines)
+        for place, text in enumerate(line)
+    ]
     line = ROWS.index("right sum") - 0.5
-    fig.add_shape(
-        type="line", x0=-0.5, x1=places - 1.5, y0=line, y1=line, line={"color": GREY, "width": 1}
-    )
+    shapes = [
+        {"type": "line", "x0": -0.5, "x1": places - 1.5, "y0": line, "y1": line, "line": RULE}
+    ]
+    for place, (wanted, given) in enumerate(zip(right, answer, strict=True)):
+        shapes.append(_box(place, ROWS.index("the model's"), RIGHT if wanted == given else WRONG))
+        if wanted != given:
+            notes.append(_note(place, len(lines), "wrong", **small))
+    fig = go.Figure(layout={"annotations": notes, "shapes": shapes})
+    fig.add_scatter(x=[None], y=[None], showlegend=False)
     # Below the last row there is room for what is wrong, where something is.
     end = len(ROWS) + (0.4 if answer != right else -0.4)
     apply(fig, height=round(36 * (end + 0.6)) + 16, margin={"l": 110, "r": 16, "t": 8, "b": 8})
@@ -66,16 +73,15 @@ def name_places(fig: go.Figure, characters: str, answer: bytes, carries: np.ndar
     under each position what is read there, what is answered, and where 1 is carried; the positions
     with a carry are framed. `answer` and `carries` as above."""
     first = len(characters) - len(answer)
-    ticks = []
+    ticks, frames = [], []
     for position, character in enumerate(characters):
         place = position - first
         lines = [character, _shown(answer[place]) if place >= 0 else " "]
         carried = 0 <= place < len(carries) and carries[place]
         ticks.append("<br>".join([*lines, "carry" if carried else " "]))
         if carried:
-            fig.add_vrect(
-                position + 0.5, position + 1.5, line={"color": WRONG, "width": 2}, layer="above"
-            )
+            frames.append(_frame(position + 1))
+    fig.layout.shapes = [*fig.layout.shapes, *frames]
     fig.update_layout(margin_b=96, height=fig.layout.height + 40)
     # Only the axis that is seen: there may be a second one, whose ticks are the hover's text.
     fig.layout.xaxis.update(
@@ -87,24 +93,36 @@ def name_places(fig: go.Figure, characters: str, answer: bytes, carries: np.ndar
     return fig
 
 
-def _write(fig: go.Figure, place: int, row: int, text: str, size: int) -> None:
-    fig.add_annotation(
-        x=place, y=row, text=text, showarrow=False, font={"size": size, "family": "monospace"}
-    )
+def _note(place: int, row: int, text: str, size: int = 18, angle: int = 0) -> dict:
+    """A sign of the sum, as plotly's annotation."""
+    font = {"size": size, "family": "monospace"}
+    return {
+        "x": place, "y": row, "text": text, "showarrow": False, "font": font, "textangle": angle
+    }  # fmt: skip
 
 
-def _mark(fig: go.Figure, place: int, row: int, colour: str) -> None:
-    fig.add_shape(
-        type="rect",
-        x0=place - 0.42,
-        x1=place + 0.42,
-        y0=row - 0.45,
-        y1=row + 0.45,
-        fillcolor=colour,
-        opacity=0.45,
-        line={"width": 0},
-        layer="below",
-    )
+def _box(place: int, row: int, colour: str) -> dict:
+    """A coloured field behind a sign, as plotly's shape."""
+    return {
+        "type": "rect",
+        **{"x0": place - 0.42, "x1": place + 0.42, "y0": row - 0.45, "y1": row + 0.45},
+        "fillcolor": colour,
+        "opacity": 0.45,
+        "line": {"width": 0},
+        "layer": "below",
+    }
+
+
+def _frame(position: int) -> dict:
+    """A frame round a position, counted from 1, from the top of a picture to its bottom."""
+    return {
+        "type": "rect",
+        "xref": "x",
+        "yref": "y domain",
+        **{"x0": position - 0.5, "x1": position + 0.5, "y0": 0, "y1": 1},
+        "line": {"color": WRONG, "width": 2},
+        "layer": "above",
+    }
 
 
 def _shown(byte: int) -> str:

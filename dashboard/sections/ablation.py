@@ -8,6 +8,7 @@ from dashboard import choices, loading, words
 from dashboard.charts.intervention import cost_of_units
 from dashboard.charts.theme import plot_config
 from dashboard.clickable_table import table_of_cells
+from dashboard.estimates import seconds_to_read
 from dashboard.reading import Reading
 from dashboard.sections.cell_table import CELL_COLUMNS, named
 from dashboard.sections.held_unit import HELD_AT, OF_GATES, OWN_VALUE, meanings
@@ -20,6 +21,8 @@ from gridlstm.intervention import ablate
 from gridlstm.progress import Progress
 
 RANKED, AT_RANDOM = 5, 10
+# How often the text is read at most: the ranked cells may lie in as many layers.
+READINGS = RANKED * (1 + AT_RANDOM)
 
 
 def show_use(reading: Reading, target: Target) -> None:
@@ -98,6 +101,7 @@ def _ablated(reading: Reading, marks: np.ndarray, value: str) -> pd.DataFrame:
         (text.data, marks.tobytes(), value),
         "The model reads the text with each unit held …",
         make,
+        READINGS * seconds_to_read(entry.metadata.model, len(text.data)),
     )
 
 

@@ -7,24 +7,29 @@ from dashboard import choices, loading, words
 from dashboard.choices import Telling
 from dashboard.clickable_table import clickable_table
 from dashboard.loading import ModelEntry
+from dashboard.sections.kept import kept
 from gridlstm.addition import Layout
+from gridlstm.progress import Progress
 
 LISTED = 8
 
 
-@st.cache_resource(max_entries=8, show_spinner="Looking for the carry …")
-def followers(path, stamp, layout: Layout, _entry: ModelEntry) -> pd.DataFrame:
-    """The memories that follow the carry best."""
-    from gridlstm.carry import rank_by_carry
+def followers(entry: ModelEntry, layout: Layout) -> pd.DataFrame:
+    """The memories that follow the carry best. Raises UserError."""
 
-    model, fraction = loading.model_of(_entry), _entry.metadata.data.train_fraction
-    return rank_by_carry(model, layout, fraction).head(LISTED)
+    def make(progress: Progress) -> pd.DataFrame:
+        from gridlstm.carry import rank_by_carry
+
+        model, fraction = loading.model_of(entry), entry.metadata.data.train_fraction
+        return rank_by_carry(model, layout, fraction, progress=progress).head(LISTED)
+
+    return kept("addition", entry, ("followers", layout), "Looking for the carry …", make)
 
 
 def best_follower(entry: ModelEntry, layout: Layout) -> Telling:
     """The cell to begin with: the one that follows the carry best."""
     return Telling(
-        lambda: choices.cell_of(followers(entry.path, entry.stamp, layout, entry).iloc[0]),
+        lambda: choices.cell_of(followers(entry, layout).iloc[0]),
         "the memory cell that follows the carry best",
     )
 
@@ -37,7 +42,7 @@ def draw_followers(entry: ModelEntry, layout: Layout) -> None:
         "carried into it (ROC AUC on sums that the model was not trained on: 1 always, 0.5 not at "
         "all). **Click a row to look at that cell above.**"
     )
-    best = followers(entry.path, entry.stamp, layout, entry)
+    best = followers(entry, layout)
     table = pd.DataFrame(
         {
             "Quantity": [words.QUANTITIES[quantity].label for quantity in best["quantity"]],

@@ -12,6 +12,7 @@ import streamlit as st
 
 from dashboard import words
 from dashboard.clickable_table import table_of_cells
+from dashboard.estimates import seconds_to_go_through
 from dashboard.reading import Reading
 from dashboard.sections.cell_table import CELL_COLUMNS, MOST_ROWS, named
 from dashboard.sections.kept import kept
@@ -77,6 +78,7 @@ def _searched(search: Callable, reading: Reading, target: Target) -> Findings | 
         lambda progress: search(
             reading.trace.values, target.values, at, top=MOST_ROWS, progress=progress
         ),
+        seconds_to_go_through(reading.trace, len(reading.trace.values)),
     )
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import streamlit as st
 
 from dashboard import loading, words
+from dashboard.estimates import seconds_to_read
 from dashboard.reading import Reading
 from dashboard.sections.kept import kept
 from dashboard.sections.property import Target
@@ -40,7 +41,8 @@ def compare(reading: Reading, holds: tuple[Hold, ...]) -> Comparison:
 
     label = "The model reads the text again …"
     try:
-        held = kept("switched off: read", entry, (text.data, holds), label, make)
+        seconds = seconds_to_read(entry.metadata.model, len(text.data))
+        held = kept("switched off: read", entry, (text.data, holds), label, make, seconds)
     except UserError as error:
         st.error(words.verbatim(str(error)))
         st.stop()

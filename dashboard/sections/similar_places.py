@@ -6,7 +6,9 @@ import streamlit as st
 from dashboard import choices
 from dashboard.clickable_table import clickable_table
 from dashboard.coloured_text import Place, Selection, as_selected, selected_in
+from dashboard.estimates import seconds_to_go_through
 from dashboard.reading import Reading
+from dashboard.sections.kept import kept
 from gridlstm.analysis.selection import similar_places
 from gridlstm.plurals import counted
 from gridlstm.text import Text
@@ -24,7 +26,17 @@ def show_places(reading: Reading, units: pd.DataFrame, selected: Selection) -> N
         help="Runs of characters of similar length at which at least half of these cells are on.",
     )
     text, span = reading.text, (selected.start, selected.end)
-    places = similar_places(reading.memories, text.last_byte, units, *span)
+    key = tuple(map(tuple, units[["quantity", "layer", "unit", "direction"]].to_numpy()))
+    places = kept(
+        "selections",
+        reading.entry,
+        ("places", text.data, span, key, tuple(units["threshold"])),
+        "Looking for them elsewhere …",
+        lambda progress: similar_places(
+            reading.memories, text.last_byte, units, *span, progress=progress
+        ),
+        seconds_to_go_through(reading.trace) * len(units) / reading.trace.units,
+    )
     if places.empty:
         st.caption("Nowhere else in this text are half of them on together.")
         return

@@ -7,8 +7,10 @@ from dashboard import words
 from dashboard.choices import Cell
 from dashboard.clickable_table import table_of_cells
 from dashboard.coloured_text import Selection, coloured_text
+from dashboard.estimates import seconds_to_go_through
 from dashboard.reading import Reading, scales
 from dashboard.sections.cell_table import CELL_COLUMNS, MOST_ROWS, named
+from dashboard.sections.kept import kept
 from dashboard.sections.similar_places import SELECTED, place_to_show
 from gridlstm.analysis.selection import units_on
 from gridlstm.errors import UserError
@@ -44,9 +46,8 @@ def show_units(reading: Reading, selected: Selection | None) -> pd.DataFrame | N
     if selected is None:
         return None
     span = selected.start, selected.end
-    at = reading.text.last_byte
     try:
-        units = units_on(reading.memories, at, *span, left=margin, right=margin, quantile=quantile)
+        units = _found(reading, span, margin, quantile)
     except UserError as error:
         st.info(words.verbatim(str(error)))
         return None
@@ -65,6 +66,21 @@ def show_units(reading: Reading, selected: Selection | None) -> pd.DataFrame | N
         columns=CELL_COLUMNS | _ON_COLUMNS,
     )
     return units
+
+
+def _found(reading: Reading, span: tuple[int, int], margin: int, quantile: float) -> pd.DataFrame:
+    """What `units_on` finds, and raises."""
+    options = {"left": margin, "right": margin, "quantile": quantile}
+    return kept(
+        "selections",
+        reading.entry,
+        ("units on", reading.text.data, span, margin, quantile),
+        "Looking for cells that are on …",
+        lambda progress: units_on(
+            reading.memories, reading.text.last_byte, *span, **options, progress=progress
+        ),
+        seconds_to_go_through(reading.trace, len(reading.memories)),
+    )
 
 
 def _choose_when_on() -> tuple[float, int]:

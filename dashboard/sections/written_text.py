@@ -7,6 +7,7 @@ from dashboard import choices, words
 from dashboard.choices import Cell
 from dashboard.loading import ModelEntry
 from dashboard.reading import Reading, draw_coloured
+from dashboard.turn import begin_request
 from dashboard.writing import Writing
 from gridlstm.config import ALPHABET
 from gridlstm.errors import UserError
@@ -46,6 +47,8 @@ def show_growing(writing: Writing, cell: Cell) -> None:
     """The text so far, then a slice more of it, drawn the next time; at its end, the page anew."""
     describe(writing, writing.entry)
     draw(writing.reading(), len(writing.prime), cell, unit=0, from_end=True)
+    # A fragment begins a request, as a page does.
+    begin_request()
     # After drawing: what has not been drawn again yet is shown dimmed while the script runs.
     try:
         writing.advance(SLICE_SECONDS)

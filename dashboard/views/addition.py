@@ -11,12 +11,23 @@ from dashboard.charts import addition as charts
 from dashboard.charts.cells import layers_by_character, units_by_character
 from dashboard.charts.theme import plot_config
 from dashboard.choices import Cell
+from dashboard.estimates import seconds_to_read
 from dashboard.loading import ModelEntry
 from dashboard.reading import Reading, models_or_stop, read, scales
 from dashboard.sections.carry_cells import best_follower, draw_followers, followers
-from gridlstm.addition import END, Layout, carries_of, layout_of
+from dashboard.sections.kept import kept
+from gridlstm.addition import (
+    END,
+    MAX_BYTES_MEASURED,
+    VALIDATION_SAMPLES,
+    Layout,
+    Sums,
+    carries_of,
+    layout_of,
+)
 from gridlstm.analysis.orders import MOST_CLUSTERED, order
 from gridlstm.errors import UserError
+from gridlstm.progress import Progress
 from gridlstm.text import from_bytes, printable_byte
 
 # In pixels.
@@ -119,15 +130,23 @@ def draw_memory(reading: Reading, cell: Cell, answer: bytes, carries: np.ndarray
     )
 
 
-@st.cache_resource(max_entries=8, show_spinner="The model adds …")
-def accuracy(path, stamp, layout: Layout, _entry: ModelEntry) -> tuple[float, float, int]:
-    """Shares of sums and of digits that are right, and of how many sums, not trained on."""
-    from gridlstm.addition import Sums
-    from gridlstm.training.tasks import validate_addition
+def accuracy(entry: ModelEntry, layout: Layout) -> tuple[float, float, int]:
+    """Shares of sums and of digits that are right, and of how many sums, not trained on.
 
-    operands = Sums(layout, _entry.metadata.data.train_fraction).validation()
-    found = validate_addition(loading.model_of(_entry), *layout.lay_out(operands), layout)
-    return found.accuracy, found.digit_accuracy, len(operands)
+    Raises UserError.
+    """
+
+    def make(progress: Progress) -> tuple[float, float, int]:
+        from gridlstm.training.tasks import validate_addition
+
+        operands = Sums(layout, entry.metadata.data.train_fraction).validation(samples)
+        laid_out = layout.lay_out(operands)
+        found = validate_addition(loading.model_of(entry), *laid_out, layout, progress)
+        return found.accuracy, found.digit_accuracy, len(operands)
+
+    samples = layout.samples_within(VALIDATION_SAMPLES, MAX_BYTES_MEASURED)
+    seconds = seconds_to_read(entry.metadata.model, samples * layout.length)
+    return kept("addition", entry, ("accuracy", layout), "The model adds …", make, seconds)
 
 
 st.title("Addition")
@@ -150,8 +169,8 @@ first, second = choose_numbers(layout, number_places)
 reading = read(entry, from_bytes(layout.question(first, second)))
 answer = draw_answer(first, second, layout, reading)
 try:
-    right, digits, sums = accuracy(entry.path, entry.stamp, layout, entry)
-    followers(entry.path, entry.stamp, layout, entry)
+    right, digits, sums = accuracy(entry, layout)
+    followers(entry, layout)
 except UserError as error:
     st.error(words.verbatim(str(error)))
     st.stop()

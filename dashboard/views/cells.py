@@ -7,6 +7,7 @@ from dashboard.charts import cells as charts
 from dashboard.charts.theme import plot_config
 from dashboard.choices import Cell
 from dashboard.coloured_text import Selection, as_selected
+from dashboard.estimates import seconds_to_go_through
 from dashboard.reading import (
     Reading,
     draw_coloured,
@@ -17,8 +18,10 @@ from dashboard.reading import (
     tell_of_texts,
     text_line,
 )
+from dashboard.sections.kept import kept
 
 NOTHING = "Nothing"
+SECONDS_TO_DRAW_A_CHARACTER = 3e-5
 VIEWS = {
     "layers": "This unit in every layer",
     "units": "All units of this layer",
@@ -97,31 +100,40 @@ def draw_below(reading: Reading, cell: Cell, view: str, suffix: str) -> None:
             key=f"order{suffix}",
             persist_state="session",
         )
-        figure = units_figure(
-            reading.entry.path, reading.entry.stamp, text.data,
-            cell.quantity, cell.layer, memory_as, by, reading,
-        )  # fmt: skip
+        figure = kept(
+            "pictures",
+            reading.entry,
+            ("units", text.data, cell.quantity, cell.layer, memory_as, by),
+            "Ordering the units …",
+            lambda progress: units_figure(reading, cell, memory_as, by),
+            seconds_to_go_through(reading.trace) / reading.trace.layers,
+        )
     else:
-        figure = surprise_figure(reading.entry.path, reading.entry.stamp, text.data, reading)
+        figure = kept(
+            "pictures",
+            reading.entry,
+            ("surprise", text.data),
+            "Drawing the surprise …",
+            lambda progress: surprise_figure(reading),
+            SECONDS_TO_DRAW_A_CHARACTER * len(text.characters),
+        )
     st.plotly_chart(figure, config=plot_config(f"{file}-{view}"), key=f"{view}{suffix}")
 
 
-@st.cache_resource(max_entries=24, show_spinner="Ordering the units …")
-def units_figure(path, stamp, data, quantity, layer, memory_as, by, _reading: Reading):
+def units_figure(reading: Reading, cell: Cell, memory_as: str, by: str):
     from gridlstm.analysis.orders import order
 
-    values = _reading.of_layer(quantity, layer, memory_as)
-    _, scale = scales(quantity, memory_as, values)
-    name = words.shown_name(quantity, memory_as)
+    values = reading.of_layer(cell.quantity, cell.layer, memory_as)
+    _, scale = scales(cell.quantity, memory_as, values)
+    name = words.shown_name(cell.quantity, memory_as)
     return charts.units_by_character(
-        values.T, order(values, by), _reading.text.characters, name, scale
+        values.T, order(values, by), reading.text.characters, name, scale
     )
 
 
-@st.cache_resource(max_entries=8, show_spinner="Drawing the surprise …")
-def surprise_figure(path, stamp, data, _reading: Reading):
-    characters, guesses = _reading.text.characters, _reading.guesses
-    return charts.loss_by_character(_reading.loss_bits, characters, guesses)
+def surprise_figure(reading: Reading):
+    characters, guesses = reading.text.characters, reading.guesses
+    return charts.loss_by_character(reading.loss_bits, characters, guesses)
 
 
 st.title("Cells")

@@ -7,25 +7,38 @@ from dashboard import choices, words
 from dashboard.charts.gates import feedback, gate_distribution, saturation_plot
 from dashboard.charts.theme import plot_config
 from dashboard.choices import Cell
+from dashboard.estimates import seconds_to_go_through
 from dashboard.reading import Reading, models_or_stop, read, text_line
+from dashboard.sections.kept import kept
 from gridlstm.analysis.saturation import gate_histogram, saturation
+from gridlstm.progress import Progress
 
 FEEDBACK = "feedback.reset"
 
 
-@st.cache_resource(max_entries=16, show_spinner="Counting the gates …")
-def statistics(path, stamp, data: bytes, _reading: Reading):
+def statistics(reading: Reading) -> tuple[dict, dict]:
     """By quantity: histogram counts [layer, bin], and shares (left, right) [layer, unit]."""
-    memories = _reading.entry.metadata.model.form.memories
-    gates = {memory.keep: _reading.trace.values[memory.keep] for memory in memories}
-    counts = {quantity: gate_histogram(values) for quantity, values in gates.items()}
-    return counts, {quantity: saturation(values) for quantity, values in gates.items()}
+    memories = reading.entry.metadata.model.form.memories
+    gates = {memory.keep: reading.trace.values[memory.keep] for memory in memories}
+
+    def make(progress: Progress) -> tuple[dict, dict]:
+        counts, saturated = {}, {}
+        for done, (quantity, values) in enumerate(gates.items()):
+            progress(done / len(gates))
+            counts[quantity] = gate_histogram(values)
+            progress((done + 0.5) / len(gates))
+            saturated[quantity] = saturation(values)
+        return counts, saturated
+
+    seconds = seconds_to_go_through(reading.trace, 2 * len(gates))
+    key = ("gates", reading.text.data)
+    return kept("gates", reading.entry, key, "Counting the gates …", make, seconds)
 
 
 def show_kept(reading: Reading) -> None:
     """How open the gates are, and the units that hardly ever forget, or always do."""
     entry = reading.entry
-    counts, saturated = statistics(entry.path, entry.stamp, reading.text.data, reading)
+    counts, saturated = statistics(reading)
     st.header("How open the gates are", anchor=False)
     st.caption(
         "All units of a layer at every byte of the text; each row is scaled to its own peak."
@@ -101,12 +114,12 @@ models = models_or_stop()
 entry = choices.choose_reader(models)
 reading = read(entry, choices.current_text())
 form = entry.metadata.model.form
-kept = [words.QUANTITIES[memory.keep] for memory in form.memories]
-if not kept:
+keeping = [words.QUANTITIES[memory.keep] for memory in form.memories]
+if not keeping:
     st.info(f"The {form.title} has no gate that keeps a memory: it has no memory but its state.")
 else:
     if any(".forget" not in memory.keep for memory in form.memories):
-        st.caption("Here that is: " + " ".join(f"**{w.label}**: {w.meaning}" for w in kept))
+        st.caption("Here that is: " + " ".join(f"**{w.label}**: {w.meaning}" for w in keeping))
     show_kept(reading)
 if FEEDBACK in reading.trace.values:
     show_feedback(reading)

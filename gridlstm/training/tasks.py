@@ -157,20 +157,22 @@ class AdditionTask:
         most_bytes: int | None = None,
         progress: Progress | None = None,
     ) -> Validation:
-        if progress is not None:
-            progress(0.0)  # all samples are read at once
         answered, samples = self.layout.answered, self.read.shape[1]
         if most_bytes is not None:
             samples = min(samples, -(-most_bytes // answered))
         return validate_addition(
-            model, self.read[:, :samples], self.target[:, :samples], self.layout
+            model, self.read[:, :samples], self.target[:, :samples], self.layout, progress
         )
 
 
 def validate_addition(
-    model: LanguageModel, read: np.ndarray, target: np.ndarray, layout: Layout
+    model: LanguageModel,
+    read: np.ndarray,
+    target: np.ndarray,
+    layout: Layout,
+    progress: Progress | None = None,
 ) -> Validation:
     """Let `model` answer sums laid out [position, sample]; an answer is right if at each of its
-    bytes, the end among them, the likeliest byte is the right one."""
-    loss, right = evaluate_answers(model, read, target, layout.answered)
+    bytes, the end among them, the likeliest byte is the right one. `progress` as for `evaluate`."""
+    loss, right = evaluate_answers(model, read, target, layout.answered, progress)
     return Validation(loss, float(right.all(axis=0).mean()), float(right[:-1].mean()))
