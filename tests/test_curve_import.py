@@ -9,6 +9,7 @@ import math
 import struct
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -402,6 +403,14 @@ def test_one_diverged_run_of_an_export_hides_no_other():
     assert run.notes == ("'a': from update 2 on the validation loss is not finite",)
 
 
+def test_an_offline_run_that_resumes_counts_its_steps_from_zero_again():
+    lines = [b'{"_step": %d, "val_loss": %d}' % (step, loss)
+             for step, loss in ((0, 5), (1, 4), (2, 3), (0, 2), (1, 1))]  # fmt: skip
+    run = imported("history.jsonl", b"\n".join(lines))
+    assert points(*run.curves.values()) == [(0, 2), (1, 1), (2, 3)]
+    assert run.notes == ("2 repeated steps: the later were kept",)
+
+
 def test_an_export_of_another_metric_asks_which_it_is():
     data = text('"Step","a - quality"', "1,9.0")
     with pytest.raises(CurveError, match="'quality'"):
@@ -694,6 +703,53 @@ def test_scalars_that_newer_writers_store_as_tensors_are_read():
             value.tensor.tensor_content = np.float32(loss).tobytes()
         writer.write(event.SerializeToString())
     assert points(curve_of("events", file.getvalue())) == [(1, 2.0), (2, 1.5)]
+
+
+def test_every_one_of_many_tensor_scalars_is_read():
+    """TensorBoard's own reader keeps ten of 25,000 unless it is asked for more."""
+    from tensorboard.compat.proto.event_pb2 import Event
+
+    event = Event(wall_time=1.0)
+    value = event.summary.value.add(tag="val_loss")
+    value.metadata.plugin_data.plugin_name = "scalars"
+    value.tensor.dtype = 1
+    value.tensor.float_val.append(2.0)
+    records = []
+    for step in range(25_000):
+        event.step = step
+        records.append(record(event.SerializeToString()))
+    run = imported("events.out.tfevents.1", b"".join(records))
+    assert run.points == 25_000
+
+
+def record(event: bytes) -> bytes:
+    """An event as it stands in a file, with checksums of zero."""
+    return struct.pack("<QI", len(event), 0) + event + bytes(4)
+
+
+def test_a_file_of_500_megabytes_is_read_for_its_scalars(tmp_path):
+    from tensorboard.compat.proto.event_pb2 import Event
+
+    path = tmp_path / "events.out.tfevents.1"
+    with open(path, "wb") as file:
+        for step in range(3):
+            event = Event(step=step, wall_time=1.0)
+            event.summary.value.add(tag="val_loss", simple_value=2.0)
+            file.write(record(event.SerializeToString()))
+            # A histogram of 160 MB that takes no room on the disk.
+            file.write(struct.pack("<QI", 160_000_000, 0))
+            file.seek(160_000_000 + 4, io.SEEK_CUR)
+        file.truncate()
+    tracemalloc.start()
+    run = imported(path.name, path)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert run.points == 3 and peak < 20_000_000
+    assert run.notes[0].startswith("3 records of more than 256 kB")
+    with open(path, "r+b") as file:
+        file.truncate(500_000_001)
+    with pytest.raises(CurveError, match="larger than 500 MB"):
+        imported(path.name, path)
 
 
 def test_an_event_file_cut_anywhere_is_read_so_far_or_refused(events):
@@ -989,8 +1045,13 @@ except CurveError as error:
     assert str(error).endswith(".")
 print(time.process_time() - begun, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory)
 """
-    # The least of two: a busy machine makes processor time longer, too.
-    runs = [subprocess.run([sys.executable, "-c", script], capture_output=True, text=True,
-                           check=True, timeout=120).stdout.split() for _ in range(2)]  # fmt: skip
-    assert min(float(seconds) for seconds, _ in runs) < 2
-    assert min(int(kilobytes) for _, kilobytes in runs) < 300_000
+    seconds, kilobytes = [], []
+    # A busy machine makes processor time longer, too: the least of up to three counts.
+    while len(seconds) < 3 and (not seconds or min(seconds) > 2):
+        run = subprocess.run(
+            [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=120
+        )
+        took, more = map(float, run.stdout.split())
+        seconds.append(took)
+        kilobytes.append(more)
+    assert min(seconds) < 2 and min(kilobytes) < 300_000

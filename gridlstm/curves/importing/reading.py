@@ -5,6 +5,7 @@ are read.
 """
 
 import codecs
+import csv
 import io
 from collections.abc import Iterable
 from dataclasses import replace
@@ -120,7 +121,11 @@ def _read_text(name: str, text: str, data: bytes) -> Log | Scalars:
 
 def is_own(text: str) -> bool:
     """Whether the first line is that of this program's own curves."""
-    header = [name.strip() for name in text[:10_000].split("\n", 1)[0].split(",")]
+    try:
+        header = next(csv.reader(io.StringIO(text[:10_000], newline="")), [])
+    except csv.Error:
+        return False
+    header = [name.strip() for name in header]
     return set(COLUMNS) <= set(header) and not any(is_run_column(name) for name in header)
 
 
