@@ -1,0 +1,248 @@
+"""Files of other programs, recognised together by what is in them, and read as one model."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from gridlstm.importing.archives import Archive, is_zip
+from gridlstm.importing.errors import DamagedFileError, ForeignModelError
+from gridlstm.importing.foreign_model import ForeignModel, Question, check_model
+from gridlstm.importing.json_files import parse_json
+from gridlstm.importing.pickles import read_pickle
+from gridlstm.importing.pytorch import read_pytorch
+from gridlstm.importing.torch7 import is_torch7, read_torch7
+from gridlstm.importing.torch7_models import is_torch_rnn_json, read_torch7_model
+from gridlstm.importing.torch_files import (
+    is_legacy_torch,
+    is_safetensors,
+    pickle_of_zip,
+    read_legacy_torch,
+    read_safetensors,
+    read_torch_zip,
+)
+from gridlstm.importing.vocabularies import find_misfit, find_tokens, tokens_from_text
+
+MAX_FILES = 1_000
+MAX_BYTES = 4 << 30
+NamedBytes = tuple[str, bytes]
+
+
+@dataclass(frozen=True, eq=False)
+class NamedFile:
+    """A file's name, without its folders, and its bytes."""
+
+    name: str
+    data: memoryview
+
+
+def read_model(
+    files: Sequence[Path | str | NamedBytes],
+    *,
+    vocabulary: Path | str | NamedBytes | None = None,
+    training_text: str | None = None,
+    lowercase: bool = False,
+    answers: Mapping[str, str] | None = None,
+) -> ForeignModel:
+    """The one model that the files make together, whatever program wrote them.
+
+    A file is a path, or its name and its bytes as a visitor uploads it. A `vocabulary`, a file of
+    JSON or a pickle, or a `training_text` (all of whose characters are put in lower case first if
+    `lowercase`) stands in the place of the one in the files. `answers` are the user's to the
+    `questions` of an earlier reading, by their keys; where one is missing its default is taken and
+    the question is in the model. A model whose files have no vocabulary has `tokens` None and the
+    question `vocabulary`.
+
+    Nothing in a file is executed. Raises ForeignModelError: one sentence that says why.
+    """
+    named = _unpacked([_named(file) for file in files])
+    answers = answers or {}
+    primary = _primary(named)
+    others = [file for file in named if file is not primary]
+    model = _READERS[_kind(primary)](primary, others, answers)
+    model = check_model(_with_tokens(model, others, vocabulary, training_text, lowercase))
+    _check_memory(model, named)
+    return model
+
+
+# -- Files -----------------------------------------------------------------------------------------
+
+
+def _named(file: Path | str | NamedBytes) -> NamedFile:
+    if isinstance(file, tuple):
+        name, data = file
+        return NamedFile(_base_name(name), memoryview(data))
+    path = Path(file)
+    try:
+        if path.is_dir():
+            raise ForeignModelError(f"{path.name} is a folder; name the files in it.")
+        if path.stat().st_size > MAX_BYTES:
+            raise ForeignModelError(f"{path.name} is larger than {MAX_BYTES >> 30} GB.")
+        return NamedFile(path.name, memoryview(path.read_bytes()))
+    except OSError as error:
+        reason = error.strerror or "it cannot be opened"
+        raise ForeignModelError(f"{path.name} cannot be read: {reason}.") from error
+
+
+def _base_name(name: str) -> str:
+    return name.replace("\\", "/").rpartition("/")[2]
+
+
+def _unpacked(files: list[NamedFile]) -> list[NamedFile]:
+    """The files, and in the place of a zip archive that is no model itself what is in it."""
+    if not files:
+        raise ForeignModelError("There is no file to read.")
+    found: list[NamedFile] = []
+    for file in files:
+        if is_zip(file.data) and _kind(file) == "zip":
+            archive = Archive(file.data)
+            found += [
+                NamedFile(_base_name(name), archive.read(name))
+                for name in list(archive.members)[:MAX_FILES]
+                if not name.startswith("__MACOSX/")
+            ]
+        else:
+            found.append(file)
+    if len(found) > MAX_FILES:
+        raise ForeignModelError(f"There are more than {MAX_FILES:,} files.")
+    return found
+
+
+# -- Recognising -----------------------------------------------------------------------------------
+
+
+def _kind(file: NamedFile) -> str:
+    """What a file is, by its first bytes and what is in it."""
+    data = file.data
+    if is_zip(data):
+        return "torch zip" if pickle_of_zip(Archive(data)) else "zip"
+    if is_legacy_torch(data):
+        return "legacy torch"
+    if is_safetensors(data):
+        return "safetensors"
+    if is_torch7(data):
+        return "torch 7"
+    return "unknown"
+
+
+def _primary(files: list[NamedFile]) -> NamedFile:
+    """The one file that holds, or lists, the model's weights."""
+    kinds = {id(file): _kind(file) for file in files}
+    found = [file for file in files if kinds[id(file)] in _READERS]
+    if len(found) > 1:
+        names = ", ".join(file.name[:60] for file in found[:4])
+        raise ForeignModelError(f"There are several models ({names}); bring one at a time.")
+    if not found:
+        names = ", ".join(file.name[:60] for file in files[:4])
+        raise ForeignModelError(f"No model of a program that is known was found in {names}.")
+    return found[0]
+
+
+def _read_torch_zip(file: NamedFile, others: list[NamedFile], answers: Mapping) -> ForeignModel:
+    return read_pytorch(read_torch_zip(Archive(file.data)), answers)
+
+
+def _read_legacy_torch(file: NamedFile, others: list[NamedFile], answers: Mapping) -> ForeignModel:
+    return read_pytorch(read_legacy_torch(file.data), answers)
+
+
+def _read_safetensors(file: NamedFile, others: list[NamedFile], answers: Mapping) -> ForeignModel:
+    tensors, metadata = read_safetensors(file.data)
+    return read_pytorch([tensors, _unfolded(metadata)], answers)
+
+
+def _read_torch7(file: NamedFile, others: list[NamedFile], answers: Mapping) -> ForeignModel:
+    found = (_plain_data(other) for other in others)
+    histories = next((content for content in found if is_torch_rnn_json(content)), None)
+    return read_torch7_model(read_torch7(file.data), histories)
+
+
+def _unfolded(metadata: Mapping[str, object]) -> list[object]:
+    """Metadata, which are strings, together with the JSON that some of them are."""
+    found: list[object] = list(metadata.values())
+    for value in metadata.values():
+        if isinstance(value, str) and value[:1] in ("{", "["):
+            try:
+                found.append(parse_json(value.encode(), "the metadata"))
+            except ForeignModelError:
+                continue
+    return found
+
+
+_READERS = {
+    "torch zip": _read_torch_zip,
+    "legacy torch": _read_legacy_torch,
+    "safetensors": _read_safetensors,
+    "torch 7": _read_torch7,
+}
+
+
+# -- The vocabulary --------------------------------------------------------------------------------
+
+
+def _with_tokens(
+    model: ForeignModel,
+    others: list[NamedFile],
+    vocabulary: Path | str | NamedBytes | None,
+    training_text: str | None,
+    lowercase: bool,
+) -> ForeignModel:
+    """The model with its vocabulary, or with the question for it."""
+    size = model.vocabulary_size
+    if vocabulary is not None:
+        tokens = _tokens_of_file(_named(vocabulary), size)
+    elif training_text is not None:
+        tokens = tokens_from_text(training_text, size, lowercase)
+    else:
+        tokens = model.tokens or _tokens_beside(others, size)
+    if tokens is not None:
+        return replace(model, tokens=tokens, notes=(*model.notes, *tokens.notes))
+    text = (
+        f"The files do not say which characters the {size:,} indices stand for. Bring the "
+        "vocabulary (JSON or a pickle) or the training text."
+    )
+    question = Question("vocabulary", text)
+    return replace(model, questions=(*model.questions, question))
+
+
+def _tokens_of_file(file: NamedFile, size: int):
+    """The vocabulary in a file that was named as one. Raises ForeignModelError."""
+    content = _plain_data(file)
+    tokens = None if content is None else find_tokens(content, size, file.name[:80])
+    if tokens is None:
+        other = None if content is None else find_misfit(content)
+        raise ForeignModelError(
+            f"{file.name[:80]} holds no vocabulary."
+            if other is None
+            else f"The vocabulary in {file.name[:80]} has {other:,} entries, which does not fit "
+            f"the {size:,} that the model knows."
+        )
+    return tokens
+
+
+def _tokens_beside(others: list[NamedFile], size: int):
+    """The vocabulary that fits among the files beside the model."""
+    for file in others:
+        try:
+            content = _plain_data(file)
+        except DamagedFileError:
+            continue
+        if content is not None and (tokens := find_tokens(content, size, file.name[:80])):
+            return tokens
+    return None
+
+
+def _plain_data(file: NamedFile) -> object:
+    """What JSON or a pickle says; None for other files."""
+    begin = bytes(file.data[:64]).lstrip(b"\xef\xbb\xbf \t\r\n")
+    if begin[:1] in (b"{", b"["):
+        return parse_json(file.data, file.name[:80])
+    if begin[:1] in (b"\x80", b"(", b"c", b"]", b"}"):
+        return read_pickle(file.data)[0]
+    return None
+
+
+def _check_memory(model: ForeignModel, files: list[NamedFile]) -> None:
+    """Raises DamagedFileError where a small file shows the same numbers again and again."""
+    size = sum(array.nbytes for array in model.arrays.values())
+    if size > 2 * sum(len(file.data) for file in files) + (1 << 20):
+        raise DamagedFileError("The file claims more weights than it has room for.")
