@@ -5,11 +5,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gridlstm.importing.archives import Archive, is_zip
+from gridlstm.importing.bundles import (
+    is_bundle_index,
+    read_bundle_index,
+    read_variable,
+    shard_of,
+)
 from gridlstm.importing.errors import DamagedFileError, ForeignModelError
 from gridlstm.importing.foreign_model import ForeignModel, Question, check_model
 from gridlstm.importing.json_files import parse_json
+from gridlstm.importing.ml5 import is_ml5_manifest, read_ml5
 from gridlstm.importing.pickles import read_pickle
 from gridlstm.importing.pytorch import read_pytorch
+from gridlstm.importing.tensorflow import model_of_variables
 from gridlstm.importing.torch7 import is_torch7, read_torch7
 from gridlstm.importing.torch7_models import is_torch_rnn_json, read_torch7_model
 from gridlstm.importing.torch_files import (
@@ -121,6 +129,10 @@ def _kind(file: NamedFile) -> str:
         return "safetensors"
     if is_torch7(data):
         return "torch 7"
+    if is_bundle_index(data):
+        return "bundle"
+    if _begins_as_json(data) and is_ml5_manifest(parse_json(data, file.name[:80])):
+        return "ml5"
     return "unknown"
 
 
@@ -156,6 +168,31 @@ def _read_torch7(file: NamedFile, others: list[NamedFile], answers: Mapping) -> 
     return read_torch7_model(read_torch7(file.data), histories)
 
 
+def _read_ml5(file: NamedFile, others: list[NamedFile], answers: Mapping) -> ForeignModel:
+    manifest = parse_json(file.data, file.name[:80])
+    return read_ml5(manifest, {other.name: other.data for other in others})
+
+
+def _read_bundle(file: NamedFile, others: list[NamedFile], answers: Mapping) -> ForeignModel:
+    bundle = read_bundle_index(file.data)
+    shards = {shard_of(other.name): other.data for other in others if shard_of(other.name)}
+    if not shards and bundle.shards == 1 and others:
+        # A browser may have renamed it; of what is beside an index the numbers are the largest.
+        shards[0, 1] = max((other.data for other in others), key=len)
+
+    def array(name: str):
+        entry = bundle.entries[name]
+        if (entry.shard, bundle.shards) not in shards:
+            raise ForeignModelError(
+                f"The data file ….data-{entry.shard:05}-of-{bundle.shards:05} is missing: it "
+                "belongs to the checkpoint's index."
+            )
+        return read_variable(entry, shards[entry.shard, bundle.shards])
+
+    shapes = {name: entry.shape for name, entry in bundle.entries.items() if entry.kind}
+    return model_of_variables(shapes, array, "char-rnn (TensorFlow 1)")
+
+
 def _unfolded(metadata: Mapping[str, object]) -> list[object]:
     """Metadata, which are strings, together with the JSON that some of them are."""
     found: list[object] = list(metadata.values())
@@ -173,6 +210,8 @@ _READERS = {
     "legacy torch": _read_legacy_torch,
     "safetensors": _read_safetensors,
     "torch 7": _read_torch7,
+    "bundle": _read_bundle,
+    "ml5": _read_ml5,
 }
 
 
@@ -233,12 +272,15 @@ def _tokens_beside(others: list[NamedFile], size: int):
 
 def _plain_data(file: NamedFile) -> object:
     """What JSON or a pickle says; None for other files."""
-    begin = bytes(file.data[:64]).lstrip(b"\xef\xbb\xbf \t\r\n")
-    if begin[:1] in (b"{", b"["):
+    if _begins_as_json(file.data):
         return parse_json(file.data, file.name[:80])
-    if begin[:1] in (b"\x80", b"(", b"c", b"]", b"}"):
+    if bytes(file.data[:1]) in (b"\x80", b"(", b"c", b"]", b"}"):
         return read_pickle(file.data)[0]
     return None
+
+
+def _begins_as_json(data: memoryview) -> bool:
+    return bytes(data[:64]).lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"[")
 
 
 def _check_memory(model: ForeignModel, files: list[NamedFile]) -> None:

@@ -1,8 +1,8 @@
 """The models of char-rnn, of grid-lstm and of torch-rnn, from what is in their files.
 
 char-rnn and grid-lstm: a graph a character, an LSTM's rows i f o g, one linear layer for what is
-below and one for the state, both with a bias. torch-rnn: weights [D + U, 4 U], the rows of the input
-first, columns i f o g.
+below and one for the state, both with a bias. torch-rnn: weights [D + U, 4 U], the rows of the
+input first, columns i f o g.
 """
 
 from collections.abc import Mapping
@@ -34,8 +34,8 @@ def read_torch7_model(root: object, histories: Mapping | None = None) -> Foreign
     if isinstance(root, Record) and root.name == "nn.LanguageModel":
         return _read_torch_rnn(Table(), root, histories or {})
     raise ForeignModelError(
-        "The file of Torch 7 is neither a checkpoint of char-rnn or grid-lstm (with protos.rnn) nor "
-        "one of torch-rnn (with a LanguageModel)."
+        "The file of Torch 7 is neither a checkpoint of char-rnn or grid-lstm (with protos.rnn) "
+        "nor one of torch-rnn (with a LanguageModel)."
     )
 
 
@@ -244,9 +244,10 @@ def _torch_rnn_curve(root: Mapping, histories: Mapping) -> LossHistory | None:
         for place in (root, histories):
             values = place.get(name)
             values = values.listed if isinstance(values, Table) else values
-            if isinstance(values, list) and 0 < len(values) <= MAX_HISTORY:
-                if all(isinstance(value, int | float) for value in values):
-                    return values
+            if not isinstance(values, list) or not 0 < len(values) <= MAX_HISTORY:
+                continue
+            if all(isinstance(value, int | float) for value in values):
+                return values
         return []
 
     train, losses = listed("train_loss_history"), listed("val_loss_history")
