@@ -13,7 +13,9 @@ from gridlstm.importing.bundles import (
 )
 from gridlstm.importing.errors import DamagedFileError, ForeignModelError
 from gridlstm.importing.foreign_model import ForeignModel, Question, check_model
+from gridlstm.importing.hdf5 import is_hdf5
 from gridlstm.importing.json_files import parse_json
+from gridlstm.importing.keras import is_keras_archive, read_keras_archive, read_keras_hdf5
 from gridlstm.importing.ml5 import is_ml5_manifest, read_ml5
 from gridlstm.importing.pickles import read_pickle
 from gridlstm.importing.pytorch import read_pytorch
@@ -122,7 +124,9 @@ def _kind(file: NamedFile) -> str:
     """What a file is, by its first bytes and what is in it."""
     data = file.data
     if is_zip(data):
-        return "torch zip" if pickle_of_zip(Archive(data)) else "zip"
+        return _kind_of_archive(Archive(data))
+    if is_hdf5(data):
+        return "hdf5"
     if is_legacy_torch(data):
         return "legacy torch"
     if is_safetensors(data):
@@ -134,6 +138,12 @@ def _kind(file: NamedFile) -> str:
     if _begins_as_json(data) and is_ml5_manifest(parse_json(data, file.name[:80])):
         return "ml5"
     return "unknown"
+
+
+def _kind_of_archive(archive: Archive) -> str:
+    if pickle_of_zip(archive):
+        return "torch zip"
+    return "keras" if is_keras_archive(archive) else "zip"
 
 
 def _primary(files: list[NamedFile]) -> NamedFile:
@@ -193,6 +203,14 @@ def _read_bundle(file: NamedFile, others: list[NamedFile], answers: Mapping) -> 
     return model_of_variables(shapes, array, "char-rnn (TensorFlow 1)")
 
 
+def _read_keras(file: NamedFile, others: list[NamedFile], answers: Mapping) -> ForeignModel:
+    return read_keras_archive(Archive(file.data), answers)
+
+
+def _read_hdf5(file: NamedFile, others: list[NamedFile], answers: Mapping) -> ForeignModel:
+    return read_keras_hdf5(file.data, answers)
+
+
 def _unfolded(metadata: Mapping[str, object]) -> list[object]:
     """Metadata, which are strings, together with the JSON that some of them are."""
     found: list[object] = list(metadata.values())
@@ -210,6 +228,8 @@ _READERS = {
     "legacy torch": _read_legacy_torch,
     "safetensors": _read_safetensors,
     "torch 7": _read_torch7,
+    "keras": _read_keras,
+    "hdf5": _read_hdf5,
     "bundle": _read_bundle,
     "ml5": _read_ml5,
 }
