@@ -31,7 +31,7 @@ ANSWERS["keras3-gru.weights.h5"] = ("gates",)
 def read(name: str, **options):
     path = FOLDER / name
     beside = []
-    if path.suffix in (".index", ""):
+    if path.parent != FOLDER:
         beside = [file for file in path.parent.iterdir() if file not in (path,)]
     return read_model([path, *beside], **options)
 

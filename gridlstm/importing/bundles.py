@@ -92,6 +92,11 @@ def _bundle(data: memoryview) -> Bundle:
     if header is None:
         raise DamagedFileError("The index of the checkpoint has no header.")
     fields = dict(_fields(header))
+    if isinstance(fields.get(1), memoryview):
+        raise ForeignModelError(
+            "The checkpoint is one file, as TensorFlow wrote before 0.12: save it with a later "
+            "TensorFlow 1, in files called .index and .data."
+        )
     if fields.get(2, 0) != 0:
         raise ForeignModelError("The checkpoint was written on a machine of another byte order.")
     return Bundle(_as_size(fields.get(1, 1)), entries)

@@ -6,7 +6,7 @@ Protocols 0 to 5 and the pickles of Python 2 are read.
 """
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,14 +41,18 @@ class Global:
 
 
 def read_pickle(
-    data: Buffer, place: int = 0, persistent: Callable[[object], object] | None = None
+    data: Buffer,
+    place: int = 0,
+    persistent: Callable[[object], object] | None = None,
+    known: Mapping[str, Callable] | None = None,
 ) -> tuple[object, int]:
     """The object of the pickle that begins at `place`, and where what follows begins.
 
-    `persistent` makes something of a persistent id, as torch has for its storages. Raises
+    `persistent` makes something of a persistent id, as torch has for its storages; `known` says
+    what further names of functions stand for, by what to make of their arguments. Raises
     DamagedFileError, ForeignModelError.
     """
-    reader = _Reader(memoryview(data), place, persistent)
+    reader = _Reader(memoryview(data), place, persistent, known or {})
     try:
         return reader.read(), reader.place
     except ForeignModelError:
@@ -61,8 +65,8 @@ def read_pickle(
 class _Reader:
     """The machine of a pickle: a stack, the stacks set aside by marks, and the memo."""
 
-    def __init__(self, data: memoryview, place: int, persistent) -> None:
-        self.data, self.place, self.persistent = data, place, persistent
+    def __init__(self, data: memoryview, place: int, persistent, known: Mapping) -> None:
+        self.data, self.place, self.persistent, self.known = data, place, persistent, known
         self.stack: list = []
         self.aside: list[list] = []
         self.memo: dict[int, object] = {}
@@ -198,7 +202,8 @@ class _Reader:
             self.copied += sum(map(_length, arguments))
         if self.copied > self.most_copied:
             raise ForeignModelError("The pickle makes more objects than its size allows.")
-        self.push(_made(made_with, arguments))
+        further = self.known.get(made_with.name) if isinstance(made_with, Global) else None
+        self.push(_made(made_with, arguments) if further is None else further(*arguments))
 
     @property
     def most_copied(self) -> int:

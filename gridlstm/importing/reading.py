@@ -19,7 +19,9 @@ from gridlstm.importing.keras import is_keras_archive, read_keras_archive, read_
 from gridlstm.importing.ml5 import is_ml5_manifest, read_ml5
 from gridlstm.importing.pickles import read_pickle
 from gridlstm.importing.pytorch import read_pytorch
+from gridlstm.importing.refusals import why_refused
 from gridlstm.importing.tensorflow import model_of_variables
+from gridlstm.importing.tfjs import is_tfjs_model, read_tfjs
 from gridlstm.importing.torch7 import is_torch7, read_torch7
 from gridlstm.importing.torch7_models import is_torch_rnn_json, read_torch7_model
 from gridlstm.importing.torch_files import (
@@ -27,6 +29,7 @@ from gridlstm.importing.torch_files import (
     is_safetensors,
     pickle_of_zip,
     read_legacy_torch,
+    read_pickled_torch,
     read_safetensors,
     read_torch_zip,
 )
@@ -68,7 +71,7 @@ def read_model(
     answers = answers or {}
     primary = _primary(named)
     others = [file for file in named if file is not primary]
-    model = _READERS[_kind(primary)](primary, others, answers)
+    model = _READERS.get(_kind(primary), _read_pickle)(primary, others, answers)
     model = check_model(_with_tokens(model, others, vocabulary, training_text, lowercase))
     _check_memory(model, named)
     return model
@@ -135,9 +138,22 @@ def _kind(file: NamedFile) -> str:
         return "torch 7"
     if is_bundle_index(data):
         return "bundle"
-    if _begins_as_json(data) and is_ml5_manifest(parse_json(data, file.name[:80])):
+    if _begins_as_json(data):
+        return _kind_of_json(file)
+    return "pickle" if _begins_as_pickle(data) else "unknown"
+
+
+def _kind_of_json(file: NamedFile) -> str:
+    try:
+        content = parse_json(file.data, file.name[:80])
+    except DamagedFileError:
+        # Raw numbers may begin as JSON does.
+        if file.name.lower().endswith(".json"):
+            raise
+        return "unknown"
+    if is_ml5_manifest(content):
         return "ml5"
-    return "unknown"
+    return "tfjs" if is_tfjs_model(content) else "json"
 
 
 def _kind_of_archive(archive: Archive) -> str:
@@ -147,16 +163,28 @@ def _kind_of_archive(archive: Archive) -> str:
 
 
 def _primary(files: list[NamedFile]) -> NamedFile:
-    """The one file that holds, or lists, the model's weights."""
+    """The one file that holds, or lists, the model's weights. Raises ForeignModelError."""
     kinds = {id(file): _kind(file) for file in files}
     found = [file for file in files if kinds[id(file)] in _READERS]
     if len(found) > 1:
         names = ", ".join(file.name[:60] for file in found[:4])
         raise ForeignModelError(f"There are several models ({names}); bring one at a time.")
+    # A bare pickle is mostly a vocabulary, but whole models of torch are written so as well.
+    found = found or [file for file in files if kinds[id(file)] == "pickle"][:1]
     if not found:
-        names = ", ".join(file.name[:60] for file in files[:4])
-        raise ForeignModelError(f"No model of a program that is known was found in {names}.")
+        raise ForeignModelError(_why_none(files))
     return found[0]
+
+
+def _why_none(files: list[NamedFile]) -> str:
+    """Why there is no model among the files."""
+    for file in files:
+        if why := why_refused(file.name, file.data):
+            return f"{file.name[:80]} {why}."
+        if shard_of(file.name):
+            return f"{file.name[:80]} holds a checkpoint's numbers; its .index is missing."
+    names = ", ".join(file.name[:60] for file in files[:4])
+    return f"No model of a program that is known was found in {names}."
 
 
 def _read_torch_zip(file: NamedFile, others: list[NamedFile], answers: Mapping) -> ForeignModel:
@@ -167,13 +195,17 @@ def _read_legacy_torch(file: NamedFile, others: list[NamedFile], answers: Mappin
     return read_pytorch(read_legacy_torch(file.data), answers)
 
 
+def _read_pickle(file: NamedFile, others: list[NamedFile], answers: Mapping) -> ForeignModel:
+    return read_pytorch(read_pickled_torch(file.data), answers)
+
+
 def _read_safetensors(file: NamedFile, others: list[NamedFile], answers: Mapping) -> ForeignModel:
     tensors, metadata = read_safetensors(file.data)
     return read_pytorch([tensors, _unfolded(metadata)], answers)
 
 
 def _read_torch7(file: NamedFile, others: list[NamedFile], answers: Mapping) -> ForeignModel:
-    found = (_plain_data(other) for other in others)
+    found = (parse_json(other.data, other.name[:80]) for other in others if _kind(other) == "json")
     histories = next((content for content in found if is_torch_rnn_json(content)), None)
     return read_torch7_model(read_torch7(file.data), histories)
 
@@ -211,6 +243,11 @@ def _read_hdf5(file: NamedFile, others: list[NamedFile], answers: Mapping) -> Fo
     return read_keras_hdf5(file.data, answers)
 
 
+def _read_tfjs(file: NamedFile, others: list[NamedFile], answers: Mapping) -> ForeignModel:
+    content = parse_json(file.data, file.name[:80])
+    return read_tfjs(content, {other.name: other.data for other in others}, answers)
+
+
 def _unfolded(metadata: Mapping[str, object]) -> list[object]:
     """Metadata, which are strings, together with the JSON that some of them are."""
     found: list[object] = list(metadata.values())
@@ -223,11 +260,13 @@ def _unfolded(metadata: Mapping[str, object]) -> list[object]:
     return found
 
 
+# A pickle is asked last, since most of them are vocabularies.
 _READERS = {
     "torch zip": _read_torch_zip,
     "legacy torch": _read_legacy_torch,
     "safetensors": _read_safetensors,
     "torch 7": _read_torch7,
+    "tfjs": _read_tfjs,
     "keras": _read_keras,
     "hdf5": _read_hdf5,
     "bundle": _read_bundle,
@@ -283,7 +322,7 @@ def _tokens_beside(others: list[NamedFile], size: int):
     for file in others:
         try:
             content = _plain_data(file)
-        except DamagedFileError:
+        except ForeignModelError:
             continue
         if content is not None and (tokens := find_tokens(content, size, file.name[:80])):
             return tokens
@@ -294,9 +333,13 @@ def _plain_data(file: NamedFile) -> object:
     """What JSON or a pickle says; None for other files."""
     if _begins_as_json(file.data):
         return parse_json(file.data, file.name[:80])
-    if bytes(file.data[:1]) in (b"\x80", b"(", b"c", b"]", b"}"):
+    if _begins_as_pickle(file.data):
         return read_pickle(file.data)[0]
     return None
+
+
+def _begins_as_pickle(data: memoryview) -> bool:
+    return bytes(data[:1]) in (b"\x80", b"(", b"c", b"]", b"}")
 
 
 def _begins_as_json(data: memoryview) -> bool:

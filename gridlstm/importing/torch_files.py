@@ -134,6 +134,19 @@ def _storage(kind: str, length: int, data: memoryview | None, big_endian: bool) 
     return storage
 
 
+def read_pickled_torch(data: memoryview) -> object:
+    """The object that pickle.dump was given, in which torch writes every storage as a file of its
+    own. Raises ForeignModelError."""
+
+    def storage(raw: object, *_) -> object:
+        inner = memoryview(raw) if isinstance(raw, bytes) else memoryview(b"")
+        if not is_legacy_torch(inner):
+            raise ForeignModelError("The pickle holds storages in a way that is not read.")
+        return read_legacy_torch(inner)
+
+    return read_pickle(data, known={"torch.storage._load_from_bytes": storage})[0]
+
+
 # -- Safetensors -----------------------------------------------------------------------------------
 
 
