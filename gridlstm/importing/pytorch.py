@@ -163,7 +163,8 @@ def _plain_names(state: StateDict) -> StateDict:
         parts = [part for part in name.split(".") if part not in ("_orig_mod", "module")]
         return ".".join(parts)
 
-    modules = {plain(name): module for name, module in reversed(state.modules.items())}
+    # Of a wrapper and what it wraps, which then have one name, the latter counts.
+    modules = {plain(name): module for name, module in state.modules.items()}
     return StateDict(
         {plain(name): tensor for name, tensor in state.tensors.items()}, state.path, modules
     )
@@ -223,10 +224,13 @@ def _check_module(name: str, module: Record) -> None:
 
 def _what_lacks(root: object, source: str) -> str:
     """Why there is no model in it."""
-    if isinstance(root, Mapping) and any(
-        isinstance(value, StoredTensor | np.ndarray) for value in root.values()
+    tensors = root[0] if isinstance(root, list) and root else root
+    if isinstance(tensors, Mapping) and "embedding.weight" in tensors:
+        return "This is a checkpoint of this program, which is opened as it is."
+    if isinstance(tensors, Mapping) and any(
+        isinstance(value, StoredTensor | np.ndarray) for value in tensors.values()
     ):
-        names = ", ".join(str(name)[:40] for name in list(root)[:3])
+        names = ", ".join(str(name)[:40] for name in list(tensors)[:3])
         return (
             f"The {source} holds tensors ({names}, …) but no recurrent layer of torch (names with "
             "weight_ih and weight_hh)."
