@@ -126,11 +126,12 @@ def _check_dropout(module: Record) -> None:
 # -- Cells -----------------------------------------------------------------------------------------
 
 
-def find_cell(hidden: Node, cache: dict) -> Cell | None:
+def find_cell(hidden: Node, cache: dict, state: Node | None = None) -> Cell | None:
     """The cell whose new state is `hidden`; None if it is none. `cache` gives the same weights the
-    same object. Raises ForeignModelError."""
+    same object. `state` is the state that an LSTM reads, where it is not the character before's.
+    Raises ForeignModelError."""
     if hidden.kind == "CMulTable" and len(hidden.reads) == 2:
-        return _find_lstm(hidden, cache)
+        return _find_lstm(hidden, cache, state)
     if hidden.kind == "CAddTable" and len(hidden.reads) == 2:
         return _find_gru(hidden, cache)
     if hidden.kind == "Tanh" and hidden.only.kind == "CAddTable":
@@ -138,7 +139,7 @@ def find_cell(hidden: Node, cache: dict) -> Cell | None:
     return None
 
 
-def _find_lstm(hidden: Node, cache: dict) -> Cell | None:
+def _find_lstm(hidden: Node, cache: dict, state: Node | None) -> Cell | None:
     """h = sigmoid(o) tanh(c), c = sigmoid(f) c' + sigmoid(i) tanh(g)."""
     squashed = next((node for node in hidden.reads if node.kind == "Tanh"), None)
     if squashed is None:
@@ -163,7 +164,7 @@ def _find_lstm(hidden: Node, cache: dict) -> Cell | None:
         return None
     gates = {"i": gate, "f": forget, "o": output, "g": candidate}
     sums = {letter: _sum(node) for letter, node in gates.items()}
-    state, below, weights = _weights("lstm", sums, cache)
+    state, below, weights = _weights("lstm", sums, cache, state)
     return Cell("lstm", hidden, memory, _other(kept, forget), state, below, weights)
 
 
@@ -296,8 +297,7 @@ def _weights(
 ) -> tuple[Node, Node, CellWeights]:
     """The state that a cell's gates read, what they read from below, and their weights.
 
-    Of the two values that all gates read the state is the one given, else the one that the graph is
-    given from before or, along depth, the new state of the same layer: `find_layers` checks which.
+    Of the two values that all gates read the state is the one given, else the one from before.
     """
     order = "".join(sums)
     read = {id(node): node for total in sums.values() for _, node in total.terms}
@@ -323,16 +323,14 @@ def _weights(
 
 
 def _state_among(first: Node, second: Node) -> Node:
-    """The one that comes from the character before, or, where none or both are inputs of the
-    graph, the one whose node is a cell of this layer: the first linear, by the programs' order."""
+    """The one that the graph is given from the character before."""
     inputs = [node for node in (first, second) if node.kind == "input"]
     if len(inputs) == 1:
         return inputs[0]
     if len(inputs) == 2:
         # One-hot vectors are given to the graph as the states are, but before them.
         return max(inputs, key=lambda node: node.index)
-    # A depth cell: the state of time is a product, and so is what is below but in the first layer.
-    return first
+    raise ForeignModelError("A cell of the model does not read what it wrote before.")
 
 
 @dataclass(frozen=True, eq=False)

@@ -105,13 +105,13 @@ def _stacked(cells: list[Cell], top: Node, cache: dict) -> tuple[list[Layer], No
     layers = []
     memory: Node | None = None
     for cell, above in zip(cells, belows, strict=True):
-        depth = find_cell(above, cache)
+        depth = find_cell(above, cache, cell.hidden)
         if depth is None or depth.kind != "lstm" or cell.kind != "lstm":
             raise ForeignModelError(
                 "What a layer of the model hands up is neither its state nor the state of a Grid "
                 "LSTM's depth cell."
             )
-        if depth.state is not cell.hidden or depth.below is not cell.below:
+        if depth.below is not cell.below:
             raise ForeignModelError(
                 "A depth cell of the model does not read its layer's new state and what is below."
             )
