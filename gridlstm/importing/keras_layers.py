@@ -233,9 +233,7 @@ def _gates(
     if not known.configured:
         return _asked_gates(known, answers, questions)
     found = {
-        _function(layer.config.get("recurrent_activation", "sigmoid"))
-        if not layer.kind.startswith("CuDNN")
-        else "sigmoid"
+        "sigmoid" if layer.kind.startswith("CuDNN") else _gate_function(layer.config)
         for layer in recurrent
     }
     if len(found) > 1:
@@ -248,6 +246,12 @@ def _gates(
             f"The gates go through {function}; only sigmoid and hard_sigmoid can be traced."
         )
     return "sigmoid"
+
+
+def _gate_function(config: Mapping[str, object]) -> str | None:
+    """Keras 1 calls it inner_activation."""
+    given = config.get("recurrent_activation", config.get("inner_activation"))
+    return _function(given) or "sigmoid"
 
 
 def _asked_gates(known: Conventions, answers: Mapping[str, str], questions: list) -> str:

@@ -24,7 +24,9 @@ def is_ml5_manifest(content: object) -> bool:
     )
 
 
-def read_ml5(manifest: Mapping, files: Mapping[str, memoryview]) -> ForeignModel:
+def read_ml5(
+    manifest: Mapping, files: Mapping[str, memoryview], answers: Mapping[str, str]
+) -> ForeignModel:
     """The model of a manifest, from the bytes of the files by name. Raises ForeignModelError."""
     shapes = {name: _shape(entry) for name, entry in manifest.items()}
 
@@ -40,7 +42,7 @@ def read_ml5(manifest: Mapping, files: Mapping[str, memoryview]) -> ForeignModel
             )
         return np.frombuffer(files[file], "<f4").reshape(shapes[name])
 
-    return model_of_variables(shapes, array, "ml5 charRNN")
+    return model_of_variables(shapes, array, "ml5 charRNN", answers)
 
 
 def _shape(entry: Mapping) -> tuple[int, ...]:

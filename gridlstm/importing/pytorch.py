@@ -19,6 +19,7 @@ from gridlstm.importing.vocabularies import PRINTABLE, Tokens, find_tokens, make
 
 MAX_SEARCHED = 200_000
 MAX_MODULES = 10_000
+MAX_PATH, MAX_NAME = 200, 1_000
 _RECURRENT = re.compile(r"(weight|bias)_(ih|hh|hr)(?:_l(\d{1,3}))?(_reverse)?")
 _WRAPPED = re.compile(r"(weight|bias)(_\w+)?_(raw|g|v|orig|mask)|original[01]|_packed_params|scale")
 _ORDERS = {4: ("lstm", "ifgo"), 3: ("gru", "rzn"), 1: ("rnn", "h")}
@@ -98,7 +99,7 @@ def _state_dicts(root: object) -> Iterator[StateDict]:
         else:
             continue
         waiting += [
-            (f"{path}.{name}".strip("."), child)
+            (f"{path}.{name}".strip(".")[:MAX_PATH], child)
             for name, child in children
             if isinstance(child, Mapping | list | tuple | Record)
         ]
@@ -131,7 +132,7 @@ def _of_module(root: Record, path: str) -> StateDict:
             waiting += [
                 (f"{name}.{key}".strip("."), child)
                 for key, child in children.items()
-                if isinstance(child, Record) and _is_module(child)
+                if isinstance(child, Record) and _is_module(child) and len(name) < MAX_NAME
             ]
     found.tensors = _in_module_order(found)
     return found

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from gridlstm.importing.archives import Archive, is_zip
 from gridlstm.importing.bundles import (
     is_bundle_index,
@@ -71,9 +73,11 @@ def read_model(
     answers = answers or {}
     primary = _primary(named)
     others = [file for file in named if file is not primary]
-    model = _READERS.get(_kind(primary), _read_pickle)(primary, others, answers)
-    model = check_model(_with_tokens(model, others, vocabulary, training_text, lowercase))
+    # Numbers too large for single precision become infinite, and are refused as such.
+    with np.errstate(all="ignore"):
+        model = _READERS.get(_kind(primary), _read_pickle)(primary, others, answers)
     _check_memory(model, named)
+    model = check_model(_with_tokens(model, others, vocabulary, training_text, lowercase))
     return model
 
 
@@ -212,7 +216,7 @@ def _read_torch7(file: NamedFile, others: list[NamedFile], answers: Mapping) -> 
 
 def _read_ml5(file: NamedFile, others: list[NamedFile], answers: Mapping) -> ForeignModel:
     manifest = parse_json(file.data, file.name[:80])
-    return read_ml5(manifest, {other.name: other.data for other in others})
+    return read_ml5(manifest, {other.name: other.data for other in others}, answers)
 
 
 def _read_bundle(file: NamedFile, others: list[NamedFile], answers: Mapping) -> ForeignModel:
@@ -232,7 +236,7 @@ def _read_bundle(file: NamedFile, others: list[NamedFile], answers: Mapping) -> 
         return read_variable(entry, shards[entry.shard, bundle.shards])
 
     shapes = {name: entry.shape for name, entry in bundle.entries.items() if entry.kind}
-    return model_of_variables(shapes, array, "char-rnn (TensorFlow 1)")
+    return model_of_variables(shapes, array, "char-rnn (TensorFlow 1)", answers)
 
 
 def _read_keras(file: NamedFile, others: list[NamedFile], answers: Mapping) -> ForeignModel:

@@ -5,6 +5,7 @@ r and u, the reset on the state before the product, h' = u h + (1 - u) c. The ro
 stand before those of the state.
 """
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -43,10 +44,17 @@ class _Cell:
 
 
 def model_of_variables(
-    shapes: Mapping[str, tuple[int, ...]], array: Callable[[str], np.ndarray], program: str
+    shapes: Mapping[str, tuple[int, ...]],
+    array: Callable[[str], np.ndarray],
+    program: str,
+    answers: Mapping[str, str],
 ) -> ForeignModel:
     """The model whose variables have these names and shapes; `array` gives the numbers of one.
-    Raises ForeignModelError."""
+
+    What is added to the forget gate is 1, TensorFlow's own, unless `answers` has a `forget_bias`.
+    Raises ForeignModelError.
+    """
+    added = _forget_bias(answers)
     shapes = {name: shape for name, shape in shapes.items() if not _SLOT.fullmatch(name)}
     _check_names(shapes)
     cells = _cells(shapes)
@@ -58,10 +66,12 @@ def model_of_variables(
     if len(kinds) > 1:
         raise ForeignModelError("The layers of the model are of several kinds.")
     (kind,) = kinds
-    layers = tuple(Layer(_weights(kind, cell, units, array)) for cell in cells)
+    layers = tuple(Layer(_weights(kind, cell, units, array, added)) for cell in cells)
     notes = ()
     if kind == "lstm":
-        notes = ("1 was added to the forget gates' biases, as its program does when it runs.",)
+        notes = (
+            f"{added:g} was added to the forget gates' biases, as its program does when it runs.",
+        )
     return ForeignModel(
         program=program,
         cell=kind,
@@ -72,6 +82,16 @@ def model_of_variables(
         reset="before" if kind == "gru" else None,
         notes=notes,
     )
+
+
+def _forget_bias(answers: Mapping[str, str]) -> float:
+    try:
+        added = float(answers.get("forget_bias", FORGET_BIAS))
+    except ValueError:
+        added = math.nan
+    if not math.isfinite(added):
+        raise ForeignModelError("The forget_bias must be a number, such as 1.")
+    return added
 
 
 def _check_names(shapes: Mapping[str, tuple[int, ...]]) -> None:
@@ -161,7 +181,7 @@ def _kind(cell: _Cell, shapes: Mapping[str, tuple[int, ...]], units: int) -> str
     )
 
 
-def _weights(kind: str, cell: _Cell, units: int, array: Callable) -> CellWeights:
+def _weights(kind: str, cell: _Cell, units: int, array: Callable, added: float) -> CellWeights:
     """A layer's weights in our order."""
     parts = ("gates", "candidate") if kind == "gru" else ("",)
     kernels = [np.asarray(array(cell.names[part, "weight"])) for part in parts]
@@ -181,6 +201,6 @@ def _weights(kind: str, cell: _Cell, units: int, array: Callable) -> CellWeights
         kernel[inputs:].T,
         np.concatenate(biases),
         order=order,
-        forget_bias=FORGET_BIAS if kind == "lstm" else 0.0,
+        forget_bias=added if kind == "lstm" else 0.0,
         reset="before",
     )
