@@ -121,7 +121,7 @@ FORMATS = (
 IN_HDF5 = ("keras", "hdf5")
 
 
-def attempt(files) -> ForeignModel | None:
+def attempt(files, seconds: float = SECONDS) -> ForeignModel | None:
     """A model, or None where it was refused as it should be."""
     begin = time.process_time()
     try:
@@ -131,7 +131,7 @@ def attempt(files) -> ForeignModel | None:
         assert message.endswith((".", "…")) and "\n" not in message and len(message) < 500
         return None
     finally:
-        assert time.process_time() - begin < SECONDS
+        assert time.process_time() - begin < seconds
 
 
 def changed(files, name, data):
@@ -178,7 +178,7 @@ def test_sizes_replaced_by_huge_ones(name):
                 place = int(random.integers(max(1, min(len(data), 4_000))))
                 huge = struct.pack("<q", int(random.choice([2**62, 2**40, 2**31 - 1, -1])))
                 broken = data[:place] + huge[:8] + data[place + 8 :]
-                attempt(changed(files, file, broken))
+                attempt(changed(files, file, broken), 10 * SECONDS)
         assert tracemalloc.get_traced_memory()[1] < 32 << 20
     finally:
         tracemalloc.stop()
@@ -201,11 +201,9 @@ def of_torch(code: bytes, **members: bytes) -> list[tuple[str, bytes]]:
 
 def storage(length: int) -> bytes:
     """A persistent id of a storage of that length."""
-    number = b"\x8a\x08" + struct.pack("<q", length)
-    return (
-        b"(X\x07\x00\x00\x00storagectorch\nFloatStorage\nX\x01\x00\x00\x000X\x03\x00\x00\x00cpu"
-        + (number + b"tQ")
-    )
+    kind = b"(X\x07\x00\x00\x00storagectorch\nFloatStorage\n"
+    place = b"X\x01\x00\x00\x000X\x03\x00\x00\x00cpu"
+    return kind + place + b"\x8a\x08" + struct.pack("<q", length) + b"tQ"
 
 
 def rebuilt(length: int, shape: int, stride: int = 1) -> bytes:
@@ -224,10 +222,10 @@ def rebuilt(length: int, shape: int, stride: int = 1) -> bytes:
 
 
 HOSTILE = {
-    "deep lists": of_torch(b"(" * 200_000 + b"l" * 200_000 + b"."),
-    "deep tuples": of_torch(b")" + b"\x85" * 400_000 + b"."),
-    "deep dicts": of_torch(b"}" + b"K\x00}" * 100_000 + b"s" * 100_000 + b"."),
-    "many objects": of_torch(b"]" * 3_000_000 + b"."),
+    "deep lists": of_torch(b"(" * 50_000 + b"l" * 50_000 + b"."),
+    "deep tuples": of_torch(b")" + b"\x85" * 20_000 + b"."),
+    "deep dicts": of_torch(b"}" + b"K\x00}" * 10_000 + b"s" * 10_000 + b"."),
+    "many objects": of_torch(b"]" * 260_000 + b"."),
     "a list of itself": of_torch(b"]q\x00h\x00a."),
     "a dict of itself": of_torch(b"}q\x00K\x01h\x00s."),
     "a module of itself": of_torch(
@@ -246,7 +244,7 @@ HOSTILE = {
         b"}("
         + b"".join(
             b"\x8a\x10" + (number * ((1 << 61) - 1)).to_bytes(16, "little") + b"N"
-            for number in range(1, 50_000)
+            for number in range(1, 10_000)
         )
         + b"u."
     ),
@@ -270,14 +268,14 @@ HOSTILE = {
             "m.t7",
             b"".join(
                 struct.pack("<iii", 3, number, 1) + struct.pack("<id", 1, 1.0)
-                for number in range(1, 200_000)
+                for number in range(1, 10_000)
             ),
         )
     ],
     "a table of itself": [
         (
             "m.t7",
-            struct.pack("<iii", 3, 1, 1) + struct.pack("<id", 1, 1.0) + struct.pack("<ii", 3, 1),
+            struct.pack("<iiiid", 3, 1, 1, 1, 1.0) + struct.pack("<ii", 3, 1),
         )
     ],
     "a table of many": [("m.t7", struct.pack("<iii", 3, 1, 999) + b"\0" * 64)],
@@ -289,11 +287,13 @@ HOSTILE = {
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_files_made_to_hurt_are_refused(name):
+    assert attempt(HOSTILE[name]) is None
     tracemalloc.start()
     try:
-        assert attempt(HOSTILE[name]) is None
+        # Told apart, since being traced takes ten times as long.
+        assert attempt(HOSTILE[name], 10 * SECONDS) is None
         size = sum(len(data) for _, data in HOSTILE[name])
-        assert tracemalloc.get_traced_memory()[1] < 3 * size + (96 << 20)
+        assert tracemalloc.get_traced_memory()[1] < 3 * size + (64 << 20)
     finally:
         tracemalloc.stop()
 

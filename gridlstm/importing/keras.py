@@ -59,7 +59,9 @@ def read_keras_hdf5(data: memoryview, answers: Mapping[str, str]) -> ForeignMode
     config = file.attribute("", "model_config")
     program = f"Keras {str(version)[:12]}" if version else "Keras"
     if config is not None:
-        layers, order = layers_of_config(parse_json(str(config).encode(), "the configuration"))
+        layers, order = layers_of_config(
+            parse_json(str(config).encode(errors="surrogatepass"), "the configuration")
+        )
         _add_named_weights(layers, file, "model_weights")
         return model_of_layers(order, conventions(program, version), answers)
     if file.listed("", "layer_names"):

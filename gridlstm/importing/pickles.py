@@ -16,6 +16,8 @@ from gridlstm.importing.records import Record
 from gridlstm.importing.tensors import Storage, StoredTensor
 
 MAX_OPCODES = 1_000_000
+# Each takes up to a hundred times the memory of the byte that asks for it.
+MAX_CONTAINERS = 250_000
 MAX_NESTING = 1_000
 MAX_INTEGER_BYTES = 1_024
 # Past this an int would have no hash of its own, and a dict of such could be slow at will.
@@ -75,7 +77,7 @@ class _Reader:
         self.copied = 0
 
     def read(self) -> object:
-        opcodes, data, end = _OPCODES, self.data, len(self.data)
+        opcodes, data, end, containers = _OPCODES, self.data, len(self.data), 0
         for _ in range(MAX_OPCODES):
             if self.place >= end:
                 raise DamagedFileError("The pickle ends too soon.")
@@ -86,6 +88,9 @@ class _Reader:
             act = opcodes.get(opcode)
             if act is None:
                 raise DamagedFileError(f"The pickle holds an unknown opcode, {opcode}.")
+            containers += opcode in _MAKERS
+            if containers > MAX_CONTAINERS:
+                raise ForeignModelError(f"The pickle has more than {MAX_CONTAINERS:,} containers.")
             act(self)
         raise ForeignModelError(f"The pickle has more than {MAX_OPCODES:,} parts.")
 
@@ -281,6 +286,8 @@ def _reconstructed(kind: object, *_) -> object:
 
 
 def _new_object(kind: object, *arguments: object) -> object:
+    if isinstance(kind, Global) and kind.name.endswith(("._reconstructor", ".__newobj__")):
+        raise DamagedFileError("The pickle makes something with what is no class.")
     return _made(kind, arguments)
 
 
@@ -511,6 +518,7 @@ def _pairs(values: list) -> dict:
 
 
 _STOP = ord(".")
+_MAKERS = frozenset(b"]}\x8fltd\x91\x85\x86\x87R\x81\x92ioc\x93")
 _OPCODES: dict[int, Callable[[_Reader], None]] = {
     ord(code): act
     for code, act in {

@@ -258,7 +258,7 @@ def _unfolded(metadata: Mapping[str, object]) -> list[object]:
     for value in metadata.values():
         if isinstance(value, str) and value[:1] in ("{", "["):
             try:
-                found.append(parse_json(value.encode(), "the metadata"))
+                found.append(parse_json(value.encode(errors="surrogatepass"), "the metadata"))
             except ForeignModelError:
                 continue
     return found

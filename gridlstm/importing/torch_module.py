@@ -15,8 +15,8 @@ from torch.nn import functional
 from gridlstm.checkpoint import Metadata, write_checkpoint
 from gridlstm.config import ALPHABET, ModelConfig
 from gridlstm.corpus import Corpus
-from gridlstm.errors import UserError
 from gridlstm.evaluation import evaluate
+from gridlstm.importing.errors import ForeignModelError
 from gridlstm.model import LanguageModel
 from gridlstm.training.tasks import data_of
 
@@ -25,10 +25,6 @@ from gridlstm.training.tasks import data_of
 UNKNOWN = 30.0
 ARCHITECTURES = {"LSTM": "stacked", "GRU": "gru", "RNN_TANH": "rnn"}
 Alphabet = Sequence[str | int | None]
-
-
-class ForeignModelError(UserError):
-    """A model that is none of ours; the message is one sentence for the user."""
 
 
 def import_torch(
