@@ -10,8 +10,15 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from gridlstm.importing.errors import ForeignModelError
-from gridlstm.importing.foreign_model import ROWS, CellWeights, ForeignModel, Layer, check_model
-from gridlstm.importing.vocabularies import Tokens, make_tokens
+from gridlstm.importing.foreign_model import (
+    GATE_ACTIVATIONS,
+    ROWS,
+    CellWeights,
+    ForeignModel,
+    Layer,
+    check_model,
+)
+from gridlstm.importing.vocabularies import make_tokens
 
 GateArrays = ArrayLike | Mapping[str, ArrayLike]
 
@@ -71,6 +78,10 @@ def model_from_arrays(
         raise ForeignModelError(f"The layout is rows or columns, not {layout!r}.")
     if cell not in ("lstm", "gru", "rnn"):
         raise ForeignModelError(f"The cell is lstm, gru or rnn, not {cell!r}.")
+    if gates not in GATE_ACTIVATIONS:
+        raise ForeignModelError(
+            f"The gates go through one of {', '.join(GATE_ACTIVATIONS)}, not {gates!r}."
+        )
     order = order or {"rnn": "h"}.get(cell, "")
     turned = layout == "columns"
     parts = [
@@ -93,7 +104,7 @@ def model_from_arrays(
     decoder = _turned(float32(decoder), turned)
     if decoder.ndim != 2:
         raise ForeignModelError("The decoder must have two dimensions.")
-    tokens = make_tokens(vocabulary, len(decoder), "given") if vocabulary is not None else None
+    tokens = None if vocabulary is None else make_tokens(vocabulary, len(decoder), "given")
     return check_model(
         ForeignModel(
             program=program,
@@ -102,7 +113,7 @@ def model_from_arrays(
             embedding=None if embedding is None else float32(embedding),
             decoder_weight=np.ascontiguousarray(decoder),
             decoder_bias=zeros_or(decoder_bias, len(decoder)),
-            tokens=tokens if isinstance(tokens, Tokens) else None,
+            tokens=tokens,
             gates=gates,
             reset=reset if cell == "gru" else None,
         )
