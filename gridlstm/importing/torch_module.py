@@ -17,8 +17,8 @@ from torch.nn import functional
 from gridlstm.checkpoint import Metadata, write_checkpoint
 from gridlstm.config import ALPHABET, ModelConfig
 from gridlstm.corpus import Corpus
-from gridlstm.errors import UserError
 from gridlstm.evaluation import evaluate
+from gridlstm.importing.errors import ForeignModelError
 from gridlstm.model import LanguageModel
 from gridlstm.training.tasks import data_of
 
@@ -29,10 +29,6 @@ ARCHITECTURES = {nn.LSTM: "stacked", nn.GRU: "gru", nn.RNN: "rnn"}
 # Of an alphabet, and of the text that a model is measured on, more must be known than not.
 MAX_UNKNOWN = 0.5
 Alphabet = Sequence[str | int | None]
-
-
-class ForeignModelError(UserError):
-    """A model that is none of ours; the message is one sentence for the user."""
 
 
 class ImportedModel(LanguageModel):
