@@ -39,7 +39,7 @@ def told(tmp_path_factory):
 
 
 def test_there_is_code():
-    assert len(BLOCKS) == 5
+    assert len(BLOCKS) == 6
 
 
 def test_the_trace_and_the_marks(told):
@@ -51,6 +51,12 @@ def test_the_trace_and_the_marks(told):
 def test_the_best_cell_is_there(told):
     best = told.findings.cells.iloc[0]
     assert best.quantity == "time.cell" and best.held_out > 0.9
+    assert not told.findings.split.why_no_interval and best.low < best.held_out < best.high
+
+
+def test_a_probe_of_all_units_does_better_than_of_one(told):
+    scores = told.found.scores["held_out"]
+    assert scores.iloc[0] < scores.iloc[-1]
 
 
 def test_parts_add_up_to_their_memory(told):
