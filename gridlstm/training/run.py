@@ -278,8 +278,8 @@ class Run:
         if not self.team.leads:
             return
         state = State(
-            model=self.config,
-            settings=self.settings,
+            model=asdict(self.config),
+            settings=asdict(self.settings),
             sha256=self.task.data.sha256,
             progress=self.progress,
             tensors=tensors,

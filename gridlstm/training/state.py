@@ -100,10 +100,10 @@ class Progress:
 
 @dataclass(frozen=True)
 class State:
-    """What lies in the file; `sha256` is of the data."""
+    """What lies in the file; `model` and `settings` by name, `sha256` of the data."""
 
-    model: ModelConfig
-    settings: TrainingSettings
+    model: dict
+    settings: dict
     sha256: str
     progress: Progress
     tensors: dict[str, Tensor]
@@ -117,8 +117,8 @@ def state_path(out: Path) -> Path:
 def write_state(path: Path, state: State) -> None:
     """Write a state; the file is written aside and renamed."""
     document = {
-        "model": asdict(state.model),
-        "settings": asdict(state.settings),
+        "model": state.model,
+        "settings": state.settings,
         "sha256": state.sha256,
         "progress": asdict(state.progress),
     }
@@ -149,18 +149,15 @@ def reading(path: Path) -> Iterator[None]:
 
 
 def read_state(path: Path) -> State:
-    """Read all of a state; a setting that there was not yet has its default. Raises what `reading`
-    makes a ResumeError of."""
+    """Read all of a state. Raises what `reading` makes a ResumeError of."""
     with unchanged(path), open_safetensors(path, MAX_HEADER_BYTES, "pt") as file:
         document = json.loads(file.metadata()[DOCUMENT_KEY])
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    return State(
-        _built(ModelConfig, document["model"]),
-        _built(TrainingSettings, document["settings"]),
-        document["sha256"],
-        _progress(document["progress"]),
-        tensors,
-    )
+    model, settings = document["model"], document["settings"]
+    _built(ModelConfig, model)
+    _built(TrainingSettings, settings)
+    progress = _progress(document["progress"])
+    return State(model, settings, document["sha256"], progress, tensors)
 
 
 def read_settings(path: Path) -> tuple[ModelConfig, TrainingSettings]:
@@ -247,7 +244,9 @@ def check_same_run(
     path: Path, state: State, model: ModelConfig, settings: TrainingSettings, sha256: str
 ) -> None:
     """Raise ResumeError if the state is of another model, other settings or other data."""
-    before = {**asdict(state.settings), **asdict(state.model), "data": state.sha256}
+    # A run begun before there was one of the settings had what is now its default.
+    settings_before, model_before = TrainingSettings(**state.settings), ModelConfig(**state.model)
+    before = {**asdict(settings_before), **asdict(model_before), "data": state.sha256}
     now = {**asdict(settings), **asdict(model), "data": sha256}
     changed = sorted(name for name in now if name not in MAY_CHANGE and now[name] != before[name])
     if changed:
