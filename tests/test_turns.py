@@ -590,7 +590,7 @@ def test_measuring_ends_in_its_time(tmp_path, conduct, clock):
 def test_another_machine_is_measured_anew(tmp_path, conduct, monkeypatch):
     out = tmp_path / "out"
     conduct(out, 45)
-    conduct(out, 46)
+    conduct(out, 45)
     assert len(notes(out, "measured")) == 1
     monkeypatch.setattr("gridlstm.training.turns.machine_kind", lambda device: "another")
     conduct(out, 95)
@@ -644,15 +644,17 @@ def arguments(tmp_path, text, monkeypatch):
     ]
 
 
-def test_the_command(tmp_path, arguments, capsys):
-    monkeypatched = replace(PLAN, measured_updates=4, measured_seconds=0.1, cooldown=2)
-    TURN_PLANS["short"] = monkeypatched
-    assert commands.run(arguments) == 0
-    minutes = arguments.index("--minutes") + 1
-    assert commands.run([*arguments[:minutes], "0.5"]) == 0
+def test_the_command(tmp_path, arguments, capsys, monkeypatch):
+    """By the real clock, with a little more time each call: late, the rate falls at once."""
+    quick = replace(PLAN, measured_updates=4, measured_seconds=0.1, cooldown=2)
+    monkeypatch.setitem(TURN_PLANS, "short", quick)
+    out, calls = tmp_path / "out", 0
+    while not all(cooled(name, out).exists() for name in MODELS):
+        spent = log(out)[-1]["at"] if calls else 0
+        assert commands.run([*arguments, "--minutes", str(spent / 60 + 0.02)]) == 0
+        calls += 1
     printed = capsys.readouterr()
     assert printed.out == "" and "results in" in printed.err
-    assert all(stands_at(step, tmp_path / "out")[0] > 0 for step in PLAN.steps)
     assert commands.run([*arguments, "--list"]) == 0
     table = capsys.readouterr().out.splitlines()
     assert len(table) == 2 + 8
