@@ -41,6 +41,8 @@ def bring_runs() -> None:
     _choose_files()
     for fault in st.session_state.get("run_faults", []):
         st.error(verbatim(fault))
+    if others := st.session_state.get("run_others"):
+        st.caption(f"Files in the folder that no log is called as, passed over: {others}.")
     for source in foreign_runs.brought():
         show_brought(source)
     if foreign_runs.watched_folders():
@@ -73,9 +75,8 @@ def take_runs(folder: bool) -> None:
     logs = [file for file in files if not folder or foreign_runs.is_log_name(file.name)]
     faults = foreign_runs.bring([(file.name, file.getvalue()) for file in logs])
     said = [f"{name}: {fault}" for name, fault in faults.items()]
-    if len(logs) < len(files):
-        said.append(f"Of {len(files)} files in the folder {len(logs)} are logs by their names.")
     st.session_state["run_faults"] = said
+    st.session_state["run_others"] = len(files) - len(logs)
     st.session_state["run_files_turn"] = turn + 1
 
 
