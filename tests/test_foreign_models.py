@@ -2,13 +2,14 @@
 
 import re
 import time
+import tracemalloc
 
 import foreign_models
 import pytest
 from foreign_models import CELLS, NAMES, needs_models
 from foreign_reference import run
 
-from gridlstm.importing.reading import read_model
+from gridlstm.importing import ForeignModelError, read_model
 
 KINDS = {"c": "cell", "h": "hidden"}
 MODELS = NAMES or [pytest.param(None, marks=needs_models)]
@@ -65,3 +66,22 @@ def test_reading_takes_no_half_second(name):
         read_model(files)
         seconds.append(time.process_time() - begin)
     assert min(seconds) < 0.5
+
+
+def test_memory_is_no_more_than_three_times_the_files(name):
+    files = foreign_models.files(name)
+    tracemalloc.start()
+    try:
+        read_model(files)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 3 * sum(file.stat().st_size for file in files)
+
+
+def test_a_real_file_cut_short_is_refused(name):
+    path, *beside = foreign_models.files(name)
+    data = path.read_bytes()
+    for part in (1, 10, 25, 40, 49):
+        with pytest.raises(ForeignModelError):
+            read_model([(path.name, data[: len(data) * part // 50]), *beside])

@@ -108,6 +108,21 @@ def test_losses_become_a_curve():
     assert curve.train_loss.tolist() == [4.0, 3.0, 2.0]
 
 
+@pytest.mark.parametrize("count", [10, 500])
+def test_a_curve_of_any_length(count):
+    """Long ones are read as numbers at once, short ones entry by entry."""
+    graph, _ = t7.char_rnn("lstm", SIZE, UNITS, 1)
+    losses = {"train_losses": {n: n / 8 for n in range(count, 0, -1)}, "val_losses": {}}
+    curve = read(t7.checkpoint(graph, SIGNS, **losses)).curve
+    assert curve.train_updates.tolist() == list(range(1, count + 1))
+    assert curve.train_loss.tolist() == [n / 8 for n in range(1, count + 1)]
+    root, _ = torch_rnn()
+    root |= {"train_loss_history": [n / 8 for n in range(count)], "val_loss_history": [1.5]}
+    curve = read(root | {"val_loss_history_it": [7]}).curve
+    assert curve.train_loss.tolist() == [n / 8 for n in range(count)]
+    assert curve.validation_updates.tolist() == [7]
+
+
 def grid_logits(weights, layers, tied):
     """grid-lstm's GridLSTM.lua: the depth cell reads the new state of time."""
     c, h = np.zeros((layers, UNITS)), np.zeros((layers, UNITS))

@@ -39,6 +39,7 @@ from gridlstm.importing.vocabularies import find_misfit, find_tokens, tokens_fro
 
 MAX_FILES = 1_000
 MAX_BYTES = 4 << 30
+UNFORESEEN = "The file is damaged, or laid out in a way that is not known."
 NamedBytes = tuple[str, bytes]
 
 
@@ -73,9 +74,15 @@ def read_model(
     answers = answers or {}
     primary = _primary(named)
     others = [file for file in named if file is not primary]
-    # Numbers too large for single precision become infinite, and are refused as such.
-    with np.errstate(all="ignore"):
-        model = _READERS.get(_kind(primary), _read_pickle)(primary, others, answers)
+    try:
+        # Numbers too large for single precision become infinite, and are refused as such.
+        with np.errstate(all="ignore"):
+            model = _READERS.get(_kind(primary), _read_pickle)(primary, others, answers)
+    except ForeignModelError:
+        raise
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        # No reader should come to this, and no test lets one; but a visitor's page must go on.
+        raise DamagedFileError(UNFORESEEN) from error
     _check_memory(model, named)
     model = check_model(_with_tokens(model, others, vocabulary, training_text, lowercase))
     return model

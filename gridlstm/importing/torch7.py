@@ -5,6 +5,9 @@ nothing is kept. Objects are read once and shared, and may hold themselves.
 """
 
 import struct
+from dataclasses import dataclass
+
+import numpy as np
 
 from gridlstm.importing.errors import DamagedFileError, ForeignModelError
 from gridlstm.importing.records import Record
@@ -17,6 +20,8 @@ _NIL, _NUMBER, _STRING, _TABLE, _TORCH, _BOOLEAN, _FUNCTION = range(7)
 _RECURSIVE_FUNCTIONS = (7, 8)
 _CUDA_KINDS = {"Cuda": "f4", **{f"Cuda{name}": kind for name, kind in KINDS.items()}}
 _PENDING = object()
+MIN_SERIES = 64
+_ENTRY = np.dtype([("kind", "<i4"), ("key", "<f8"), ("kind of value", "<i4"), ("value", "<f8")])
 
 
 class Table(dict):
@@ -33,6 +38,21 @@ class Table(dict):
         while (value := self.get(len(values) + 1)) is not None:
             values.append(value)
         return values
+
+
+@dataclass(frozen=True, eq=False)
+class Series:
+    """A long table of numbers alone, such as of losses: `keys` and `values` [entry], float64."""
+
+    keys: np.ndarray
+    values: np.ndarray
+
+    @property
+    def listed(self) -> list:
+        """The values under 1, 2, 3, … if there are no others; else none."""
+        order = np.argsort(self.keys, kind="stable")
+        count = np.arange(1, len(order) + 1)
+        return self.values[order].tolist() if np.array_equal(self.keys[order], count) else []
 
 
 def is_torch7(data: memoryview) -> bool:
@@ -95,6 +115,10 @@ class _Reader:
         if index in self.objects:
             return self.objects[index]
         if kind == _TABLE:
+            series = self.series()
+            if series is not None:
+                self.objects[index] = series
+                return series
             table = self.objects[index] = Table()
             return self.entries(table)
         if kind == _TORCH:
@@ -109,6 +133,18 @@ class _Reader:
         if not 0 <= count <= (len(self.data) - self.place) // 8:
             raise DamagedFileError("A table of the file claims more entries than there are.")
         return self.wait(_Entries(table, count)) if count else table
+
+    def series(self) -> Series | None:
+        """A long table if it holds numbers alone: as objects they would take ten times as much."""
+        count = self.integer()
+        size = count * _ENTRY.itemsize
+        if count >= MIN_SERIES and size <= len(self.data) - self.place:
+            entries = np.frombuffer(self.data, _ENTRY, count, self.place)
+            if (entries["kind"] == _NUMBER).all() and (entries["kind of value"] == _NUMBER).all():
+                self.place += size
+                return Series(entries["key"].copy(), entries["value"].copy())
+        self.place -= 4
+        return None
 
     def torch_object(self, index: int) -> object:
         name = self.string()
@@ -180,7 +216,7 @@ class _Entries(_Waiting):
 
     def take(self, value: object) -> object:
         if self.key is _PENDING:
-            if not isinstance(value, str | bytes | int | float | Table | Record):
+            if not isinstance(value, str | bytes | int | float | Table | Record | Series):
                 raise DamagedFileError("A table of the file has a key that Lua does not have.")
             self.key = value
             return _PENDING

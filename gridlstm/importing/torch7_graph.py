@@ -59,6 +59,8 @@ def read_graph(module: Record) -> list[Node]:
     if not all(isinstance(end, Record) and isinstance(end.get("data"), Table) for end in ends):
         raise DamagedFileError("The graph of the model has no beginning or no end.")
     outputs = _sources(ends[0].get("data"))
+    if not outputs:
+        raise DamagedFileError("The graph of the model gives nothing.")
     nodes = _nodes(outputs, ends[1].get("data"))
     return [nodes[id(data)] for data in outputs]
 

@@ -9,13 +9,14 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from gridlstm.importing.arrays import cell_weights, float32, zeros_or
 from gridlstm.importing.errors import ForeignModelError
 from gridlstm.importing.foreign_model import ForeignModel, Layer, LossHistory, check_sizes
 from gridlstm.importing.records import Record
 from gridlstm.importing.tensors import StoredTensor
-from gridlstm.importing.torch7 import Table
+from gridlstm.importing.torch7 import Series, Table
 from gridlstm.importing.torch7_graph import Cell, Node, find_cell, read_graph
 from gridlstm.importing.vocabularies import Tokens, find_tokens
 
@@ -161,7 +162,12 @@ def _char_rnn_curve(root: Table) -> LossHistory | None:
     return _history(_by_update(root.get("val_losses")), _by_update(root.get("train_losses")))
 
 
-def _by_update(losses: object) -> tuple[list, list]:
+def _by_update(losses: object) -> tuple[ArrayLike, ArrayLike]:
+    if isinstance(losses, Series):
+        order = np.argsort(losses.keys, kind="stable")
+        updates = losses.keys[order]
+        whole = (updates > 0) & (updates < 1 << 53) & (updates % 1 == 0)
+        return updates[whole], losses.values[order][whole]
     if not isinstance(losses, Table) or len(losses) > MAX_HISTORY:
         return [], []
     found = sorted(
@@ -172,8 +178,10 @@ def _by_update(losses: object) -> tuple[list, list]:
     return [update for update, _ in found], [loss for _, loss in found]
 
 
-def _history(validation: tuple[list, list], train: tuple[list, list]) -> LossHistory | None:
-    if not validation[0] and not train[0]:
+def _history(
+    validation: tuple[ArrayLike, ArrayLike], train: tuple[ArrayLike, ArrayLike]
+) -> LossHistory | None:
+    if not len(validation[0]) and not len(train[0]):
         return None
     kinds = (np.int64, np.float64)
     arrays = [
@@ -243,7 +251,7 @@ def _torch_rnn_curve(root: Mapping, histories: Mapping) -> LossHistory | None:
     def listed(name: str) -> list:
         for place in (root, histories):
             values = place.get(name)
-            values = values.listed if isinstance(values, Table) else values
+            values = values.listed if isinstance(values, Table | Series) else values
             if not isinstance(values, list) or not 0 < len(values) <= MAX_HISTORY:
                 continue
             if all(isinstance(value, int | float) for value in values):
