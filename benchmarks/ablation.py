@@ -19,7 +19,7 @@ from common import fresh_model, seconds
 
 from gridlstm.config import ModelConfig
 from gridlstm.intervention import losses
-from gridlstm.networks.holds import Hold
+from gridlstm.clamps import Hold
 from gridlstm.trace import trace
 
 LAYERS, UNITS = 6, 256

@@ -6,6 +6,7 @@ import torch
 
 from gridlstm.addition import Layout, Sums, add
 from gridlstm.analysis.ranking import rank_units
+from gridlstm.backends.plan import Shape
 from gridlstm.model import LanguageModel
 
 # Pairs of numbers that are read; every one has as many places as its numbers have digits.
@@ -40,7 +41,9 @@ def rank_by_carry(
                 here = at[(start <= at) & (at < start + len(values[name]))] - start
                 of_layers[layer].append(values[name][here].flatten(0, 1).half().cpu())
 
-        model.recurrent.reader()(embedded, model.start(inputs.shape[1]), keep)
+        positions, sequences = inputs.shape
+        reader = model.recurrent.reader(Shape(positions, sequences, positions))
+        reader(embedded, model.start(sequences), keep)
     values = {
         name: torch.stack([torch.cat(of_layer) for of_layer in of_layers]).numpy()
         for name, of_layers in parts.items()

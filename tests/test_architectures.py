@@ -21,8 +21,8 @@ from gridlstm.checkpoint.writing import write_tensors
 from gridlstm.config import ConfigError, ModelConfig
 from gridlstm.intervention import losses
 from gridlstm.model import LanguageModel
-from gridlstm.networks.dropout import dropout_mask
-from gridlstm.networks.holds import Hold, HoldError, check_hold
+from gridlstm.dropout import dropout_mask
+from gridlstm.clamps import Hold, HoldError, check_hold
 from gridlstm.sampling import sample
 from gridlstm.trace import trace
 from gridlstm.training.run import train

@@ -8,7 +8,7 @@ from gridlstm.architectures import ARCHITECTURES
 from gridlstm.checkpoint import write_checkpoint
 from gridlstm.config import ModelConfig
 from gridlstm.intervention import losses
-from gridlstm.networks.holds import Hold
+from gridlstm.clamps import Hold
 
 SENTENCE = "Holding this gate changes nothing"
 CONFIGS = {

@@ -12,7 +12,7 @@ from gridlstm.config import ModelConfig
 from gridlstm.intervention import InterventionError, ablate, losses, value_to_hold
 from gridlstm.model import LanguageModel
 from gridlstm.networks import products
-from gridlstm.networks.holds import Hold, HoldError
+from gridlstm.clamps import Hold, HoldError
 from gridlstm.progress import Cancelled
 from gridlstm.sampling import SamplingError, sample
 from gridlstm.text import character_losses, from_string

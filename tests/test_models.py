@@ -9,7 +9,7 @@ from torch.nn import functional
 from gridlstm.architectures import GATES
 from gridlstm.config import ConfigError, ModelConfig
 from gridlstm.networks import products
-from gridlstm.networks.dropout import drop, dropout_mask
+from gridlstm.dropout import drop, dropout_mask
 from gridlstm.networks.grid_walk import Affine, walk_grid
 from gridlstm.trace import trace
 

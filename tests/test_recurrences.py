@@ -10,7 +10,7 @@ import torch
 from gridlstm.config import ModelConfig
 from gridlstm.model import LanguageModel
 from gridlstm.networks import lstm, lstm_at_once, products
-from gridlstm.networks.holds import Hold
+from gridlstm.clamps import Hold
 from gridlstm.networks.layerwise import Products
 from gridlstm.networks.products import FEW_ROWS, LARGE_FOR_ONE_ROW, MANY_TIMES, JoinedProduct
 from gridlstm.trace import trace

@@ -16,7 +16,7 @@ from gridlstm import commands
 from gridlstm import sampling as sampling_module
 from gridlstm import trace as trace_module
 from gridlstm.architectures import ARCHITECTURES
-from gridlstm.networks.holds import Hold
+from gridlstm.clamps import Hold
 from gridlstm.sampling import Choice, SamplingError, chances_of, sample, write
 from gridlstm.trace import trace
 

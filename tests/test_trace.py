@@ -14,7 +14,7 @@ from gridlstm.config import ModelConfig
 from gridlstm.evaluation import evaluate
 from gridlstm.networks import lstm, products
 from gridlstm.networks import staggered as staggering
-from gridlstm.networks.holds import Hold, holds_of
+from gridlstm.clamps import Hold, holds_of
 from gridlstm.networks.layerwise import LayerwiseNetwork
 from gridlstm.progress import Cancelled
 from gridlstm.trace import TraceError, trace

@@ -11,7 +11,7 @@ from dashboard.loading import ModelEntry
 from dashboard.reading import Reading
 from dashboard.words import Word
 from gridlstm.intervention import value_to_hold
-from gridlstm.networks.holds import Hold
+from gridlstm.clamps import Hold
 
 OWN_VALUE = "own"
 HELD_AT = {

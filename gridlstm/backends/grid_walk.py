@@ -18,8 +18,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from gridlstm.networks.cells import State, fused_kernels, lstm_backward, tanh
-from gridlstm.networks.products import gains_by_packing, packed
+from gridlstm.backends.gates import fused_kernels, lstm_backward
+from gridlstm.backends.linear import packed
+from gridlstm.backends.plan import gains_by_packing
+from gridlstm.cells.arithmetic import State, tanh
 
 
 @dataclass(frozen=True)
@@ -209,7 +211,8 @@ class Affine:
         self.biases = [bias.to(dtype)[:, None] for bias in (weights.time_bias, weights.depth_bias)]
         self.joint = self.packed = None
         if all(len(weight) == 1 for weight in self.weights):
-            if gains_by_packing(self.weights[0], rows):
+            size, weight = self.weights[0].numel(), self.weights[0]
+            if gains_by_packing(size, rows, weight.device.type, weight.dtype):
                 pairs = zip(self.weights, self.biases, strict=True)
                 self.packed = [packed(weight[0].t(), bias[0, 0], rows) for weight, bias in pairs]
             else:
