@@ -343,7 +343,7 @@ def test_the_science_knows_no_streamlit():
     modules = pkgutil.walk_packages(gridlstm.__path__, "gridlstm.")
     names = [module.name for module in modules if not module.name.endswith("__main__")]
     if find_spec("triton") is None:  # there is none for this kind of machine
-        names.remove("gridlstm.networks.fused_gates")
+        names.remove("gridlstm.backends.fused_gates")
     loaded = imported_after(f"import {', '.join(names)}")
     assert {"gridlstm.training.run", "gridlstm.trace", "torch"} <= loaded
     assert not {"streamlit", "plotly", "dashboard"} & loaded

@@ -9,9 +9,9 @@ from dashboard import loading, words
 from dashboard.reading import Reading
 from dashboard.sections.kept import kept
 from dashboard.sections.property import Target
+from gridlstm.clamps import Hold
 from gridlstm.curves import convert
 from gridlstm.errors import UserError
-from gridlstm.clamps import Hold
 from gridlstm.progress import Progress
 from gridlstm.text import character_losses
 from gridlstm.trace import Trace, trace

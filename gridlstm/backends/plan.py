@@ -123,15 +123,15 @@ def _torch_module(config: ModelConfig, device: str, in_low_precision: bool) -> P
         how, why = (
             "float32 states",
             (
-                "torch's recurrences would keep states in the type of the products: in bfloat16 a cell "
-                "of 4 no longer grows by 0.01."
+                "torch's recurrences would keep states in the products' type: in bfloat16 a cell of "
+                "4 no longer grows by 0.01."
             ),
         )
     elif device == "cpu":
         how, why = (
             "torch",
             (
-                "torch's recurrence, a layer a call: its own dropout between layers draws one number "
+                "torch's recurrence, a layer a call: its dropout between layers draws one number "
                 "after the other, which took a quarter of an update."
             ),
         )
