@@ -263,11 +263,9 @@ def test_large_layers_are_the_same_whatever_their_weights_are_read_in(float16, r
     """Twice, as weights are made ready when they are first asked for."""
     cell, layer = random_layer(MIN_CALLS, 3, 512, torch.float32)
     network = layer.weights._network
-    tensors = {
-        name: tensor.detach().half().float() for name, tensor in network.to_tensors().items()
-    }
     if float16:
-        network.load_tensors(tensors)
+        tensors = network.to_tensors().items()
+        network.load_tensors({name: tensor.detach().half().float() for name, tensor in tensors})
     wide = LanguageModel(network.config).double().recurrent
     wide.load_tensors({name: t.detach().double() for name, t in network.to_tensors().items()})
     exact = replace(

@@ -118,26 +118,19 @@ def _walk(config: ModelConfig, device: str) -> Plan:
     return Plan("diagonals", ("walk",) * config.layers, (reason,))
 
 
+_TORCH_MODULE = {
+    "float32 states": "torch's recurrences would keep states in the type of the products: in "
+    "bfloat16 a cell of 4 no longer grows by 0.01.",
+    "torch": "torch's recurrence, a layer a call: its own dropout between layers draws one number "
+    "after the other, which took a quarter of an update.",
+    "torch in one call": "cuDNN works on several layers at once.",
+}
+
+
 def _torch_module(config: ModelConfig, device: str, in_low_precision: bool) -> Plan:
-    if in_low_precision:
-        how, why = (
-            "float32 states",
-            (
-                "torch's recurrences would keep states in the products' type: in bfloat16 a cell of "
-                "4 no longer grows by 0.01."
-            ),
-        )
-    elif device == "cpu":
-        how, why = (
-            "torch",
-            (
-                "torch's recurrence, a layer a call: its dropout between layers draws one number "
-                "after the other, which took a quarter of an update."
-            ),
-        )
-    else:
-        how, why = "torch in one call", "cuDNN works on several layers at once."
-    return Plan("layer by layer", (how,) * config.layers, (why,))
+    how = "torch" if device == "cpu" else "torch in one call"
+    how = "float32 states" if in_low_precision else how
+    return Plan("layer by layer", (how,) * config.layers, (_TORCH_MODULE[how],))
 
 
 def _recurrence(
