@@ -147,7 +147,7 @@ class Reader:
         than the one below it: each beyond those gets from below what the first gets.
         """
         work = _Work(self, embedded, states, clamps, dropout)
-        chosen = work.plan_of(0)
+        chosen = work.plans[0]
         buffer = _Buffer() if chosen.order == "position by position" else None
         told = buffer.keep if observer and buffer else observer
         for step in chosen.steps(len(embedded)):
@@ -169,27 +169,28 @@ class _Work:
         self.carried, self.feedback = tuple(form.state.values()), form.feedback
         self.waiting: dict[int, tuple[Tensor, Tensor | None]] = {}
         self.everywhere, self.top = None, []
-
-    def plan_of(self, layer: int) -> Plan:
-        shape = len(self.embedded), len(self.states[layer][0])
-        return self.reader.plan(*shape, self.embedded.device.type, self.clamps[layer])
+        device = embedded.device.type
+        self.plans = [
+            reader.plan(len(embedded), len(hidden), device, of_layer)
+            for (hidden, *_), of_layer in zip(states, clamps, strict=True)
+        ]
 
     def read(self, step: list[Block], keep_all: bool) -> Iterable[tuple[Block, dict[str, Values]]]:
         """The quantities of each block of a step, joined where all of them are kept."""
         values = self.cell.read(self._layer(step))
         if keep_all or len(step) > 1:
             values = {quantity: joined(of) for quantity, of in values.items()}
-        sequences = len(self.states[step[0].layer][0])
         for n, block in enumerate(step):
             own, length = values, block.stop - block.start
             if len(step) > 1:
+                sequences = len(self.states[block.layer][0])
                 rows = slice(n * sequences, (n + 1) * sequences)
                 own = {quantity: of[:, rows] for quantity, of in values.items()}
             above = joined(own[self.cell.outputs])
             self._hand_up(block, above, own)
-            if len(above) > length:
+            if above.shape[0] > length:
                 own = {quantity: of[:length] for quantity, of in own.items()}
-            self._carry_on(block.layer, own)
+            self._carry_on(block.layer, own, length)
             yield block, own
 
     def _layer(self, step: list[Block]) -> Layer:
@@ -199,7 +200,7 @@ class _Work:
             self._begin(step)
         inputs, memory = _beside([self.waiting.pop(block.layer) for block in step], dim=1)
         dropout = self.dropout if lowest > 0 else 0
-        recurrence = self.plan_of(lowest).recurrences[lowest]
+        recurrence = self.plans[lowest].recurrences[lowest]
         return Layer(
             lowest,
             self.reader.weights,
@@ -230,11 +231,11 @@ class _Work:
         carried = above if memory == self.cell.outputs else memory and joined(values[memory])
         self.waiting[block.layer + 1] = above, carried
 
-    def _carry_on(self, layer: int, values: dict[str, Values]) -> None:
+    def _carry_on(self, layer: int, values: dict[str, Values], length: int) -> None:
         """Keep of a layer's quantities what it carries on from the last position [B, U]: copied, as
         a view would keep all the other positions."""
         last = [values[quantity][-1] for quantity in self.carried]
-        if len(values[self.carried[0]]) > 1:
+        if length > 1:
             last = [part.clone() for part in last]
         before = self.states[layer]
         self.states[layer] = tuple(

@@ -93,6 +93,16 @@ def test_trace_writes_what_the_library_gives(folder, make_model, capsys):
     assert capsys.readouterr().out == ""
 
 
+@pytest.mark.parametrize(
+    ("use", "layers"), [("trace of 2,000 bytes", "at once"), ("sampling, byte by byte", "in place")]
+)
+def test_describe_tells_the_plan_and_its_reasons(folder, capsys, use, layers):
+    assert commands.run(["describe", str(folder / "model.safetensors"), "--plan"]) == 0
+    plans = json.loads(capsys.readouterr().out)["plan"]
+    assert plans[use]["layers"] == layers and plans[use]["reasons"]
+    assert plans["training"]["order"] in ("diagonals", "layer by layer")
+
+
 def test_describe_prints_the_metadata_of_each_checkpoint(folder, capsys):
     path = str(folder / "model.safetensors")
     assert commands.run(["describe", path, path]) == 0

@@ -13,11 +13,10 @@ import math
 import torch
 from torch import Tensor
 
-from gridlstm.architectures import LSTM
 from gridlstm.cells import Layer, spread
 from gridlstm.cells.arithmetic import State, carry_in_place, gates_of, tanh
 from gridlstm.cells.gru import gru_gates, gru_step
-from gridlstm.cells.lstm import lstm_step
+from gridlstm.cells.lstm import NAMES, lstm_step
 
 # The code of an LSTM among torch's recurrences.
 _LSTM = 2
@@ -91,7 +90,7 @@ def goes_through_onednn(inputs: Tensor) -> bool:
 
 def _named(dimension: str, values: tuple[Tensor, Tensor, Gates]) -> dict[str, Tensor]:
     hidden, cells, gates = values
-    return {f"{dimension}.{k}": v for k, v in zip(LSTM, (cells, hidden, *gates), strict=True)}
+    return dict(zip(NAMES[dimension], (cells, hidden, *gates), strict=True))
 
 
 def _from_workspace(

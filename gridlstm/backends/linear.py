@@ -60,8 +60,7 @@ class LayerWeights:
 
     def tensor(self, layer: int, name: str) -> Tensor:
         """One of a layer's tensors, the shared one where it has none of its own."""
-        home = self._home(layer, name)
-        return self._once((home, name), lambda: self._network.of(home, name))
+        return self._once((layer, name), lambda: self._network.of(layer, name))
 
     def torch_weights(self, layer: int) -> list[Tensor]:
         """The weights of a layer along time as torch's recurrences take them."""

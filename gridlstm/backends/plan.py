@@ -94,7 +94,11 @@ def plan(
     if config.form.feedback:
         reason = "Every layer reads what all layers showed at the position before."
         return Plan("position by position", ("cells",) * config.layers, (reason,))
-    order, block, reasons = "layer by layer", 0, ["Each layer reads all positions at once."]
+    order, block, reasons = (
+        "layer by layer",
+        0,
+        ["Each layer reads all positions before the next one begins."],
+    )
     if clamps is None and not plain and staggers(config) and _gains_by_staggering(config, shape):
         order, block = "staggered", MAX_BLOCK
         reasons = [
@@ -152,7 +156,10 @@ def _recurrence(
     if clamped:
         return "in place", "step by step, as units of it are clamped."
     if positions < MIN_POSITIONS_AT_ONCE:
-        return "in place", f"step by step: {positions} positions are under {MIN_POSITIONS_AT_ONCE}."
+        return (
+            "in place",
+            f"step by step, as there are fewer positions than {MIN_POSITIONS_AT_ONCE}.",
+        )
     if _gains_by_steps(config, shape, device, sequences, block, in_float16):
         return "in place", "step by step, as its weight is read faster in an order made for it."
     return "at once", f"torch's {kind}, and its gates read off or computed after it."

@@ -7,6 +7,8 @@ from gridlstm.architectures import LSTM
 from gridlstm.cells import Cell, Layer, Values
 from gridlstm.cells.arithmetic import gates_of, tanh
 
+NAMES = {along: [f"{along}.{kind}" for kind in LSTM] for along in ("time", "depth")}
+
 
 def lstm(
     layer: Layer, dimension: str, sums: Tensor, cell: Tensor, joined: Tensor | float = 0.0
@@ -21,8 +23,7 @@ def lstm(
     if isinstance(joined, Tensor):
         cell = cell + joined
     cell = layer.clamp(f"{dimension}.cell", cell)
-    values = cell, o * tanh(cell), i, f, o, g
-    return {f"{dimension}.{kind}": of for kind, of in zip(LSTM, values, strict=True)}
+    return dict(zip(NAMES[dimension], (cell, o * tanh(cell), i, f, o, g), strict=True))
 
 
 def lstm_step(layer: Layer, of_hidden, sums: Tensor, h: Tensor, c: Tensor) -> dict[str, Tensor]:
