@@ -3,8 +3,8 @@ and Graves 2015, sections 3.1, 3.2, 3.5).
 
 A grid of cells, one a layer and position. Each cell runs an LSTM along time, then one along depth
 that sees the new time state ("priority", section 3.2). All of a step of
-`gridlstm.schedules.diagonals` is done at once: so one matrix product serves all layers, with tied weights it reads them once,
-and the gates of both dimensions are computed together.
+`gridlstm.schedules.diagonals` is done at once: so one matrix product serves all layers, with tied
+weights it reads them once, and the gates of both dimensions are computed together.
 
 Shapes: L layers, T positions, B sequences, U units, S = T + 2L - 1 steps. Layers, positions and
 steps count from 0 here. Dimension 0 is time, dimension 1 depth.

@@ -94,11 +94,7 @@ def plan(
     if config.form.feedback:
         reason = "Every layer reads what all layers showed at the position before."
         return Plan("position by position", ("cells",) * config.layers, (reason,))
-    order, block, reasons = (
-        "layer by layer",
-        0,
-        ["Each layer reads all positions before the next one begins."],
-    )
+    order, block, reasons = "layer by layer", 0, ["Each layer is read before the one above."]
     if clamps is None and not plain and staggers(config) and _gains_by_staggering(config, shape):
         order, block = "staggered", MAX_BLOCK
         reasons = [
@@ -158,7 +154,7 @@ def _recurrence(
     if positions < MIN_POSITIONS_AT_ONCE:
         return (
             "in place",
-            f"step by step, as there are fewer positions than {MIN_POSITIONS_AT_ONCE}.",
+            f"step by step: fewer than {MIN_POSITIONS_AT_ONCE} positions.",
         )
     if _gains_by_steps(config, shape, device, sequences, block, in_float16):
         return "in place", "step by step, as its weight is read faster in an order made for it."
