@@ -4,6 +4,7 @@
 set it; all are of CPUs unless said otherwise.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -109,6 +110,8 @@ def plan(
         how, why = _recurrence(config, shape, device, sequences, plain, clamped, block, in_float16)
         recurrences.append(how)
         reasons.append(f"Layer {layer + 1}: {why}")
+    if not plain:
+        reasons.append(_why_ready(config, shape, sequences, device))
     return Plan(order, tuple(recurrences), tuple(_grouped(reasons)), block)
 
 
@@ -152,11 +155,8 @@ def _recurrence(
     if clamped:
         return "in place", "step by step, as units of it are clamped."
     if positions < MIN_POSITIONS_AT_ONCE:
-        return (
-            "in place",
-            f"step by step: fewer than {MIN_POSITIONS_AT_ONCE} positions.",
-        )
-    if _gains_by_steps(config, shape, device, sequences, block, in_float16):
+        return "in place", f"step by step: fewer than {MIN_POSITIONS_AT_ONCE} positions."
+    if _gains_by_steps(config, shape, device, sequences, in_float16):
         return "in place", "step by step, as its weight is read faster in an order made for it."
     return "at once", f"torch's {kind}, and its gates read off or computed after it."
 
@@ -166,7 +166,6 @@ def _gains_by_steps(
     shape: Shape,
     device: str,
     sequences: int,
-    block: int,
     in_float16: Callable[[], bool],
 ) -> bool:
     """Whether products with h step by step take less time than torch's recurrence.
@@ -234,6 +233,16 @@ def makes_ready(shape: Shape, part: str, layers: int) -> bool:
     it pays: hidden states are read position by position, all else call by call."""
     calls = layers * (shape.total if part == "hidden" else -(-shape.total // shape.positions))
     return calls >= MIN_CALLS or layers * shape.total * shape.sequences >= MIN_ROWS
+
+
+def _why_ready(config: ModelConfig, shape: Shape, sequences: int, device: str) -> str:
+    """Whether weights that hidden states are multiplied with are made ready, and why."""
+    sizes = [math.prod(of) // 2 for of in config.form.layer(config, 0).values() if len(of) == 2]
+    if not any(gains_by_packing(size, sequences, device, torch.float32) for size in sizes):
+        return "Products are plain: no weight is so large that an order made for it gains."
+    if not makes_ready(shape, "hidden", config.layers if config.tie == "all" else 1):
+        return f"Products are plain: {shape.total} positions do not pay for an order of weights."
+    return f"Large weights are put in an order made for them: {shape.total} positions pay for it."
 
 
 def needs_plain_products(device: str) -> bool:
