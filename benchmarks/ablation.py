@@ -17,9 +17,9 @@ import numpy as np
 import torch
 from common import fresh_model, seconds
 
+from gridlstm.clamps import Hold
 from gridlstm.config import ModelConfig
 from gridlstm.intervention import losses
-from gridlstm.networks.holds import Hold
 from gridlstm.trace import trace
 
 LAYERS, UNITS = 6, 256

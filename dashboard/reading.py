@@ -179,7 +179,7 @@ def scales(quantity: str, memory_as: str, values: np.ndarray) -> tuple[Scale, th
     if words.is_gate(quantity):
         return gate_scale(name), theme.GATE
     limit = 1.0
-    if quantity.endswith(".cell") and memory_as == "c":
+    if memory_as == "c" or not quantity.endswith(".cell"):
         limit = max(1.0, float(np.abs(values).max()))
     return cell_scale(name, limit), theme.signed(limit)
 

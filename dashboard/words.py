@@ -28,6 +28,14 @@ _OWN = {
     ),
     "time.update": Word("Update gate (z)", "1 keeps the state as it was, 0 replaces it."),
     "time.reset": Word("Reset gate (r)", "0 hides the state before from what is to replace it."),
+    "time.normaliser": Word(
+        "Normaliser (n)",
+        "How much was written into the memory: what a unit shows is its memory divided by this.",
+    ),
+    "time.stabiliser": Word(
+        "Stabiliser (m)",
+        "The logarithm of the largest weight so far, by which exponential gates are scaled down.",
+    ),
     "feedback.reset": Word(
         "Feedback gate (global reset)",
         "1 lets a layer read what the layer with the unit's number, counted from 0, showed at the "

@@ -1,8 +1,8 @@
 """The architectures by name: what each is called, which tensors it has, what a trace of it holds.
 
-Knows no torch, so that it loads at once. To add an architecture takes one file with its network
-(`gridlstm.networks.layerwise` says what that is; `gridlstm.networks.rnn` is the shortest) and one
-entry here; what it computes can be told in `gridlstm.equations`.
+Knows no torch, so that it loads at once. To add an architecture takes one file with its cell
+(`gridlstm.cells` says what that is; `gridlstm.cells.rnn` is the shortest) and one entry here; what
+it computes can be told in `gridlstm.equations`.
 
 Quantities are named `dimension.kind`. A weight's columns are [h ; below] unless said otherwise: the
 layer's own state at the character before, then what it reads from the layer below.
@@ -10,16 +10,24 @@ layer's own state at the character before, then what it reads from the layer bel
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from gridlstm.config import ModelConfig
+from typing import Protocol
 
 Shapes = dict[str, tuple[int, ...]]
 GATES = ("input", "forget", "output", "candidate")
 LSTM = ("cell", "hidden", *GATES)
 # Kinds of quantities that lie between 0, closed, and 1, open.
 GATE_KINDS = ("input", "forget", "output", "reset", "update", "carry", "gate")
+
+
+class Settings(Protocol):
+    """What an architecture asks of a `gridlstm.config.ModelConfig`."""
+
+    layers: int
+    units: int
+    tie: str | None
+    priority: str | None
+    depth: str | None
+    reset: str | None
 
 
 @dataclass(frozen=True)
@@ -52,28 +60,33 @@ def _lstm_memory(dimension: str) -> Memory:
 class Architecture:
     """What is known of an architecture without its network.
 
-    `network` is where its network is, as `module:Class`. `state` says which quantities' last values
+    `cell` is where its cell is, as `module:Class`. `state` says which quantities' last values
     are carried from one character to the next, by the name of each; `options` which of
-    `ModelConfig`'s options it takes, with the values of each, the usual one first. `memories` and
-    `quantities` are those of its usual form.
+    `ModelConfig`'s options it takes, with the values of each, the usual one first. `recurrence` is
+    that of torch's recurrences (LSTM, GRU or RNN_TANH) which runs along time in a layer, if one
+    does; `walks` says that cells are the usual grid's, `feedback` that a layer reads what all
+    layers showed at the character before. `memories` and `quantities` are those of its usual form.
     """
 
     title: str
-    network: str
+    cell: str
     quantities: tuple[str, ...]
     memories: tuple[Memory, ...]
     state: Mapping[str, str]
     options: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    recurrence: str | None = None
+    walks: bool = False
+    feedback: bool = False
 
-    def form(self, config: "ModelConfig") -> "Architecture":
+    def form(self, config: Settings) -> "Architecture":
         """What an architecture is with the options chosen."""
         return self
 
-    def layer(self, config: "ModelConfig", layer: int) -> Shapes:
+    def layer(self, config: Settings, layer: int) -> Shapes:
         """The tensors of a layer, counted from 0, by the rest of their names."""
         raise NotImplementedError
 
-    def width(self, config: "ModelConfig", quantity: str) -> int:
+    def width(self, config: Settings, quantity: str) -> int:
         """How many values a layer has of a quantity at each character."""
         return config.units
 
@@ -88,7 +101,7 @@ class Grid(Architecture):
     def form(self, config):
         title = self.title + (" without depth priority" if config.priority == "none" else "")
         if config.depth == "lstm":
-            return replace(self, title=title)
+            return replace(self, title=title, walks=config.priority == "depth")
         return replace(
             self,
             title=f"{title} with {config.depth} in depth",
@@ -109,15 +122,29 @@ class Grid(Architecture):
 
 
 class Gru(Architecture):
-    """Rows: reset, update, candidate. The candidate has a bias of its own within the reset."""
+    """Rows: reset, update, candidate. Where the reset comes after the product, the candidate has a
+    bias of its own within it."""
+
+    def form(self, config):
+        if config.reset == "after":
+            return self
+        return replace(self, title=f"{self.title} with the reset before", recurrence=None)
 
     def layer(self, config, layer):
         units = config.units
-        return {
-            "time.weight": (3 * units, 2 * units),
-            "time.bias": (3 * units,),
-            "time.candidate_bias": (units,),
-        }
+        shapes = {"time.weight": (3 * units, 2 * units), "time.bias": (3 * units,)}
+        if config.reset == "after":
+            shapes["time.candidate_bias"] = (units,)
+        return shapes
+
+
+class Minimal(Architecture):
+    """Gates read what is below alone. Rows of a minGRU: update, candidate; of a minLSTM: input,
+    forget, candidate."""
+
+    def layer(self, config, layer):
+        rows = (len(self.quantities) - 1) * config.units
+        return {"time.weight": (rows, config.units), "time.bias": (rows,)}
 
 
 class Rnn(Architecture):
@@ -175,11 +202,12 @@ class GatedFeedback(Architecture):
 
 
 _STATE = {"h": "time.hidden", "c": "time.cell"}
+_GRU_MEMORY = Memory("time", "time.hidden", "time.update", candidate="time.candidate")
 
 ARCHITECTURES: dict[str, Architecture] = {
     "grid": Grid(
         "Grid LSTM",
-        "gridlstm.networks.grid:grid_network",
+        "gridlstm.cells.grid:GridLSTM",
         (*_lstm("time"), *_lstm("depth")),
         (_lstm_memory("time"), _lstm_memory("depth")),
         _STATE,
@@ -188,17 +216,19 @@ ARCHITECTURES: dict[str, Architecture] = {
             "priority": ("depth", "none"),
             "depth": ("lstm", "tanh", "relu"),
         },
+        recurrence="LSTM",
     ),
     "stacked": Stacked(
         "Stacked LSTM",
-        "gridlstm.networks.stacked:StackedLSTM",
+        "gridlstm.cells.lstm:StackedLSTM",
         _lstm("time"),
         (_lstm_memory("time"),),
         _STATE,
+        recurrence="LSTM",
     ),
     "depth-gated": DepthGated(
         "Depth-gated LSTM",
-        "gridlstm.networks.depth_gated:DepthGatedLSTM",
+        "gridlstm.cells.depth_gated:DepthGatedLSTM",
         (*_lstm("time"), "depth.gate"),
         (
             Memory("time", "time.cell", "time.forget"),
@@ -208,14 +238,15 @@ ARCHITECTURES: dict[str, Architecture] = {
     ),
     "gated-feedback": GatedFeedback(
         "Gated feedback LSTM",
-        "gridlstm.networks.gated_feedback:GatedFeedbackLSTM",
+        "gridlstm.cells.gated_feedback:GatedFeedbackLSTM",
         (*_lstm("time"), "feedback.reset"),
         (_lstm_memory("time"),),
         _STATE,
+        feedback=True,
     ),
     "highway": Highway(
         "Highway RNN",
-        "gridlstm.networks.highway:HighwayRNN",
+        "gridlstm.cells.highway:HighwayRNN",
         ("depth.cell", "depth.carry", "depth.candidate"),
         (
             Memory(
@@ -230,17 +261,47 @@ ARCHITECTURES: dict[str, Architecture] = {
     ),
     "grid-1d": DepthGrid(
         "1-D Grid LSTM",
-        "gridlstm.networks.depth_grid:DepthGridLSTM",
+        "gridlstm.cells.grid_1d:DepthGridLSTM",
         _lstm("depth"),
         (_lstm_memory("depth"),),
         {"h": "depth.hidden"},
     ),
     "gru": Gru(
         "GRU",
-        "gridlstm.networks.gru:GRU",
+        "gridlstm.cells.gru:GRU",
         ("time.hidden", "time.reset", "time.update", "time.candidate"),
-        (Memory("time", "time.hidden", "time.update", candidate="time.candidate"),),
+        (_GRU_MEMORY,),
+        {"h": "time.hidden"},
+        {"reset": ("after", "before")},
+        recurrence="GRU",
+    ),
+    "rnn": Rnn(
+        "RNN",
+        "gridlstm.cells.rnn:RNN",
+        ("time.hidden",),
+        (),
+        {"h": "time.hidden"},
+        recurrence="RNN_TANH",
+    ),
+    "min-gru": Minimal(
+        "minGRU",
+        "gridlstm.cells.min_gru:MinGRU",
+        ("time.hidden", "time.update", "time.candidate"),
+        (_GRU_MEMORY,),
         {"h": "time.hidden"},
     ),
-    "rnn": Rnn("RNN", "gridlstm.networks.rnn:RNN", ("time.hidden",), (), {"h": "time.hidden"}),
+    "min-lstm": Minimal(
+        "minLSTM",
+        "gridlstm.cells.min_lstm:MinLSTM",
+        ("time.hidden", "time.input", "time.forget", "time.candidate"),
+        (Memory("time", "time.hidden", "time.forget", "time.input", "time.candidate"),),
+        {"h": "time.hidden"},
+    ),
+    "slstm": Stacked(
+        "sLSTM",
+        "gridlstm.cells.slstm:SLSTM",
+        (*_lstm("time"), "time.normaliser", "time.stabiliser"),
+        (_lstm_memory("time"),),
+        {**_STATE, "n": "time.normaliser", "m": "time.stabiliser"},
+    ),
 }

@@ -8,6 +8,7 @@ import torch
 
 from gridlstm.addition import MAX_BYTES_MEASURED, Layout, Sums, add
 from gridlstm.analysis.ranking import rank_units
+from gridlstm.backends.plan import Shape
 from gridlstm.evaluation import MAX_VALUES_AT_ONCE, SAMPLES_AT_ONCE
 from gridlstm.model import LanguageModel
 from gridlstm.progress import Progress
@@ -42,19 +43,19 @@ def rank_by_carry(
     observer = _Observer(model.config.layers, read.size, at, asked, progress)
     marks = []
     with torch.inference_mode():
-        reader = model.recurrent.reader()
         for first in range(0, read.shape[1], SAMPLES_AT_ONCE):
             here = slice(first, first + SAMPLES_AT_ONCE)
-            _read_in_pieces(model, reader, read[:, here], observer)
+            _read_in_pieces(model, read[:, here], observer)
             marks.append(carries[here].T[places].flatten())
     return rank_units(observer.values(), np.concatenate(marks))
 
 
-def _read_in_pieces(model: LanguageModel, reader, read: np.ndarray, observer: "_Observer") -> None:
+def _read_in_pieces(model: LanguageModel, read: np.ndarray, observer: "_Observer") -> None:
     """Read samples [position, sample] side by side from the model's beginning, observed."""
     length, samples = read.shape
     state = model.start(samples)
     piece = max(1, MAX_VALUES_AT_ONCE // (samples * model.config.values_a_layer))
+    reader = model.recurrent.reader(Shape(min(piece, length), samples, length))
     for observer.start in range(0, length, piece):
         inputs = torch.from_numpy(read[observer.start : observer.start + piece])
         embedded = model.embedding(inputs.to(model.decoder.weight.device))

@@ -3,6 +3,7 @@
 import math
 import reprlib
 from dataclasses import dataclass
+from functools import cached_property
 
 from gridlstm.architectures import ARCHITECTURES, Architecture, Memory
 from gridlstm.errors import UserError
@@ -11,7 +12,7 @@ ALPHABET = 256
 MOST_LAYERS = 64
 MOST_UNITS = 8192
 # Options of architectures: fields of `ModelConfig` that are None where an architecture lacks them.
-OPTIONS = ("tie", "priority", "depth")
+OPTIONS = ("tie", "priority", "depth", "reset")
 # What each field of a `ModelConfig` is.
 MODEL_MEANINGS = {
     "architecture": "what connects the units",
@@ -20,6 +21,8 @@ MODEL_MEANINGS = {
     "tie": "which weights a grid's layers share: none, depth (the depth LSTM's) or all (usual)",
     "priority": "depth (usual): a grid's depth LSTM sees the new time state; none: the one before",
     "depth": "what a grid computes along depth: an lstm (usual), or tanh or relu, without a memory",
+    "reset": "after (usual): a GRU's reset gate is put on the product with the state, as in torch; "
+    "before: on the state, as in char-rnn",
     "dropout": "share of the non-recurrent connections dropped while training",
 }
 
@@ -34,7 +37,8 @@ class ModelConfig:
 
     Options of the grid only: `tie`, which weights its layers share; `priority`, whether the depth
     LSTM sees the new time state ("depth") or the one before ("none"); `depth`, what is computed
-    along depth. Those not given but `tie` take their usual values.
+    along depth. Of the GRU only: `reset`, whether the reset gate is put on the product with the
+    state ("after") or on the state ("before"). Those not given but `tie` take their usual values.
     """
 
     architecture: str
@@ -44,6 +48,7 @@ class ModelConfig:
     dropout: float = 0.0
     priority: str | None = None
     depth: str | None = None
+    reset: str | None = None
 
     def __post_init__(self) -> None:
         # A tuple, since a file may give a list as the architecture, which no dict can be asked for.
@@ -85,7 +90,7 @@ class ModelConfig:
                     f"not {reprlib.repr(value)}."
                 )
 
-    @property
+    @cached_property
     def form(self) -> Architecture:
         """What is known of the architecture with these options."""
         return ARCHITECTURES[self.architecture].form(self)

@@ -105,11 +105,50 @@ def _gru(config: ModelConfig) -> Equations:
         "time.candidate": r"g = \tanh(W_g\,h_{l-1} + b_g + r \odot (U_g\,h_{t-1} + a_g))",
         "time.hidden": r"h = z \odot h_{t-1} + (1 - z) \odot g",
     }
+    if config.reset == "before":
+        layer["time.candidate"] = r"g = \tanh(W_g\,h_{l-1} + b_g + U_g\,(r \odot h_{t-1}))"
     return Equations("h_0 = e", layer, _guess("h"))
 
 
 def _rnn(config: ModelConfig) -> Equations:
     layer = {"time.hidden": r"h = \tanh(W\,[h_{t-1};\, h_{l-1}] + b)"}
+    return Equations("h_0 = e", layer, _guess("h"))
+
+
+def _min_gru(config: ModelConfig) -> Equations:
+    layer = {
+        "time.update": r"z = \sigma(W_z\,h_{l-1} + b_z)",
+        "time.candidate": r"g = W_g\,h_{l-1} + b_g",
+        "time.hidden": r"h = z \odot h_{t-1} + (1 - z) \odot g",
+    }
+    return Equations("h_0 = e", layer, _guess("h"))
+
+
+def _min_lstm(config: ModelConfig) -> Equations:
+    i, f = (rf"\sigma(W_{gate}\,h_{{l-1}} + b_{gate})" for gate in "if")
+    layer = {
+        "time.input": f"i = {i} / ({f} + {i})",
+        "time.forget": f"f = {f} / ({f} + {i})",
+        "time.candidate": r"g = W_g\,h_{l-1} + b_g",
+        "time.hidden": r"h = f \odot h_{t-1} + i \odot g",
+    }
+    return Equations("h_0 = e", layer, _guess("h"))
+
+
+def _slstm(config: ModelConfig) -> Equations:
+    read = r"h_{t-1};\, h_{l-1}"
+    i, f = (rf"W_{gate}\,[{read}] + b_{gate}" for gate in "if")
+    layer = {
+        "time.stabiliser": rf"m = \max(\log(\sigma({f})) + m_{{t-1}},\, {i})"
+        r"\quad (m = -\infty \text{ before the first character})",
+        "time.input": rf"i = \exp({i} - m)",
+        "time.forget": rf"f = \exp(\log(\sigma({f})) + m_{{t-1}} - m)",
+        "time.output": rf"o = \sigma(W_o\,[{read}] + b_o)",
+        "time.candidate": rf"g = \tanh(W_g\,[{read}] + b_g)",
+        "time.cell": r"c = f \odot c_{t-1} + i \odot g",
+        "time.normaliser": r"n = f \odot n_{t-1} + i",
+        "time.hidden": r"h = o \odot c / n",
+    }
     return Equations("h_0 = e", layer, _guess("h"))
 
 
@@ -122,4 +161,7 @@ _OF_ARCHITECTURE = {
     "grid-1d": _depth_grid,
     "gru": _gru,
     "rnn": _rnn,
+    "min-gru": _min_gru,
+    "min-lstm": _min_lstm,
+    "slstm": _slstm,
 }

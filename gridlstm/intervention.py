@@ -1,6 +1,6 @@
 """What a model loses when units of it are held: a text read again, many interventions at a time.
 
-An intervention is a set of holds (`gridlstm.networks.holds`). Whether a cell that follows a
+An intervention is a set of holds (`gridlstm.clamps`). Whether a cell that follows a
 property is also used for it shows in the loss: inside the property against outside, beside that of
 units taken at random from the same layer.
 """
@@ -11,11 +11,11 @@ import numpy as np
 import pandas as pd
 import torch
 
+from gridlstm.clamps import Hold
 from gridlstm.errors import UserError
 from gridlstm.model import LanguageModel
-from gridlstm.networks.holds import Hold
 from gridlstm.progress import Progress
-from gridlstm.side_by_side import readings
+from gridlstm.readings import Readings
 from gridlstm.text import Text, character_losses
 from gridlstm.trace import trace
 
@@ -64,9 +64,9 @@ def _read(model, data: bytes, interventions, progress: Progress) -> np.ndarray:
     """The losses [intervention, byte] of some interventions, piece by piece."""
     found = np.full((len(interventions), len(data)), np.nan, np.float32)
     read = torch.frombuffer(bytearray(data), dtype=torch.uint8).to(model.decoder.weight.device)
-    read, together = read.long()[:, None], readings(model, interventions)
-    a_position = len(interventions) * model.config.units * NUMBERS * together.layers_at_once
+    read, a_position = read.long()[:, None], len(interventions) * model.config.units * NUMBERS
     piece = max(8, MOST_NUMBERS // a_position)
+    together = Readings(model, interventions, len(data), min(piece, len(data)))
     for start in range(0, len(data) - 1, piece):
         here = read[start : start + piece]
         coming = read[start + 1 : start + 1 + len(here)]

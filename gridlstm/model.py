@@ -5,21 +5,22 @@ from importlib import import_module
 import torch
 from torch import Tensor, nn
 
-from gridlstm.architectures import ARCHITECTURES
+from gridlstm.backends.grid_network import GridNetwork
+from gridlstm.backends.torch_network import TorchNetwork
+from gridlstm.cells.arithmetic import State
 from gridlstm.config import ALPHABET, ModelConfig
-from gridlstm.networks.cells import State
-from gridlstm.networks.dropout import drop
+from gridlstm.dropout import drop
+from gridlstm.network import Network
 
 
-def network(config: ModelConfig) -> nn.Module:
-    """The recurrent part of a model, as the registry of architectures names it.
-
-    It maps embedded bytes [T, B, U] and a state, each [L, B, U], to the top layer's output
-    [T, B, U] and the new state, and can be observed doing so (`reader`); `initialise`,
-    `to_tensors` and `load_tensors` are the rest of what a model asks of it.
-    """
-    module, name = ARCHITECTURES[config.architecture].network.split(":")
-    return getattr(import_module(module), name)(config)
+def network(config: ModelConfig) -> Network:
+    """The recurrent part of a model: the cell that the registry of architectures names, in the kind
+    of network that trains it fastest."""
+    module, name = config.form.cell.split(":")
+    cell = getattr(import_module(module), name)(config)
+    if cell.module is not None:
+        return TorchNetwork(config, cell)
+    return (GridNetwork if config.form.walks else Network)(config, cell)
 
 
 class LanguageModel(nn.Module):

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from gridlstm.backends.plan import Shape, positions_at_once
+from gridlstm.clamps import Hold, Holds, holds_of
 from gridlstm.config import ALPHABET
 from gridlstm.errors import UserError
 from gridlstm.model import LanguageModel
-from gridlstm.networks.holds import Hold, Holds, holds_of
-from gridlstm.trace import positions_at_once
 
 
 class SamplingError(UserError):
@@ -85,7 +85,8 @@ def write(
             raise SamplingError(f"The model has no {quantity!r}; it has {', '.join(known)}.")
     held = holds_of([holds], model.config, model.decoder.weight) if holds else None
     numbers = np.random.default_rng(seed)
-    return _steps(_Reader(model, held), prime, length, choice, numbers, wanted)
+    reader = _Reader(model, held, len(prime) + length)
+    return _steps(reader, prime, length, choice, numbers, wanted)
 
 
 def sample(
@@ -106,9 +107,9 @@ class _Reader:
     """A model and its state after all that it has read so far."""
 
     @torch.inference_mode()
-    def __init__(self, model: LanguageModel, holds: Holds | None) -> None:
+    def __init__(self, model: LanguageModel, holds: Holds | None, positions: int) -> None:
         self.model, self.holds, self.state = model, holds, model.start(1)
-        self.reader = model.recurrent.reader()
+        self.reader = model.recurrent.reader(Shape(1, 1, positions))
 
     @torch.inference_mode()
     def read(self, data: bytes, quantities: Sequence[str]) -> tuple[np.ndarray, dict]:

@@ -13,21 +13,14 @@ import numpy as np
 import torch
 from numpy.lib.format import open_memmap
 
+from gridlstm.backends.plan import Shape, positions_at_once
+from gridlstm.clamps import Hold, Holds, holds_of
 from gridlstm.config import ALPHABET, ModelConfig
 from gridlstm.errors import UserError
 from gridlstm.model import LanguageModel
-from gridlstm.networks.holds import Hold, Holds, holds_of
-from gridlstm.networks.staggered import staggers
 from gridlstm.progress import Progress
 from gridlstm.temporary import TemporaryFolder
 
-# Numbers computed at a time, in float32: they are what a trace needs in memory beyond its result.
-MOST_AT_ONCE = 2**25
-# Of short rows so many are enough: with more, each layer gives memory back and asks for it anew.
-MOST_POSITIONS = 1024
-# Where layers read staggered, block by block, so many take little memory, and with fewer the steps
-# in which not every layer has a block would be many.
-MOST_STAGGERED = 4096
 # A larger trace lies in memory-mapped files.
 MOST_IN_MEMORY = 2**30
 
@@ -125,8 +118,8 @@ def _fill(
     read = torch.frombuffer(bytearray(data), dtype=torch.uint8).to(device).long()[:, None]
     state = model.start(1)
     with torch.inference_mode():
-        reader = model.recurrent.reader()
-        piece = positions_at_once(model.config, holds)
+        piece = min(positions_at_once(model.config, holds), len(data))
+        reader = model.recurrent.reader(Shape(piece, 1, len(data)))
         observer = _Observer(result, progress)
         for observer.start in range(0, len(data), piece):
             here = slice(observer.start, min(observer.start + piece, len(data)))
@@ -218,14 +211,6 @@ def _outgrows(config: ModelConfig, quantity: str) -> bool:
     """Whether a quantity is a memory along both dimensions: that of each layer adds up that of the
     layer below, so it grows as a power of the text's length. Others grow by 1 a step at most."""
     return sum(memory.cell == quantity for memory in config.form.memories) > 1
-
-
-def positions_at_once(config: ModelConfig, holds: Holds | None) -> int:
-    """How many positions of a text a model is to read at a time, with these holds, if any."""
-    if holds is None and staggers(config):
-        # What is read, the same padded, and what the top hands up are there for all positions.
-        return max(1, min(MOST_STAGGERED, MOST_AT_ONCE // (3 * config.units)))
-    return max(1, min(MOST_POSITIONS, MOST_AT_ONCE // config.values_a_layer))
 
 
 def _predict(model, top: torch.Tensor, read: torch.Tensor, here: slice, result: Trace) -> None:

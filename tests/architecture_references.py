@@ -19,6 +19,9 @@ CARRIED = {
     "grid-1d": ("depth.hidden",),
     "gru": ("time.hidden",),
     "rnn": ("time.hidden",),
+    "min-gru": ("time.hidden",),
+    "min-lstm": ("time.hidden",),
+    "slstm": ("time.hidden", "time.cell", "time.normaliser", "time.stabiliser"),
 }
 READ_ABOVE = {
     "grid": "depth.hidden",
@@ -28,6 +31,9 @@ READ_ABOVE = {
     "grid-1d": "depth.hidden",
     "gru": "time.hidden",
     "rnn": "time.hidden",
+    "min-gru": "time.hidden",
+    "min-lstm": "time.hidden",
+    "slstm": "time.hidden",
 }
 CARRIED_UP = {
     "grid": "depth.cell",
@@ -79,8 +85,11 @@ class Place:
 
     def sums(self, dimension: str, h: np.ndarray) -> list[np.ndarray]:
         """`W [h ; below] + b` cut into pieces of one value a unit."""
-        weight, bias = self.tensor(f"{dimension}.weight"), self.tensor(f"{dimension}.bias")
-        sums = weight @ np.concatenate((h, self.below)) + bias
+        return self.affine(dimension, np.concatenate((h, self.below)))
+
+    def affine(self, dimension: str, read: np.ndarray) -> list[np.ndarray]:
+        """`W read + b` cut into pieces of one value a unit."""
+        sums = self.tensor(f"{dimension}.weight") @ read + self.tensor(f"{dimension}.bias")
         return list(sums.reshape(-1, self.units))
 
     def lstm(self, dimension: str, h: np.ndarray, c: np.ndarray) -> dict[str, np.ndarray]:
@@ -103,15 +112,56 @@ def rnn(place: Place) -> dict[str, np.ndarray]:
 
 
 def gru(place: Place) -> dict[str, np.ndarray]:
-    """As cuDNN, torch and char-rnn have it: the reset gate is put on `W_h h + b_h`."""
+    """As cuDNN and torch have it the reset gate is put on `W_h h + b_h`; or, as Cho et al. (2014)
+    and char-rnn have it, on h: `g = tanh(W x + U (r * h) + b)`, `h' = (1 - u) h + u g`, of which
+    the u is what `1 - z` is here."""
     h, x, units = place.before["time.hidden"], place.below, place.units
     z_r, z_z, _ = place.sums("time", h)
     r, z = sigmoid(z_r), place.hold("time.update", sigmoid(z_z))
     of_h, of_x = np.split(place.tensor("time.weight")[2 * units :], 2, axis=1)
-    b_x, b_h = place.tensor("time.bias")[2 * units :], place.tensor("time.candidate_bias")
-    g = np.tanh(of_x @ x + b_x + r * (of_h @ h + b_h))
-    h = place.hold("time.hidden", z * h + (1 - z) * g)
+    b_x = place.tensor("time.bias")[2 * units :]
+    if place.options.get("reset") == "before":
+        g = np.tanh(of_x @ x + of_h @ (r * h) + b_x)
+    else:
+        g = np.tanh(of_x @ x + b_x + r * (of_h @ h + place.tensor("time.candidate_bias")))
+    u = 1 - z
+    h = place.hold("time.hidden", (1 - u) * h + u * g)
     return {"time.hidden": h, "time.reset": r, "time.update": z, "time.candidate": g}
+
+
+def min_gru(place: Place) -> dict[str, np.ndarray]:
+    """Feng et al. 2024, section 3.1, `h' = (1 - z) h + z h~`; what is shown, and learnt, as the
+    update gate is 1 - z."""
+    kept, candidate = place.affine("time", place.below)
+    kept = place.hold("time.update", 1 - sigmoid(-kept))
+    z = 1 - kept
+    h = place.hold("time.hidden", (1 - z) * place.before["time.hidden"] + z * candidate)
+    return {"time.hidden": h, "time.update": kept, "time.candidate": candidate}
+
+
+def min_lstm(place: Place) -> dict[str, np.ndarray]:
+    """Feng et al. 2024, section 3.2: f' = f / (f + i), i' = i / (f + i), h' = f' h + i' h~."""
+    z_i, z_f, candidate = place.affine("time", place.below)
+    i, f = sigmoid(z_i), sigmoid(z_f)
+    i, f = i / (f + i), place.hold("time.forget", f / (f + i))
+    h = place.hold("time.hidden", f * place.before["time.hidden"] + i * candidate)
+    return {"time.hidden": h, "time.input": i, "time.forget": f, "time.candidate": candidate}
+
+
+def slstm(place: Place) -> dict[str, np.ndarray]:
+    """Beck et al. 2024, equations 8 to 17, with a sigmoid for the forget gate. Nothing was read
+    where the normaliser is 0: there the stabiliser before is minus infinity."""
+    h, c, n, m = (place.before[name] for name in CARRIED["slstm"])
+    z_i, z_f, z_o, z_g = place.sums("time", h)
+    with np.errstate(divide="ignore"):
+        log_before = np.where(n == 0, -np.inf, m) + np.log(sigmoid(z_f))
+    m = np.maximum(log_before, z_i)
+    i, f, o, g = np.exp(z_i - m), np.exp(log_before - m), sigmoid(z_o), np.tanh(z_g)
+    f = place.hold("time.forget", f)
+    c, n = place.hold("time.cell", f * c + i * g), f * n + i
+    found = {"input": i, "forget": f, "output": o, "candidate": g, "cell": c, "hidden": o * c / n}
+    found |= {"normaliser": n, "stabiliser": m}
+    return {f"time.{kind}": value for kind, value in found.items()}
 
 
 def highway(place: Place) -> dict[str, np.ndarray]:
@@ -191,6 +241,9 @@ LAYERS = {
     "grid-1d": grid_1d,
     "gru": gru,
     "rnn": rnn,
+    "min-gru": min_gru,
+    "min-lstm": min_lstm,
+    "slstm": slstm,
 }
 
 

@@ -1,5 +1,6 @@
 import functools
 import os
+from dataclasses import replace
 
 import pytest
 from app_pages import folder, shipped, visit  # noqa: F401  (fixtures)
@@ -42,16 +43,27 @@ def make_model():
     return make
 
 
-@pytest.fixture(params=["step by step", "at once", "staggered"])
+@pytest.fixture(params=["in place", "at once", "staggered"])
 def each_way(request, monkeypatch):
     """How long texts are read by large models, done with short ones by small models: an LSTM over
     time at once or not, and layers that share their weights a block of positions apart."""
-    from gridlstm.networks import lstm, staggered
+    from gridlstm import network
+    from gridlstm.backends.plan import plan
 
-    monkeypatch.setattr(lstm, "MANY_POSITIONS", 99 if request.param == "step by step" else 1)
-    if request.param == "staggered":
-        monkeypatch.setattr(staggered, "LARGE_FOR_ONE_ROW", 0)
-        monkeypatch.setattr(staggered, "BLOCK", 3)
+    def chosen(config, shape, device, gradients, clamps=None, **more):
+        made = plan(config, shape, device, gradients, clamps, **more)
+        if "cells" in made.recurrences:
+            return made
+        how = "in place" if request.param == "in place" else "at once"
+        recurrences = tuple(
+            "in place" if clamps and clamps.concern("time", layer) else how
+            for layer in range(config.layers)
+        )
+        staggers = request.param == "staggered" and config.tie == "all" and clamps is None
+        order = "staggered" if staggers else made.order
+        return replace(made, order=order, recurrences=recurrences, block=3)
+
+    monkeypatch.setattr(network, "plan", chosen)
 
 
 @pytest.fixture

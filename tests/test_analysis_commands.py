@@ -77,7 +77,7 @@ def test_the_whole_model(rows, grid, stacked, file):
 def test_an_ablation_of_named_cells(rows, grid, file):
     found = rows("ablate", grid, file, "--cells", "depth.cell:3:4", "--value", "zero", "--random=2")
     assert [row["kind"] for row in found] == ["chosen", "random", "random"]
-    from gridlstm.networks.holds import Hold
+    from gridlstm.clamps import Hold
 
     marks = inside_url(TEXT.characters)
     held = traced(grid, holds=[Hold("depth.cell", 3, 4, 0.0)]).loss

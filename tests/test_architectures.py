@@ -13,16 +13,17 @@ import torch
 from torch.nn import functional
 
 from gridlstm import architectures
-from gridlstm import trace as tracing
 from gridlstm.architectures import ARCHITECTURES, Architecture, Memory
+from gridlstm.backends import plan as planning
+from gridlstm.backends.plan import Shape
 from gridlstm.checkpoint import Data, Metadata, load_model, read_metadata, write_checkpoint
 from gridlstm.checkpoint.metadata import parse, to_text
 from gridlstm.checkpoint.writing import write_tensors
+from gridlstm.clamps import Hold, HoldError, check_hold
 from gridlstm.config import ConfigError, ModelConfig
+from gridlstm.dropout import dropout_mask
 from gridlstm.intervention import losses
 from gridlstm.model import LanguageModel
-from gridlstm.networks.dropout import dropout_mask
-from gridlstm.networks.holds import Hold, HoldError, check_hold
 from gridlstm.sampling import sample
 from gridlstm.trace import trace
 from gridlstm.training.run import train
@@ -37,15 +38,16 @@ class Form(NamedTuple):
     tie: str | None = None
     priority: str | None = None
     depth: str | None = None
+    reset: str | None = None
 
     def config(self, layers, units, dropout=0.0) -> ModelConfig:
-        architecture, tie, priority, depth = self
-        return ModelConfig(architecture, layers, units, tie, dropout, priority, depth)
+        architecture, tie, priority, depth, reset = self
+        return ModelConfig(architecture, layers, units, tie, dropout, priority, depth, reset)
 
     @property
     def options(self) -> dict[str, str]:
         """Those that the reference needs to be told."""
-        named = {"priority": self.priority, "depth": self.depth}
+        named = {"priority": self.priority, "depth": self.depth, "reset": self.reset}
         return {name: value for name, value in named.items() if value}
 
 
@@ -56,7 +58,8 @@ GRIDS = [
     for options in (("none", None), ("depth", "tanh"), ("depth", "relu"), ("none", "tanh"))
     for tie in TIES
 ]
-FORMS = ALONE + GRIDS
+RESET_BEFORE = Form("gru", reset="before")
+FORMS = [*ALONE, RESET_BEFORE, *GRIDS]
 EVERY = [Form("stacked"), *(Form("grid", tie) for tie in TIES), *FORMS]
 UNITS = 5
 TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-12}
@@ -94,7 +97,9 @@ def random_bytes(*shape):
 
 def random_state(model, sequences):
     torch.manual_seed(2)
-    return tuple(torch.randn_like(part) for part in model.start(sequences))
+    state = zip(model.config.state, model.start(sequences), strict=True)
+    # An sLSTM's normaliser is a sum of what is above 0.
+    return tuple(torch.rand_like(p) + 0.5 if n == "n" else torch.randn_like(p) for n, p in state)
 
 
 def expected_of(model, form, data, **more):
@@ -109,10 +114,12 @@ def observed(model, read, state):
     def observer(layer, start, values):
         told = layers[layer]
         assert layer == 0 or layers[layer - 1]  # from the first layer up
-        assert start == sum(len(part["time.hidden"]) for part in told)
+        assert start == sum(len(next(iter(part.values()))) for part in told)
         told.append(values)
 
-    top, after = model.recurrent.reader()(model.embedding(read), state, observer)
+    positions, sequences = read.shape
+    reader = model.recurrent.reader(Shape(positions, sequences, positions))
+    top, after = reader(model.embedding(read), state, observer)
     whole = [{q: torch.cat([part[q] for part in told]) for q in told[0]} for told in layers]
     return top, after, whole
 
@@ -165,8 +172,8 @@ def test_several_sequences_from_a_carried_state(form, layers, dtype):
 @each_way
 def test_every_traced_quantity(monkeypatch, form, layers, dtype):
     """Read in pieces, the last one shorter, as a long text is."""
-    monkeypatch.setattr(tracing, "MOST_POSITIONS", 4)
-    monkeypatch.setattr(tracing, "MOST_STAGGERED", 8)
+    monkeypatch.setattr(planning, "MAX_POSITIONS", 4)
+    monkeypatch.setattr(planning, "MAX_STAGGERED_POSITIONS", 8)
     model = make(form, layers, dtype=dtype)
     data = random_bytes(10).astype(np.uint8).tobytes()
 
@@ -225,12 +232,12 @@ def test_memories_are_what_the_registry_says(form):
 @pytest.mark.parametrize("dropout", [0.0, 0.5])
 def test_finite_differences(form, dropout):
     """Of all results, by every weight, the bytes' embedding and the state at the start."""
-    model = make(form, 2, 2, dropout, torch.float64).recurrent.train()
+    whole = make(form, 2, 2, dropout, torch.float64).train()
+    model, state = whole.recurrent, [part.requires_grad_() for part in random_state(whole, 2)]
     trained = dict(model.named_parameters())
     torch.manual_seed(1)
     embedded = torch.randn(2, 2, 2, dtype=torch.float64, requires_grad=True)
-    carried = len(form.config(2, 2).state)
-    state = [torch.randn(2, 2, 2, dtype=torch.float64, requires_grad=True) for _ in range(carried)]
+    carried = len(state)
 
     def results(embedded, *given):
         torch.manual_seed(2)  # the same mask at every call
@@ -441,6 +448,10 @@ def test_many_interventions_side_by_side(form):
     ("form", "holdable"),
     [
         (Form("gru"), ("time.hidden", "time.update")),
+        (RESET_BEFORE, ("time.hidden", "time.update")),
+        (Form("min-gru"), ("time.hidden", "time.update")),
+        (Form("min-lstm"), ("time.hidden", "time.forget")),
+        (Form("slstm"), ("time.cell", "time.forget")),
         (Form("rnn"), ("time.hidden",)),
         (Form("highway"), ("depth.cell", "depth.carry")),
         (Form("grid-1d"), ("depth.cell", "depth.forget")),
@@ -564,7 +575,7 @@ def test_the_options_are_seen_in_the_checkpoint_and_do_matter():
         (
             {"architecture": "lstm"},
             "Unknown architecture 'lstm'; known are grid, stacked, depth-gated, gated-feedback, "
-            "highway, grid-1d, gru, rnn.",
+            "highway, grid-1d, gru, rnn, min-gru, min-lstm, slstm.",
         ),
         (
             {"architecture": "gru", "tie": "all"},
@@ -622,6 +633,11 @@ def test_an_architecture_that_is_no_name(wrong):
     [
         (Form("rnn"), 2 * (18 + 3), 2 * 18),
         (Form("gru"), 2 * (3 * 21 + 3), 2 * 3 * 18),
+        (RESET_BEFORE, 2 * 3 * 21, 2 * 3 * 18),
+        # What is below alone is read: 3*3 products and 3 biases.
+        (Form("min-gru"), 2 * 2 * 12, 2 * 2 * 9),
+        (Form("min-lstm"), 2 * 3 * 12, 2 * 3 * 9),
+        (Form("slstm"), 2 * 4 * 21, 2 * 4 * 18),
         (Form("highway"), 2 * 2 * 21, 2 * 2 * 18),
         (Form("grid-1d"), 2 * 4 * 21, 2 * 4 * 18),
         (Form("stacked"), 2 * 4 * 21, 2 * 4 * 18),
@@ -661,7 +677,11 @@ def test_titles_say_which_form_it_is():
             "Highway RNN",
             "1-D Grid LSTM",
             "GRU",
+            "GRU with the reset before",
             "RNN",
+            "minGRU",
+            "minLSTM",
+            "sLSTM",
         )
     }
 
@@ -764,28 +784,20 @@ def test_a_short_run_and_the_same_run_resumed(tmp_path, corpus, form):
 # -- One more architecture ------------------------------------------------------------------------
 
 TOY = """
-from gridlstm.networks.layerwise import LayerwiseNetwork
-from gridlstm.networks.products import spread
+from gridlstm.cells import Cell, spread
 
 
-class Leaky(LayerwiseNetwork):
-    hands_up = "time.cell", None
+class Leaky(Cell):
+    outputs = "time.cell"
+    forget = (("time.leak", 0),)
 
-    def initialise(self, forget_bias):
-        self.set_bias("time.leak", slice(None), forget_bias)
-
-    def read_layer(self, layer, products, read, memory, state, holds):
-        keep, (cell,) = self.of(layer, "time.leak").sigmoid(), state
-        cells, keeps = [], []
-        for below in spread(read, len(cell)):
-            kept = keep.expand_as(cell).clone()
-            if holds is not None:
-                holds.put(kept, "time.forget", layer)
-            cell = kept * cell + below
-            if holds is not None:
-                holds.put(cell, "time.cell", layer)
+    def read(self, layer):
+        (cell,), cells, keeps = layer.state, [], []
+        for below in spread(layer.inputs, layer.sequences):
+            keep = layer.tensor("time.leak").sigmoid().expand_as(cell).clone()
+            keeps.append(layer.clamp("time.forget", keep))
+            cell = layer.clamp("time.cell", keeps[-1] * cell + below)
             cells.append(cell)
-            keeps.append(kept)
         return {"time.cell": cells, "time.forget": keeps}
 """
 
@@ -841,5 +853,5 @@ def test_a_new_architecture_takes_one_file_and_one_entry(tmp_path, corpus, toy):
 
 
 def test_the_new_architecture_is_named_among_those_known(toy):
-    with pytest.raises(ConfigError, match=r"gru, rnn, leaky\."):
+    with pytest.raises(ConfigError, match=r"slstm, leaky\."):
         ModelConfig("nothing", 1, 1)

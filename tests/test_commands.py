@@ -187,6 +187,16 @@ def test_what_must_be_read_whole_has_a_limit(folder, bomb, capsys, monkeypatch, 
     assert not (folder / "t.npz").exists()
 
 
+@pytest.mark.parametrize(
+    ("use", "layers"), [("trace of 2,000 bytes", "at once"), ("sampling, byte by byte", "in place")]
+)
+def test_describe_tells_the_plan_and_its_reasons(folder, capsys, use, layers):
+    assert commands.run(["describe", str(folder / "model.safetensors"), "--plan"]) == 0
+    plans = json.loads(capsys.readouterr().out)["plan"]
+    assert plans[use]["layers"] == layers and plans[use]["reasons"]
+    assert plans["training"]["order"] in ("diagonals", "layer by layer")
+
+
 def test_describe_prints_the_metadata_of_each_checkpoint(folder, capsys):
     path = str(folder / "model.safetensors")
     assert commands.run(["describe", path, path]) == 0
@@ -491,7 +501,7 @@ def test_the_science_knows_no_streamlit():
     modules = pkgutil.walk_packages(gridlstm.__path__, "gridlstm.")
     names = [module.name for module in modules if not module.name.endswith("__main__")]
     if find_spec("triton") is None:  # there is none for this kind of machine
-        names.remove("gridlstm.networks.fused_gates")
+        names.remove("gridlstm.backends.fused_gates")
     loaded = imported_after(f"import {', '.join(names)}")
     assert {"gridlstm.training.run", "gridlstm.trace", "torch"} <= loaded
     assert not {"streamlit", "plotly", "dashboard"} & loaded

@@ -25,6 +25,8 @@ CONFIGS = {
         name: ModelConfig(name, LAYERS, UNITS)
         for name in ("stacked", "depth-gated", "gated-feedback", "highway", "grid-1d", "gru", "rnn")
     },
+    **{name: ModelConfig(name, LAYERS, UNITS) for name in ("min-gru", "min-lstm", "slstm")},
+    "gru-before": ModelConfig("gru", LAYERS, UNITS, reset="before"),
 }
 each_model = pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
 # Which rows of which tensors the letters of weights and biases stand for, and their mark.
@@ -35,14 +37,21 @@ ROWS = {
     "gru": [("time", "rzg", "")],
     "highway": [("depth", "CH", "")],
     "rnn": [("time", [""], "")],
+    "min-gru": [("time", "zg", "")],
+    "min-lstm": [("time", "ifg", "")],
+    "slstm": [("time", "ifog", "")],
     "gated-feedback": [("time", "ifo", "")],
 }
 WORDS = {
     r";\, ": ", ",
+    r",\, ": ", ",
     r"\,": " @ ",
     r"\odot": "*",
     r"\sigma": "sigmoid",
     r"\tanh": "tanh",
+    r"\exp": "exp",
+    r"\log": "log",
+    r"\max": "maximum",
     r"\mathrm{relu}": "relu",
     r"\mathrm{softmax}": "softmax",
     "[": "row([",
@@ -51,6 +60,9 @@ WORDS = {
 FUNCTIONS = {
     "sigmoid": expit,
     "tanh": np.tanh,
+    "exp": np.exp,
+    "log": np.log,
+    "maximum": np.maximum,
     "relu": lambda x: np.maximum(x, 0),
     "softmax": softmax,
     "row": np.concatenate,
@@ -91,7 +103,7 @@ def weights_of(config, tensors, layer):
             weights[f"b{index}{mark}"] = own[f"{dimension}.bias"][rows]
     if config.architecture == "gru":
         weights["U_g"], weights["W_g"] = np.split(weights["W_g"], 2, axis=1)
-        weights["a_g"] = own["time.candidate_bias"]
+        weights["a_g"] = own.get("time.candidate_bias")
     if config.architecture == "depth-gated" and layer > 0:
         weights |= {"W_d": own["depth.weight"], "b_d": own["depth.bias"]}
         weights |= {"w_t": own["depth.before"], "w_l": own["depth.below"]}
@@ -114,7 +126,8 @@ class Place:
 
     def at(self, symbol, layer, position):
         values = self.found.values[self.quantities[symbol]]
-        return values[layer, position] if position >= 0 else np.zeros_like(values[layer, 0])
+        before = -np.inf if self.quantities[symbol] == "time.stabiliser" else 0.0
+        return values[layer, position] if position >= 0 else np.full_like(values[layer, 0], before)
 
     def look_up(self, symbol):
         if symbol == "A":  # the hidden states of all layers at the position before

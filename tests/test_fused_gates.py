@@ -13,10 +13,10 @@ if DEVICE == "cpu":
     os.environ["TRITON_INTERPRET"] = "1"  # read when Triton is imported
 pytest.importorskip("triton", reason="the kernels for a GPU are written in Triton")
 
+from gridlstm.backends import fused_gates, grid_walk  # noqa: E402
+from gridlstm.backends.gates import lstm_backward  # noqa: E402
 from gridlstm.config import ModelConfig  # noqa: E402
 from gridlstm.model import LanguageModel  # noqa: E402
-from gridlstm.networks import fused_gates, grid_walk  # noqa: E402
-from gridlstm.networks.cells import lstm_backward  # noqa: E402
 
 # Of the interpreter's bfloat16 the last bit is cut off, not rounded.
 TOLERANCE = {
@@ -193,7 +193,7 @@ COMPILE = """
 import triton
 from triton.backends.compiler import GPUTarget
 
-from gridlstm.networks import fused_gates
+from gridlstm.backends import fused_gates
 
 def compile(kernel, *types):
     names = kernel.arg_names

@@ -6,9 +6,9 @@ from app_pages import captions, go, said
 
 from gridlstm.architectures import ARCHITECTURES
 from gridlstm.checkpoint import write_checkpoint
+from gridlstm.clamps import Hold
 from gridlstm.config import ModelConfig
 from gridlstm.intervention import losses
-from gridlstm.networks.holds import Hold
 
 SENTENCE = "Holding this gate changes nothing"
 CONFIGS = {

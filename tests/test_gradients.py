@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from gridlstm.networks.dropout import dropout_mask
+from gridlstm.dropout import dropout_mask
 
 KINDS = [("stacked", None), ("grid", "none"), ("grid", "depth"), ("grid", "all")]
 

@@ -8,11 +8,11 @@ import torch
 
 from gridlstm import intervention
 from gridlstm.architectures import ARCHITECTURES
+from gridlstm.backends import plan as planning
+from gridlstm.clamps import Hold, HoldError
 from gridlstm.config import ModelConfig
 from gridlstm.intervention import InterventionError, ablate, losses, value_to_hold
 from gridlstm.model import LanguageModel
-from gridlstm.networks import products
-from gridlstm.networks.holds import Hold, HoldError
 from gridlstm.progress import Cancelled
 from gridlstm.sampling import SamplingError, sample
 from gridlstm.text import character_losses, from_string
@@ -99,7 +99,7 @@ def test_each_is_as_if_it_were_alone(monkeypatch, architecture, options):
     """In every architecture, wherever it holds what: as a trace with the same holds."""
     monkeypatch.setattr(intervention, "SEQUENCES", 7)
     monkeypatch.setattr(intervention, "MOST_NUMBERS", 7 * UNITS * intervention.NUMBERS * 20)
-    monkeypatch.setattr(products, "LARGE_WEIGHT", 1)
+    monkeypatch.setattr(planning, "MIN_LARGE", 1)
     torch.manual_seed(1)
     model = LanguageModel(ModelConfig(architecture, 4, UNITS, **options))
     model.initialise(0.8, 1.0)

@@ -7,10 +7,10 @@ import torch
 from torch.nn import functional
 
 from gridlstm.architectures import GATES
+from gridlstm.backends import plan as planning
+from gridlstm.backends.grid_walk import Affine, walk_grid
 from gridlstm.config import ConfigError, ModelConfig
-from gridlstm.networks import products
-from gridlstm.networks.dropout import drop, dropout_mask
-from gridlstm.networks.grid_walk import Affine, walk_grid
+from gridlstm.dropout import drop, dropout_mask
 from gridlstm.trace import trace
 
 KINDS = [("stacked", None), ("grid", "none"), ("grid", "depth"), ("grid", "all")]
@@ -128,8 +128,8 @@ def test_large_weights_in_an_order_of_their_own(
 ):
     """With every weight counted as a large one, be its numbers ones of float16 as in a file or not,
     the numbers are the reference's still."""
-    monkeypatch.setattr(products, "LARGE_WEIGHT", 1)
-    monkeypatch.setattr(products, "LARGE_FOR_ONE_ROW", 1)
+    monkeypatch.setattr(planning, "MIN_LARGE", 1)
+    monkeypatch.setattr(planning, "MIN_LARGE_FOR_ONE_ROW", 1)
     model = make_model("grid", layers, UNITS, tie).eval()
     if halves:
         tensors = model.to_tensors().items()
@@ -142,10 +142,10 @@ def test_large_weights_in_an_order_of_their_own(
 
 
 @pytest.mark.parametrize("tie", ["none", "depth", "all"])
-@pytest.mark.parametrize("least", [1, products.LARGE_WEIGHT])
+@pytest.mark.parametrize("least", [1, planning.MIN_LARGE])
 def test_weights_that_were_changed_are_read_as_they_are(make_model, monkeypatch, tie, least):
     """What is kept of them from call to call never outlives them, whichever way they change."""
-    monkeypatch.setattr(products, "LARGE_WEIGHT", least)
+    monkeypatch.setattr(planning, "MIN_LARGE", least)
     model = make_model("grid", 3, UNITS, tie).eval().requires_grad_(False)
     network = model.recurrent
     read = torch.from_numpy(random_bytes(8, 2))

@@ -6,9 +6,9 @@ import math
 import pytest
 import torch
 
+from gridlstm.backends import recurrence
 from gridlstm.config import ModelConfig
 from gridlstm.model import LanguageModel
-from gridlstm.networks import recurrence
 
 STEP, POSITIONS = 0.01, 1000
 SURE = 20.0  # the sum before a gate that is open to all digits of float32

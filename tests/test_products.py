@@ -4,25 +4,18 @@ import numpy as np
 import pytest
 import torch
 
+from gridlstm.backends import linear as linear_module
+from gridlstm.backends.linear import LayerWeights, Linear, packed
+from gridlstm.backends.plan import MIN_CALLS, MIN_LARGE, MIN_ROWS, Shape, makes_ready
+from gridlstm.cells import spread
+from gridlstm.cells.arithmetic import MIN_FAST_TANH, tanh
 from gridlstm.config import ModelConfig
 from gridlstm.model import LanguageModel
-from gridlstm.networks.cells import MANY_VALUES, tanh
-from gridlstm.networks.layerwise import Products
-from gridlstm.networks.products import (
-    LARGE_WEIGHT,
-    MANY_ROWS,
-    MANY_TIMES,
-    JoinedProduct,
-    Product,
-    add_spread,
-    packed,
-    spread,
-)
 
 UNITS = 256
 
 
-@pytest.mark.parametrize("count", [MANY_VALUES - 1, MANY_VALUES, 3 * MANY_VALUES])
+@pytest.mark.parametrize("count", [MIN_FAST_TANH - 1, MIN_FAST_TANH, 3 * MIN_FAST_TANH])
 @pytest.mark.parametrize("dtype, error", [(torch.float32, 3e-7), (torch.float64, 1e-14)])
 def test_tanh_of_few_and_of_many_values(count, dtype, error):
     values = torch.linspace(-30, 30, count, dtype=dtype)
@@ -36,7 +29,7 @@ def test_tanh_of_few_and_of_many_values(count, dtype, error):
 
 
 def test_tanh_has_its_gradient():
-    values = torch.linspace(-3, 3, MANY_VALUES, dtype=torch.float64, requires_grad=True)
+    values = torch.linspace(-3, 3, MIN_FAST_TANH, dtype=torch.float64, requires_grad=True)
     tanh(values).sum().backward()
     slope = 1 - np.tanh(values.detach().numpy()) ** 2
     np.testing.assert_allclose(values.grad, slope, atol=1e-12)
@@ -44,26 +37,32 @@ def test_tanh_has_its_gradient():
 
 @pytest.mark.parametrize("apart", [1, 3, 5])
 def test_sequences_beyond_those_apart_get_what_the_first_gets(apart):
-    shared, own = torch.randn(4, apart, 2), torch.randn(4, 5, 2)
+    shared = torch.randn(4, apart, 2)
     expected = shared[:, [n if n < apart else 0 for n in range(5)]]
     assert torch.equal(spread(shared, 5), expected)
-    torch.testing.assert_close(add_spread(own.clone(), shared), own + expected)
 
 
 @pytest.mark.parametrize("rows", [1, 2, 3000])
 @pytest.mark.parametrize("recorded", [True, False])
-def test_a_joined_product_and_its_halves(rows, recorded):
+def test_a_layers_product_as_a_whole_and_in_parts(rows, recorded):
     """Large enough that without gradients many rows are read in an order of their own."""
-    weight, bias = torch.randn(4 * UNITS, 2 * UNITS), torch.randn(4 * UNITS)
-    assert weight.numel() // 2 >= LARGE_WEIGHT
+    network = LanguageModel(ModelConfig("grid", 1, UNITS, "all")).recurrent
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter)
+    weight, bias = (network.of(0, f"depth.{kind}").detach() for kind in ("weight", "bias"))
+    assert weight.numel() // 2 >= MIN_LARGE
     h, below = torch.randn(rows, UNITS), torch.randn(rows, UNITS)
     expected = np.concatenate((h, below), 1) @ weight.numpy().T + bias.numpy()
-    product = JoinedProduct(weight, bias)
+    weights = LayerWeights(network, Shape(1, rows, 3000))
     with torch.set_grad_enabled(recorded):
-        whole = product.whole.over(rows)(torch.cat((h, below), 1))
-        halves = product.of_h.over(rows)(h) + product.of_below.over(rows)(below)
-    np.testing.assert_allclose(whole, expected, atol=1e-3)
-    np.testing.assert_allclose(halves, expected, atol=1e-3)
+        hidden, inputs, both = (
+            weights.linear(0, "depth", part).over(rows) for part in ("hidden", "inputs", "both")
+        )
+        whole, parts = both(torch.cat((h, below), 1)), hidden(h) + inputs(below)
+        some = weights.linear(0, "depth", "inputs", slice(UNITS)).over(rows)(below)
+    np.testing.assert_allclose(whole.detach(), expected, atol=1e-3)
+    np.testing.assert_allclose(parts.detach(), expected, atol=1e-3)
+    np.testing.assert_allclose(some.detach(), inputs(below)[:, :UNITS].detach(), atol=1e-3)
 
 
 WEIGHTS = {
@@ -100,39 +99,41 @@ def test_weights_that_are_not_finite_stay_so():
     assert found[:, 3].isinf().all() and found[:, :3].isfinite().all()
 
 
-def test_few_rows_asked_often_are_packed_and_asked_once_are_not(monkeypatch):
+@pytest.mark.parametrize(
+    ("shape", "part", "layers", "expected"),
+    [
+        (Shape(1, 2, MIN_CALLS), "inputs", 1, True),
+        (Shape(1, 2, MIN_CALLS - 1), "inputs", 1, False),
+        (Shape(MIN_CALLS, 2, MIN_CALLS), "inputs", 1, False),  # one call of few rows
+        (Shape(MIN_CALLS, 2, MIN_CALLS), "hidden", 1, True),
+        (Shape(MIN_CALLS, 2, MIN_CALLS // 2), "hidden", 2, True),  # two layers share it
+        (Shape(MIN_ROWS, 1, MIN_ROWS), "both", 1, True),
+        (Shape(MIN_ROWS, 1, MIN_ROWS - 1), "both", 1, False),
+        (Shape(MIN_ROWS, 2, MIN_ROWS // 2), "both", 1, True),
+    ],
+)
+def test_an_order_is_made_where_enough_is_to_be_read_with_it(shape, part, layers, expected):
+    assert makes_ready(shape, part, layers) == expected
+
+
+def test_large_weights_are_packed_once_and_where_it_gains(monkeypatch):
     made = []
-    monkeypatch.setattr(
-        "gridlstm.networks.products.packed", lambda *_: made.append(1) or (lambda rows: rows)
-    )
+    monkeypatch.setattr(linear_module, "packed", lambda *_: made.append(1) or (lambda rows: rows))
     with torch.no_grad():
-        product = Product(torch.randn(4 * UNITS, UNITS))
-        product.over(2)
-        product.over(1, times=1000)  # a weight too small to gain for one row
-        product.over(2, times=MANY_TIMES - 2)
+        large = torch.randn(4 * UNITS, UNITS)
+        Linear(large, ready=False).over(2)
+        product = Linear(large)
+        product.over(1)  # a weight too small to gain for one row
         assert not made
-        first = product.over(2)
-        assert product.over(300) is first and made == [1]
-
-
-def test_many_rows_are_packed_in_one_call_or_in_many(monkeypatch):
-    made = []
-    monkeypatch.setattr(
-        "gridlstm.networks.products.packed", lambda *_: made.append(1) or (lambda rows: rows)
-    )
-    with torch.no_grad():
-        Product(torch.randn(4 * UNITS, UNITS)).over(MANY_ROWS)
-        assert made == [1]
-        product = Product(torch.randn(4 * UNITS, UNITS))
-        product.over(MANY_ROWS - 1)
-        assert made == [1]
-        product.over(MANY_ROWS - 1)
-        assert made == [1, 1]
+        assert product.over(300) is product.over(2) and made == [1]
+        Linear(large[:-1]).over(2)
+    Linear(large).over(2)  # where gradients are recorded
+    assert made == [1]
 
 
 @pytest.mark.parametrize("tie, different", [("all", 2), ("depth", 4), ("none", 6)])
 def test_layers_that_share_a_weight_share_what_is_made_ready_of_it(tie, different):
     network = LanguageModel(ModelConfig("grid", 3, 4, tie)).recurrent
-    products = Products(network)
-    made = {id(products.of(layer, d)) for layer in range(3) for d in ("time", "depth")}
+    weights = LayerWeights(network, Shape(1, 1, 1))
+    made = {id(weights.linear(layer, d, "both")) for layer in range(3) for d in ("time", "depth")}
     assert len(made) == different

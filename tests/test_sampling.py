@@ -14,9 +14,9 @@ from app_checkpoints import ROOT
 
 from gridlstm import commands
 from gridlstm import sampling as sampling_module
-from gridlstm import trace as trace_module
 from gridlstm.architectures import ARCHITECTURES
-from gridlstm.networks.holds import Hold
+from gridlstm.backends import plan as planning
+from gridlstm.clamps import Hold
 from gridlstm.sampling import Choice, SamplingError, chances_of, sample, write
 from gridlstm.trace import trace
 
@@ -141,7 +141,7 @@ def test_only_the_quantities_asked_for(make_model):
 def test_a_long_prime_is_read_in_pieces_to_the_same_end(make_model, monkeypatch):
     model = make_model("grid", 2, 5, "all", double=True).eval()
     whole = [step.loss for step in write(model, PRIME * 5, 5)]
-    monkeypatch.setattr(trace_module, "MOST_POSITIONS", 3)
+    monkeypatch.setattr(planning, "MAX_POSITIONS", 3)
     assert [step.loss for step in write(model, PRIME * 5, 5)] == pytest.approx(whole, abs=1e-12)
 
 

@@ -26,8 +26,8 @@ from dashboard.charts import intervention as charts
 from dashboard.sections import ablation, held_samples
 from gridlstm.analysis.properties import inside_url
 from gridlstm.checkpoint import load_model
+from gridlstm.clamps import Hold
 from gridlstm.intervention import ablate, losses
-from gridlstm.networks.holds import Hold
 from gridlstm.sampling import sample
 from gridlstm.text import character_losses, from_string, printable_byte
 from gridlstm.trace import trace

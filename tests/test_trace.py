@@ -9,14 +9,16 @@ import numpy as np
 import pytest
 import torch
 
-from gridlstm import trace as trace_module
+from gridlstm.backends import at_once, linear
+from gridlstm.backends import plan as planning
+from gridlstm.backends.linear import reads_float16
+from gridlstm.backends.plan import MAX_BLOCK, Shape
+from gridlstm.cells.lstm import lstm_step
+from gridlstm.clamps import Hold, holds_of
 from gridlstm.config import ModelConfig
 from gridlstm.evaluation import evaluate
-from gridlstm.networks import lstm, products
-from gridlstm.networks import staggered as staggering
-from gridlstm.networks.holds import Hold, holds_of
-from gridlstm.networks.layerwise import LayerwiseNetwork
 from gridlstm.progress import Cancelled
+from gridlstm.schedules import split_evenly
 from gridlstm.trace import TraceError, trace
 
 KINDS = [("stacked", None), ("grid", "none"), ("grid", "depth"), ("grid", "all")]
@@ -96,7 +98,7 @@ def test_only_what_is_asked_for_is_held(make_model, architecture, tie):
 def test_pieces_are_the_whole(make_model, monkeypatch, architecture, tie, piece):
     model = make_model(architecture, 3, 4, tie, double=True)
     whole = trace(model, TEXT, dtype=np.float64)
-    monkeypatch.setattr(trace_module, "MOST_POSITIONS", piece)
+    monkeypatch.setattr(planning, "MAX_POSITIONS", piece)
     pieces = trace(model, TEXT, dtype=np.float64)
     for quantity in whole.quantities:
         np.testing.assert_allclose(
@@ -130,10 +132,9 @@ def test_a_large_trace_lies_on_disk_as_long_as_it_lives(make_model, storage):
 
 
 @pytest.mark.parametrize("most", [1, 3, 64])
-def test_blocks_are_as_even_as_can_be(monkeypatch, most):
-    monkeypatch.setattr(staggering, "BLOCK", most)
+def test_blocks_are_as_even_as_can_be(most):
     for positions in range(1, 300):
-        count, block = staggering._blocks(positions)
+        count, block = split_evenly(positions, most)
         assert block <= most and (count - 1) * block < positions <= count * block
         assert count == math.ceil(positions / most)
         assert block == 1 or (block - 1) * count < positions
@@ -148,13 +149,13 @@ def test_large_layers_with_shared_weights_do_side_by_side_what_they_do_one_above
         for weights in model.parameters():
             weights.mul_(0.1)  # or rounding grows from position to position
     told, piece = [], 150
-    monkeypatch.setattr(trace_module, "MOST_STAGGERED", piece)
+    monkeypatch.setattr(planning, "MAX_STAGGERED_POSITIONS", piece)
     staggered = trace(model, text, dtype=np.float64, progress=told.append)
     same(trace(model, text, dtype=np.float64, most_in_memory=0), staggered)
-    blocks = math.ceil(piece / staggering.BLOCK)
+    blocks = math.ceil(piece / MAX_BLOCK)
     assert len(told) == 3 * (blocks + 1)  # the second piece is less than a block
     assert all(a < b for a, b in zip(told, told[1:], strict=False)) and told[-1] == 1.0
-    monkeypatch.setattr(staggering, "LARGE_FOR_ONE_ROW", 2**30)
+    monkeypatch.setattr(planning, "staggers", lambda config: False)
     one_above_the_other = trace(model, text, dtype=np.float64)
     for quantity, values in one_above_the_other.values.items():
         np.testing.assert_allclose(
@@ -167,19 +168,19 @@ def test_side_by_side_no_layer_needs_its_weights_in_the_order_of_torchs_lstm(
     make_model, monkeypatch
 ):
     """Not even the lowest and the top one, which read a block alone; in float16, as files hold."""
-    model, text = make_model("grid", 3, 512, "all"), (TEXT * 5)[: 5 * staggering.BLOCK]
+    model, text = make_model("grid", 3, 512, "all"), (TEXT * 5)[: 5 * MAX_BLOCK]
     with torch.no_grad():
         for weights in model.parameters():
             weights.copy_((weights * 0.1).half())
-    if not products.reads_halves(next(model.parameters())):
+    if not reads_float16(next(model.parameters())):
         pytest.skip("torch has no products with weights of float16 here")
-    at_once, plain = [], lstm.lstm_at_once
-    monkeypatch.setattr(lstm, "lstm_at_once", lambda *a: at_once.append(1) or plain(*a))
+    asked, plain = [], at_once.lstm_at_once
+    monkeypatch.setitem(at_once.FAST["at once"], lstm_step, lambda *a: asked.append(1) or plain(*a))
     staggered = trace(model, text, dtype=np.float32)
-    assert not at_once
-    monkeypatch.setattr(staggering, "LARGE_FOR_ONE_ROW", 2**30)
+    assert not asked
+    monkeypatch.setattr(planning, "staggers", lambda config: False)
     one_above_the_other = trace(model, text, dtype=np.float32)
-    assert len(at_once) == 3
+    assert len(asked) == 3
     for quantity, values in one_above_the_other.values.items():
         np.testing.assert_allclose(staggered.values[quantity], values, atol=1e-5, rtol=0)
 
@@ -187,31 +188,29 @@ def test_side_by_side_no_layer_needs_its_weights_in_the_order_of_torchs_lstm(
 def test_weights_are_made_ready_once_for_long_and_short_readings(make_model, monkeypatch):
     """As sampling reads: what it begins from, side by side, and then byte by byte."""
     model, made = make_model("grid", 3, 512, "all"), []
-    plain = LayerwiseNetwork.joined_product
-    monkeypatch.setattr(
-        LayerwiseNetwork, "joined_product", lambda *a: made.append(a[1:]) or plain(*a)
-    )
-    long = torch.randint(256, (5 * staggering.BLOCK, 1))
+    plain = linear.packed
+    monkeypatch.setattr(linear, "packed", lambda w, *a: made.append(w.shape) or plain(w, *a))
+    long = torch.randint(256, (5 * MAX_BLOCK, 1))
     with torch.inference_mode():
-        reader = model.recurrent.reader()
+        reader = model.recurrent.reader(Shape(1, 1, len(long) + 1))
         _, state = reader(model.embedding(long), model.start(1))
         reader(model.embedding(long[:1]), state)
-    assert sorted(made) == [(0, "depth"), (0, "time")]
+    assert sorted(map(tuple, made)) == [(2048, 512)] * 2 + [(2048, 1024)]
 
 
 def test_large_layers_with_held_units_are_read_in_pieces_as_small_as_any():
     """One above the other: each computes all of a piece at once."""
     config = ModelConfig("grid", 3, 1000, "all")
     holds = holds_of([[Hold("time.cell", 2, 5, 0.0)]], config, torch.zeros(1))
-    positions = trace_module.positions_at_once(config, holds)
+    positions = planning.positions_at_once(config, holds)
     computed = positions * config.values_a_layer
-    assert 0 < computed <= trace_module.MOST_AT_ONCE
-    assert positions < trace_module.positions_at_once(config, None)
+    assert 0 < computed <= planning.MAX_NUMBERS
+    assert positions < planning.positions_at_once(config, None)
 
 
 @pytest.mark.parametrize("piece", [1, 10, 512])
 def test_progress_rises_to_one(make_model, monkeypatch, piece):
-    monkeypatch.setattr(trace_module, "MOST_POSITIONS", piece)
+    monkeypatch.setattr(planning, "MAX_POSITIONS", piece)
     told = []
     trace(make_model("stacked", 1, 4), TEXT, progress=told.append)
     assert len(told) == -(-len(TEXT) // piece)
@@ -221,7 +220,7 @@ def test_progress_rises_to_one(make_model, monkeypatch, piece):
 
 @pytest.mark.parametrize("most_in_memory", [0, 2**30])
 def test_a_cancelled_trace_leaves_nothing(make_model, monkeypatch, storage, most_in_memory):
-    monkeypatch.setattr(trace_module, "MOST_POSITIONS", 10)
+    monkeypatch.setattr(planning, "MAX_POSITIONS", 10)
     told = []
 
     def cancel(share):
@@ -250,7 +249,7 @@ def largest_file():
 def test_without_room_for_its_files_a_trace_says_so_and_leaves_nothing(
     make_model, monkeypatch, storage, largest_file, when
 ):
-    monkeypatch.setattr(trace_module, "MOST_POSITIONS", 10)
+    monkeypatch.setattr(planning, "MAX_POSITIONS", 10)
     model, told = make_model("grid", 2, 64, "none"), []
     if when == "at the start":
         largest_file(2000)

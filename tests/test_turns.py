@@ -16,11 +16,11 @@ from safetensors.numpy import load_file
 from test_resume import rows, state
 
 from gridlstm import commands
+from gridlstm.backends import gates, grid_walk
 from gridlstm.checkpoint import join, load_model, read_metadata
 from gridlstm.config import ModelConfig
 from gridlstm.corpus import read_corpus
 from gridlstm.evaluation import Evaluation
-from gridlstm.networks import cells, grid_walk
 from gridlstm.training import measuring, portions, replay
 from gridlstm.training.experiment import (
     TRIAL_UNITS,
@@ -106,7 +106,7 @@ def clock(monkeypatch):
     monkeypatch.setattr(Learner, "update", update)
     monkeypatch.setattr(TextTask, "validate", validate)
     # What the measuring chooses is put back.
-    monkeypatch.setattr(cells, "fused_kernels_allowed", True)
+    monkeypatch.setattr(gates, "fused_kernels_allowed", True)
     monkeypatch.setattr(replay, "recording_allowed", True)
     return clock
 
@@ -494,10 +494,10 @@ def broken(*arrays):
 
 
 KERNELS = {
-    "right": (cells.lstm_forward, cells.lstm_backward),
-    "wrong": (off(cells.lstm_forward, 0.3), cells.lstm_backward),
-    "wrong on the way back": (cells.lstm_forward, off(cells.lstm_backward, 1e-3)),
-    "failing": (broken, cells.lstm_backward),
+    "right": (gates.lstm_forward, gates.lstm_backward),
+    "wrong": (off(gates.lstm_forward, 0.3), gates.lstm_backward),
+    "wrong on the way back": (gates.lstm_forward, off(gates.lstm_backward, 1e-3)),
+    "failing": (broken, gates.lstm_backward),
 }
 
 
@@ -510,9 +510,9 @@ def kernels(monkeypatch):
         module = SimpleNamespace(update=forward, update_backward=backward)
 
         def fused_kernels(like):
-            return module if cells.fused_kernels_allowed else None
+            return module if gates.fused_kernels_allowed else None
 
-        for user in (cells, grid_walk):
+        for user in (gates, grid_walk):
             monkeypatch.setattr(user, "fused_kernels", fused_kernels)
         monkeypatch.setattr(measuring, "ways_on", lambda device: ALL_WAYS)
 
@@ -522,7 +522,7 @@ def kernels(monkeypatch):
 def speed(fused, graphs):
     """What an update takes by the way that is taken."""
     return lambda: (
-        (fused if cells.fused_kernels_allowed else 1) * (graphs if replay.recording_allowed else 1)
+        (fused if gates.fused_kernels_allowed else 1) * (graphs if replay.recording_allowed else 1)
     )
 
 
@@ -549,7 +549,7 @@ def test_the_fastest_way_that_is_right_is_taken(
     assert all(word in said for word in words), said
     (measured,) = notes(out, "measured")
     assert measured["way"] == vars(taken)
-    assert (cells.fused_kernels_allowed, replay.recording_allowed) == (taken.fused, taken.graphs)
+    assert (gates.fused_kernels_allowed, replay.recording_allowed) == (taken.fused, taken.graphs)
     for name, pace in measured["paces"].items():
         factor = (factors[0] if taken.fused else 1) * (factors[1] if taken.graphs else 1)
         assert pace["updates_per_second"] == pytest.approx(1 / (COSTS[name] * factor))
@@ -562,7 +562,7 @@ def test_losses_tell_what_random_numbers_do_not(tmp_path, conduct, kernels, line
     monkeypatch.setattr(measuring, "largest_gate_error", lambda *_: 0.0)
     conduct(tmp_path / "out", 200, replace(PLAN, measured_seconds=100.0))
     assert any("grid-2" in line and "WRONG: the " in line for line in lines)
-    assert not cells.fused_kernels_allowed
+    assert not gates.fused_kernels_allowed
 
 
 def test_a_resumed_run_that_is_another_is_told(tmp_path, conduct, lines, monkeypatch):

@@ -142,7 +142,7 @@ def gates_at_character(values: dict[str, np.ndarray]) -> go.Figure:
     for column, dimension in enumerate(dimensions, start=1):
         for names, scale in (
             (GATE_KINDS, GATE),
-            (("candidate", "cell", "hidden"), SIGNED),
+            (("candidate", "cell", "hidden", "normaliser", "stabiliser"), SIGNED),
         ):
             present = [name for name in names if f"{dimension}.{name}" in values]
             if present:

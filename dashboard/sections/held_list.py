@@ -11,8 +11,8 @@ from dashboard.choices import Cell
 from dashboard.loading import ModelEntry
 from dashboard.reading import Reading
 from dashboard.sections.held_unit import HELD_AT, HeldUnit
+from gridlstm.clamps import Hold
 from gridlstm.errors import UserError
-from gridlstm.networks.holds import Hold
 
 
 def choose_holds(reading: Reading, chosen: HeldUnit, marks: np.ndarray | None) -> tuple[Hold, ...]:

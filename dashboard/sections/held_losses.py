@@ -10,9 +10,9 @@ from dashboard.estimates import seconds_to_read
 from dashboard.reading import Reading
 from dashboard.sections.kept import kept
 from dashboard.sections.property import Target
+from gridlstm.clamps import Hold
 from gridlstm.curves import convert
 from gridlstm.errors import UserError
-from gridlstm.networks.holds import Hold
 from gridlstm.progress import Progress
 from gridlstm.text import character_losses
 from gridlstm.trace import Trace, trace

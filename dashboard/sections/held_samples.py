@@ -7,8 +7,8 @@ from dashboard import choices, loading, words
 from dashboard.loading import ModelEntry
 from dashboard.sections.held_losses import Comparison
 from dashboard.sections.kept import kept
+from gridlstm.clamps import Hold
 from gridlstm.errors import UserError
-from gridlstm.networks.holds import Hold
 from gridlstm.progress import Progress
 from gridlstm.sampling import sample
 from gridlstm.text import Text, truncate

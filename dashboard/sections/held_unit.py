@@ -10,8 +10,8 @@ from dashboard.choices import Cell
 from dashboard.loading import ModelEntry
 from dashboard.reading import Reading
 from dashboard.words import Word
+from gridlstm.clamps import Hold
 from gridlstm.intervention import value_to_hold
-from gridlstm.networks.holds import Hold
 
 OWN_VALUE = "own"
 HELD_AT = {

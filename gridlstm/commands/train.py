@@ -27,7 +27,7 @@ CHOICES = {
     "precision": PRECISIONS,
     "task": TASKS,
     "architecture": ARCHITECTURES,
-    **ARCHITECTURES["grid"].options,
+    **{name: values for known in ARCHITECTURES.values() for name, values in known.options.items()},
 }
 STOPS = {"updates", "bytes", "minutes"}
 

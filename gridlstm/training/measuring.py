@@ -14,8 +14,8 @@ from pathlib import Path
 
 import torch
 
+from gridlstm.backends import gates
 from gridlstm.corpus import Corpus
-from gridlstm.networks import cells
 from gridlstm.progress import Cancelled
 from gridlstm.training.experiment import Step, TurnPlan, in_one_line
 from gridlstm.training.learner import Learner
@@ -305,15 +305,15 @@ def largest_gate_error(sequences: int, units: int, device: torch.device) -> floa
         return torch.randn(sequences, columns, generator=random).to(device)
 
     sums, cell, grad_hidden, grad_new_cell = draw(4 * units), draw(units), draw(units), draw(units)
-    fused = cells.fused_kernels(sums)
+    fused = gates.fused_kernels(sums)
     results = []
     for forward, backward in (
-        (cells.lstm_forward, cells.lstm_backward),
+        (gates.lstm_forward, gates.lstm_backward),
         (fused.update, fused.update_backward),
     ):
-        gates, new_cell, hidden = sums.clone(), torch.empty_like(cell), torch.empty_like(cell)
-        grad_gates, grad_cell = torch.empty_like(gates), torch.empty_like(cell)
-        forward(gates, cell, new_cell, hidden)
-        backward(gates, cell, new_cell, grad_hidden, grad_new_cell, grad_gates, grad_cell)
-        results.append(torch.cat((gates, new_cell, hidden, grad_gates, grad_cell), dim=1))
+        values, new_cell, hidden = sums.clone(), torch.empty_like(cell), torch.empty_like(cell)
+        grad_gates, grad_cell = torch.empty_like(values), torch.empty_like(cell)
+        forward(values, cell, new_cell, hidden)
+        backward(values, cell, new_cell, grad_hidden, grad_new_cell, grad_gates, grad_cell)
+        results.append(torch.cat((values, new_cell, hidden, grad_gates, grad_cell), dim=1))
     return float((results[0] - results[1]).abs().max())

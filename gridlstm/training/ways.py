@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import torch
 
-from gridlstm.networks import cells
+from gridlstm.backends import gates
 from gridlstm.training import replay
 
 
@@ -22,7 +22,7 @@ class Way:
 
     def take(self) -> None:
         """Let everything that is made from now on work in this way."""
-        cells.fused_kernels_allowed = self.fused
+        gates.fused_kernels_allowed = self.fused
         replay.recording_allowed = self.graphs
 
 

@@ -14,7 +14,9 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from gridlstm.networks.cells import State, fused_kernels, lstm_backward, lstm_forward
+from gridlstm.backends.gates import fused_kernels, lstm_backward, lstm_forward
+from gridlstm.backends.plan import multiplies_natively
+from gridlstm.cells.arithmetic import State
 
 # Derivatives by what a sigmoid or a tanh gave.
 _through_sigmoid = torch.ops.aten.sigmoid_backward
@@ -195,15 +197,6 @@ class _Recurrence(torch.autograd.Function):
             grad_h,
             *steps.grad_state,
         )
-
-
-def multiplies_natively(dtype: torch.dtype, device: torch.device) -> bool:
-    """Whether a product of this type is the processor's own.
-
-    Measured on a CPU with AVX512-BF16 and without AMX: torch's product of bfloat16 takes twice as
-    long as that of float32, so that there the same numbers are multiplied in float32.
-    """
-    return dtype != torch.bfloat16 or device.type != "cpu" or torch.cpu._is_amx_tile_supported()
 
 
 def round_to(values: Tensor, dtype: torch.dtype) -> Tensor:

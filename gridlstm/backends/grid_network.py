@@ -1,24 +1,20 @@
-"""The two-dimensional Grid LSTM (Kalchbrenner, Danihelka and Graves 2015, sections 3.1, 3.2, 3.5):
-its weights, and its walk as a function with a gradient. The walk itself is in `grid_walk`.
-
-To train and to evaluate, the grid is walked along its diagonals; to be observed it is run layer
-above layer, as all forms of the grid are, or layers side by side (`staggered`).
-"""
+"""The usual two-dimensional Grid LSTM's weights, and its walk (`grid_walk`) as a function with a
+gradient: to train and to evaluate, the grid is walked along its diagonals; to be observed it is
+read as all networks are."""
 
 import torch
 from torch import Tensor, nn
 
-from gridlstm.config import ModelConfig
-from gridlstm.networks.cells import State
-from gridlstm.networks.dropout import dropout_mask
-from gridlstm.networks.grid_walk import (
+from gridlstm.backends.grid_walk import (
     Affine,
     GridWeights,
     walk_back,
     walk_grid,
     weight_gradients,
 )
-from gridlstm.networks.layerwise_grid import LayerwiseGrid
+from gridlstm.cells.arithmetic import State
+from gridlstm.dropout import dropout_mask
+from gridlstm.network import Network
 
 
 class _GridFunction(torch.autograd.Function):
@@ -40,8 +36,8 @@ class _GridFunction(torch.autograd.Function):
         return (*of_time, *of_depth, back.embedded, *back.state, None, None)
 
 
-class GridLSTM(LayerwiseGrid):
-    """The grid's weights: `tie` = "none" (each layer its own), "depth" (layers share the depth
+class GridNetwork(Network):
+    """`tie` = "none" (each layer its own), "depth" (layers share the depth
     LSTM) or "all" (they share both, paper section 3.5)."""
 
     def add_parameters(self) -> None:
@@ -81,10 +77,3 @@ class GridLSTM(LayerwiseGrid):
             )
             top, h, c = walk.top_and_state()
         return top, (h, c)
-
-
-def grid_network(config: ModelConfig) -> nn.Module:
-    """The usual grid, which has the faster walk, or one of its other forms."""
-    if config.priority == "depth" and config.depth == "lstm":
-        return GridLSTM(config)
-    return LayerwiseGrid(config)

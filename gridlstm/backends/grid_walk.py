@@ -2,10 +2,9 @@
 and Graves 2015, sections 3.1, 3.2, 3.5).
 
 A grid of cells, one a layer and position. Each cell runs an LSTM along time, then one along depth
-that sees the new time state ("priority", section 3.2). What does not depend on each other is done
-at once: in step s the time LSTM of each layer l at position s - 2l, and its depth LSTM at position
-s - 2l - 1. So one matrix product serves all layers, with tied weights it reads them once, and the
-gates of both dimensions are computed together.
+that sees the new time state ("priority", section 3.2). All of a step of
+`gridlstm.schedules.diagonals` is done at once: so one matrix product serves all layers, with tied
+weights it reads them once, and the gates of both dimensions are computed together.
 
 Shapes: L layers, T positions, B sequences, U units, S = T + 2L - 1 steps. Layers, positions and
 steps count from 0 here. Dimension 0 is time, dimension 1 depth.
@@ -13,13 +12,17 @@ steps count from 0 here. Dimension 0 is time, dimension 1 depth.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from gridlstm.networks.cells import State, fused_kernels, lstm_backward, tanh
-from gridlstm.networks.products import gains_by_packing, packed
+from gridlstm.backends.gates import fused_kernels, lstm_backward
+from gridlstm.backends.linear import packed
+from gridlstm.backends.plan import gains_by_packing
+from gridlstm.cells.arithmetic import State, tanh
+from gridlstm.schedules import diagonals
 
 
 @dataclass(frozen=True)
@@ -99,10 +102,10 @@ class Walk:
         shape = *self.gates.shape[:4], self.units
         return next_step.as_strided(shape, strides, next_step.storage_offset())
 
-    def active(self, step: int) -> slice:
-        """The layers whose time LSTM has a position in this step, and depth LSTM in the next."""
-        first = max(0, (step - self.positions + 2) // 2)
-        return slice(first, max(first, min(self.layers, step // 2 + 1)))
+    @cached_property
+    def order(self) -> list[tuple[slice, slice]]:
+        """The layers whose time LSTM, and whose depth LSTM, have a position in each step."""
+        return list(diagonals(self.layers, self.positions))
 
     def is_steady(self, step: int) -> bool:
         """Whether every layer has a position for its time LSTM and one for its depth LSTM."""
@@ -112,8 +115,7 @@ class Walk:
         """Indices into [2, L, ...] of what is computed in a step: all, or layers by dimension."""
         if self.is_steady(step):
             return [()]
-        active = self.active(step), self.active(step - 1)
-        return [part for part in enumerate(active) if part[1].stop > part[1].start]
+        return [part for part in enumerate(self.order[step]) if part[1].stop > part[1].start]
 
     def steps(self) -> Iterator["Step"]:
         """The views that each step reads and writes."""
@@ -209,7 +211,8 @@ class Affine:
         self.biases = [bias.to(dtype)[:, None] for bias in (weights.time_bias, weights.depth_bias)]
         self.joint = self.packed = None
         if all(len(weight) == 1 for weight in self.weights):
-            if gains_by_packing(self.weights[0], rows):
+            size, weight = self.weights[0].numel(), self.weights[0]
+            if gains_by_packing(size, rows, weight.device.type, weight.dtype):
                 pairs = zip(self.weights, self.biases, strict=True)
                 self.packed = [packed(weight[0].t(), bias[0, 0], rows) for weight, bias in pairs]
             else:
@@ -254,7 +257,7 @@ def walk_grid(affine: Affine, embedded: Tensor, state: State, mask: Tensor | Non
     fused = fused_kernels(embedded)
     for k, step in enumerate(walk.steps()):
         if mask is not None:
-            _drop(step.now[walk.active(k)], walk, k)
+            _drop(step.now[walk.order[k][0]], walk, k)
         for part in walk.parts(k):
             affine(step, part)
             lstms = step.lstms.at(part)
@@ -292,7 +295,7 @@ def _start_walk(embedded: Tensor, state: State, mask: Tensor | None, dtype: torc
 
 def _drop(received: Tensor, walk: Walk, step: int) -> None:
     """Multiply what a step's active layers received from below [n, B, U] by the step's mask."""
-    here = walk.active(step)
+    here, _ = walk.order[step]
     start = max(here.start, 1)
     if start < here.stop:
         received[start - here.start :].mul_(walk.masks[step, start - 1 : here.stop - 1])
@@ -327,7 +330,7 @@ def walk_back(
     to_outputs, to_cells = (grad_top.new_zeros(walk.gates[0, ..., :units].shape) for _ in range(2))
     to_memory, to_before = torch.zeros_like(to_cells[1]), 0
     for k in reversed(range(len(walk.gates))):
-        here, later = walk.active(k), walk.active(k - 1)
+        here, later = walk.order[k]
         if 0 <= k - 2 * layers + 1 < positions:
             to_outputs[1, -1] = grad_top[k - 2 * layers + 1]
         last, rest = divmod(k - positions + 1, 2)

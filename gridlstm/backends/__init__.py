@@ -1,0 +1,1 @@
+"""How fast: torch's recurrences, packed products, kernels for a GPU; `plan` chooses."""

@@ -1,0 +1,40 @@
+"""The LSTM of Hochreiter and Schmidhuber (1997) with the forget gate of Gers et al. (2000), and the
+stacked LSTM of char-rnn: each layer an LSTM along time, fed by the hidden state of that below."""
+
+from torch import Tensor, nn
+
+from gridlstm.architectures import LSTM
+from gridlstm.cells import Cell, Layer, Values
+from gridlstm.cells.arithmetic import gates_of, tanh
+
+NAMES = {along: [f"{along}.{kind}" for kind in LSTM] for along in ("time", "depth")}
+
+
+def lstm(
+    layer: Layer, dimension: str, sums: Tensor, cell: Tensor, joined: Tensor | float = 0.0
+) -> dict[str, Tensor]:
+    """`c' = f*c + i*g`, `h = o*tanh(c')` from sums [..., 4U], by name of quantity.
+
+    What is `joined` is added to the new memory. Changes `sums` where no gradient is recorded.
+    """
+    i, f, o, g = gates_of(sums.to(cell.dtype))
+    f = layer.clamp(f"{dimension}.forget", f)
+    cell = (f * cell).addcmul_(i, g)
+    if isinstance(joined, Tensor):
+        cell = cell + joined
+    cell = layer.clamp(f"{dimension}.cell", cell)
+    return dict(zip(NAMES[dimension], (cell, o * tanh(cell), i, f, o, g), strict=True))
+
+
+def lstm_step(layer: Layer, of_hidden, sums: Tensor, h: Tensor, c: Tensor) -> dict[str, Tensor]:
+    """An LSTM along time at one position."""
+    return lstm(layer, "time", sums + of_hidden(h), c)
+
+
+class StackedLSTM(Cell):
+    outputs = "time.hidden"
+    forget = (("time.bias", 1),)
+    module = nn.LSTM
+
+    def read(self, layer: Layer) -> dict[str, Values]:
+        return layer.over_time(lstm_step, "time")

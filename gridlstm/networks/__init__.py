@@ -1,1 +1,0 @@
-"""The recurrent networks: one architecture a file, and what they share."""
