@@ -1,6 +1,9 @@
 """Named arrays of other programs, by their conventions: each against that program's own equations,
 or where the program is installed, against itself."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -14,6 +17,25 @@ INDICES = [3, 1, 4, 1, 5, 0, 2, 5, 3, 5, 0, 2]
 RANDOM = np.random.default_rng(1)
 EMBEDDING, DECODER = RANDOM.normal(size=(TOKENS, WIDTH)), RANDOM.normal(size=(TOKENS, UNITS))
 DECODER_BIAS = RANDOM.normal(size=TOKENS)
+
+
+BLOCKS = re.findall(
+    r"```py\n# (\w+)(.*?)```",
+    (Path(__file__).parents[1] / "docs" / "python.md").read_text(encoding="utf-8"),
+    re.DOTALL,
+)
+
+
+def of_the_page(program: str, **names):
+    """The model that the code of docs/python.md makes."""
+    names |= {"LayerArrays": LayerArrays, "model_from_arrays": model_from_arrays}
+    names |= {"embedding": EMBEDDING, "kernel": DECODER.T, "bias": DECODER_BIAS}
+    exec("# " + dict(BLOCKS)[program], names)
+    return names["model"]
+
+
+def test_the_page_has_code_for_each():
+    assert [program for program, _ in BLOCKS] == ["flax", "haiku", "equinox"]
 
 
 def sigmoid(x):
@@ -169,13 +191,7 @@ def test_flax():
     for vector in vectors:
         carry, h = cell.apply(parameters, carry, vector)
         found.append(np.asarray(h))
-    p = parameters["params"]
-    layer = LayerArrays(
-        input={gate: p[f"i{gate}"]["kernel"] for gate in "ifgo"},
-        state={gate: p[f"h{gate}"]["kernel"] for gate in "ifgo"},
-        state_bias={gate: p[f"h{gate}"]["bias"] for gate in "ifgo"},
-    )
-    model = make("lstm", [layer], order="ifgo", layout="columns", decoder=DECODER.T)
+    model = of_the_page("flax", p=parameters["params"])
     np.testing.assert_allclose(hidden(model), found, atol=1e-6)
 
 
@@ -205,11 +221,7 @@ def test_haiku_lstm():
     """haiku.LSTM: one Linear of [x, h], columns i g f o, and 1 added to f as it runs."""
     jax, hk = pytest.importorskip("jax"), pytest.importorskip("haiku")
     found, parameters = _run_haiku(jax, hk, lambda: hk.LSTM(UNITS))
-    p = parameters["lstm/linear"]
-    layer = LayerArrays(input=p["w"][:WIDTH], state=p["w"][WIDTH:], input_bias=p["b"])
-    model = make(
-        "lstm", [layer], order="igfo", layout="columns", forget_bias=1.0, decoder=DECODER.T
-    )
+    model = of_the_page("haiku", p=parameters["lstm/linear"])
     np.testing.assert_allclose(hidden(model), found, atol=1e-6)
 
 
@@ -249,8 +261,7 @@ def test_equinox(kind):
         state = cell(vector, state)
         found.append(np.asarray(state[0] if kind == "LSTMCell" else state))
     if kind == "LSTMCell":
-        layer = LayerArrays(cell.weight_ih, cell.weight_hh, cell.bias)
-        model = make("lstm", [layer], order="ifgo")
+        model = of_the_page("equinox", cell=cell)
     else:
         inner = np.concatenate([np.zeros(2 * UNITS), cell.bias_n])
         layer = LayerArrays(cell.weight_ih, cell.weight_hh, cell.bias, inner)

@@ -71,6 +71,13 @@ def test_the_signs_of_a_training_text_are_sorted(text, lowercase, expected):
     assert model.tokens.source == "the training text"
 
 
+def test_where_programs_order_by_frequency_it_is_said():
+    files = [file for file in _ml5() if file[0] != "vocab.json"]
+    model = read_model(files, training_text="edcba")
+    assert model.tokens.tokens == tuple("abcde")
+    assert any("by frequency" in note for note in model.notes)
+
+
 def test_a_text_that_is_not_the_training_text():
     with pytest.raises(ForeignModelError, match="6 different characters and the model knows 5"):
         tokens_from_text("abcdef", 5)

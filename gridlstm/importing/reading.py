@@ -38,6 +38,7 @@ from gridlstm.importing.torch_files import (
 from gridlstm.importing.vocabularies import find_misfit, find_tokens, tokens_from_text
 
 MAX_FILES = 1_000
+_BY_FREQUENCY = ("char-rnn (TensorFlow 1)", "ml5 charRNN")
 MAX_BYTES = 4 << 30
 UNFORESEEN = "The file is damaged, or laid out in a way that is not known."
 NamedBytes = tuple[str, bytes]
@@ -301,6 +302,12 @@ def _with_tokens(
         tokens = _tokens_of_file(_named(vocabulary), size)
     elif training_text is not None:
         tokens = tokens_from_text(training_text, size, lowercase)
+        if model.program in _BY_FREQUENCY:
+            model = model.with_note(
+                "The characters of the training text were put in their sorted order; programs of "
+                "this kind mostly order them by frequency: look at the loss, or bring the pickled "
+                "vocabulary."
+            )
     else:
         tokens = model.tokens or _tokens_beside(others, size)
     if tokens is not None:
