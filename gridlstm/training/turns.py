@@ -251,7 +251,7 @@ class Turns:
     def _train(self, seconds: float) -> bool:
         """Turn after turn, until the time left just suffices for the falling rate; return whether
         that is to begin."""
-        # Late, as a call before was cut off, it begins all the same; not with models that know nothing.
+        # Late, as a call before was cut off, it begins all the same, but not with untrained models.
         begun = all(run.progress.update for run in self.runs.values())
         enough = begun or self.log.seconds + self.cooldown_seconds < seconds
         if not enough:
