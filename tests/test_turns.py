@@ -363,6 +363,18 @@ def test_too_little_time_for_a_falling_rate(tmp_path, conduct, lines, text):
     assert_as_trained_alone(out, text)
 
 
+def test_models_that_know_nothing_are_not_cooled(tmp_path, conduct, lines):
+    """Also not in a later call, where only the first of them have had a turn."""
+    out = tmp_path / "out"
+    seconds = sum(COSTS.values()) * 8
+    while sum(stands_at(step, out)[0] > 0 for step in PLAN.steps) == 0:
+        seconds += 1
+        assert not conduct(out, seconds)
+    assert sum(stands_at(step, out)[0] > 0 for step in PLAN.steps) < 4
+    assert not conduct(out, seconds + 1)
+    assert not notes(out, "cooldown")
+
+
 # -- The log --------------------------------------------------------------------------------------
 
 
@@ -645,13 +657,13 @@ def arguments(tmp_path, text, monkeypatch):
 
 
 def test_the_command(tmp_path, arguments, capsys, monkeypatch):
-    """By the real clock, with a little more time each call: late, the rate falls at once."""
+    """By the real clock, with more time each call."""
     quick = replace(PLAN, measured_updates=4, measured_seconds=0.1, cooldown=2)
     monkeypatch.setitem(TURN_PLANS, "short", quick)
     out, calls = tmp_path / "out", 0
     while not all(cooled(name, out).exists() for name in MODELS):
         spent = log(out)[-1]["at"] if calls else 0
-        assert commands.run([*arguments, "--minutes", str(spent / 60 + 0.02)]) == 0
+        assert commands.run([*arguments, "--minutes", str(spent / 60 + 0.05 * 2**calls)]) == 0
         calls += 1
     printed = capsys.readouterr()
     assert printed.out == "" and "results in" in printed.err

@@ -251,7 +251,8 @@ class Turns:
     def _train(self, seconds: float) -> bool:
         """Turn after turn, until the time left just suffices for the falling rate; return whether
         that is to begin."""
-        begun = any(run.progress.update for run in self.runs.values())
+        # Late, as a call before was cut off, it begins all the same, but not with untrained models.
+        begun = all(run.progress.update for run in self.runs.values())
         enough = begun or self.log.seconds + self.cooldown_seconds < seconds
         if not enough:
             self.say(f"a falling rate, reckoned {self.cooldown_seconds:.0f} s, would not fit in")
