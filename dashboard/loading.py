@@ -31,6 +31,7 @@ from gridlstm.checkpoint import (
     model_name,
     read_metadata,
     shards_beside,
+    shipped,
 )
 from gridlstm.corpora.known import kind_of, title_of
 from gridlstm.errors import UserError
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 
     from gridlstm.trace import Trace
 
-FOLDER = Path(os.environ.get("GRIDLSTM_CHECKPOINTS", Path(__file__).parents[1] / "checkpoints"))
+FOLDER = shipped.folder()
 PUBLISHED_CURVES = "published_curves.csv"
 # Traces held at a time, for all visitors together, and the bytes of one and of all of them that may
 # lie in memory: the others lie on disk.

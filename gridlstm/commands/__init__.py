@@ -10,6 +10,7 @@ import typing
 
 from gridlstm.commands import (
     ablate,
+    app,
     compare,
     corpus,
     describe,
@@ -27,6 +28,7 @@ from gridlstm.commands import (
 from gridlstm.errors import UserError
 
 COMMANDS = (
+    app,
     train,
     evaluate,
     trace,
@@ -71,7 +73,8 @@ class _Parser(argparse.ArgumentParser):
 
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
-        prog="python -m gridlstm", description="Train, evaluate and trace byte-level models."
+        prog="gridlstm",
+        description="Look into, evaluate and train character-level recurrent models.",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for command in COMMANDS:
