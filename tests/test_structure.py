@@ -36,18 +36,7 @@ def names_imported(tree: ast.AST) -> set[str]:
     return names
 
 
-def without_typing(tree: ast.Module) -> ast.Module:
-    """Without what is imported for a type checker alone."""
-    body = [
-        node
-        for node in tree.body
-        if not (isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING")
-    ]
-    return ast.Module(body, [])
-
-
-TREES = {name: ast.parse(path.read_text()) for name, path in MODULES.items()}
-IMPORTS = {name: names_imported(tree) for name, tree in TREES.items()}
+IMPORTS = {name: names_imported(ast.parse(path.read_text())) for name, path in MODULES.items()}
 
 
 @pytest.mark.parametrize("name", [name for name in MODULES if name.split(".")[0] == "gridlstm"])
@@ -69,10 +58,7 @@ def test_pages_do_not_import_each_other():
 
 
 def test_there_is_no_circle_of_imports():
-    graph = {
-        name: {other for other in names_imported(without_typing(tree)) & MODULES.keys()} - {name}
-        for name, tree in TREES.items()
-    }
+    graph = {name: (imported & MODULES.keys()) - {name} for name, imported in IMPORTS.items()}
     # A package's own module gathers what its modules offer: these are what is imported.
     for name in graph:
         graph[name] = {other for other in graph[name] if not name.startswith(f"{other}.")}
