@@ -44,7 +44,8 @@ from gridlstm.checkpoint import (
 )
 from gridlstm.config import ModelConfig
 from gridlstm.corpus import CorpusError, read_bytes, read_corpus
-from gridlstm.curves import guess_columns, import_runs, read_curve, read_foreign
+from gridlstm.curves import read_curve
+from gridlstm.curves.importing import guess_columns, import_runs, join_files, read_file
 from gridlstm.errors import UserError
 from gridlstm.text import ENCODINGS, from_bytes
 from gridlstm.training.curve_log import COLUMNS, CurvePoint, write_curve
@@ -310,10 +311,11 @@ def fuzz_events(good: Good, folder: Path, chance: random.Random) -> None:
 
 
 def _import(name: str, data: bytes) -> None:
-    foreign = read_foreign(name, data)
-    for frame in import_runs(foreign, guess_columns(foreign.columns)).values():
-        _require(bool((np.diff(frame["update"]) > 0).all()), "growing updates")
-        _require(bool(np.isfinite(frame["val_loss"]).all()), "finite losses")
+    for found in join_files([(name, read_file(name, data))]):
+        for frame in import_runs(found, guess_columns(found.log)).curves.values():
+            counted = "epoch" if frame["update"].isna().all() else "update"
+            _require(bool((np.diff(frame[counted]) > 0).all()), f"growing {counted}s")
+            _require(bool(np.isfinite(frame["val_loss"]).all()), "finite losses")
 
 
 def fuzz_text(good: Good, folder: Path, chance: random.Random) -> None:
