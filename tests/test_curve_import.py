@@ -10,6 +10,7 @@ import struct
 import subprocess
 import sys
 import tracemalloc
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -68,10 +69,12 @@ def written(name: str, **chosen) -> ImportedRuns:
 
 
 def folder(name: str) -> dict[str, ImportedRuns]:
-    """The runs of a folder of event files, as they are found in it."""
-    files = sorted(path for path in (WRITTEN / name).rglob("*tfevents*"))
-    parts = [(str(path.relative_to(WRITTEN)), read_file(str(path.relative_to(WRITTEN)), path))
-             for path in files]  # fmt: skip
+    """The runs of a folder of event files, as they are found in it; one without scalars is none."""
+    parts = []
+    for path in sorted((WRITTEN / name).rglob("*tfevents*")):
+        with suppress(NoCurveError):
+            within = str(path.relative_to(WRITTEN))
+            parts.append((within, read_file(within, path)))
     return {f.name: import_runs(f, guess_columns(f.log)) for f in join_files(parts)}
 
 
@@ -565,6 +568,13 @@ def test_add_scalars_of_torch():
     assert list(run.curves) == ["add-scalars"]
     assert points(frame) == [(0, 4.0), (100, 3.0), (200, 2.0)]
     assert frame["train_loss"].tolist() == [3.0, 2.0, 1.0]
+
+
+def test_add_scalars_of_tensorboardx_nests_its_folders():
+    frame, run = lone("tensorboardx-add-scalars")
+    assert list(run.curves) == ["tensorboardx-add-scalars"]
+    assert points(frame) == near([(100, 2.4), (200, 2.2)])
+    assert frame["train_loss"].tolist() == pytest.approx([2.5, 2.1])
 
 
 def test_keras_folders_are_one_run_with_true_updates():
