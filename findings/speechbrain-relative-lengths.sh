@@ -5,7 +5,7 @@
 #   last position is never read, its output is zero, and the final state is that of the one before.
 #   3.6 % of all pairs of a length and a longest length up to 512 do so.
 # - the losses: 36 of 70 comes back as 36.000004, and a mask of "position < length" then holds 37 (they
-#   take 1e-6 off first, which is enough below 16 only): a padded position counts as a prediction.
+#   take 1e-6 off first, which is enough for short ones only): a padded position counts as a prediction.
 #   Another 3.3 % of the pairs do so.
 # Nothing is said; a sequence's state and its loss depend on how long its neighbour in the batch is. An
 # encoder whose final state sums a sequence up misses just its end mark.
