@@ -11,7 +11,6 @@ seconds. Needs Linux and what the tests in a browser need.
 
 import argparse
 import os
-import socket
 import subprocess
 import sys
 import tempfile
@@ -20,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 from app_checkpoints import launched
+from server import free_port, wait_until_open
 
 ROOT = Path(__file__).parents[1]
 APP = ROOT / "dashboard" / "app.py"
@@ -27,22 +27,6 @@ PATIENCE = 120  # seconds
 HEADING = "h1"
 COLOURED = ".coloured-text .text .block > span"
 WIDTH, HEIGHT = 1440, 900
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
-
-
-def wait_until_open(port: int) -> None:
-    end = time.perf_counter() + PATIENCE
-    while time.perf_counter() < end:
-        with socket.socket() as caller:
-            if caller.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.01)
-    raise TimeoutError("the server never answered")
 
 
 def processor_seconds(process: int) -> float:
@@ -69,7 +53,7 @@ def start(browser, script: Path, wanted: list[str]) -> list[tuple[float, float]]
     try:
         page = browser.new_context(viewport={"width": WIDTH, "height": HEIGHT}).new_page()
         page.set_default_timeout(1000 * PATIENCE)
-        wait_until_open(port)
+        wait_until_open(port, PATIENCE)
         page.goto(f"http://localhost:{port}", wait_until="commit")
         for piece in wanted:
             page.locator(piece).first.wait_for()

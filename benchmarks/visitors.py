@@ -11,7 +11,6 @@ otherwise: the ratio of the last visitor's time to a lone one's is of one run. S
 
 import argparse
 import asyncio
-import socket
 import subprocess
 import sys
 import tempfile
@@ -19,6 +18,7 @@ import time
 from pathlib import Path
 from statistics import median
 
+from server import free_port, wait_until_open
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.Common_pb2 import StringArray
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
@@ -155,12 +155,6 @@ def seconds(values: list[float]) -> str:
     return " ".join(f"{value:.2f}" for value in values)
 
 
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--visitors", type=int, default=8)
@@ -175,7 +169,7 @@ def main() -> None:
             [*command, "--server.headless=true"], cwd=ROOT, stdout=terminal, stderr=terminal
         )
         try:
-            wait_until_open(port)
+            wait_until_open(port, PATIENCE)
             asyncio.run(measure(port, settings.visitors, settings.bytes, settings.model))
         except BaseException:
             terminal.seek(0)
@@ -184,16 +178,6 @@ def main() -> None:
         finally:
             server.terminate()
             server.wait(timeout=20)
-
-
-def wait_until_open(port: int) -> None:
-    end = time.perf_counter() + PATIENCE
-    while time.perf_counter() < end:
-        with socket.socket() as caller:
-            if caller.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.1)
-    raise TimeoutError("the server never answered")
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 Measured on one processor of 2.1 GHz; the queue corrects them by what work has taken since.
 """
 
-from math import prod
 from typing import TYPE_CHECKING
 
 from gridlstm.config import ModelConfig
@@ -18,8 +17,7 @@ SECONDS_A_VALUE = 4e-8
 
 def seconds_to_read(config: ModelConfig, positions: int) -> float:
     """For a model to read so many positions of a text."""
-    of_layer = sum(map(prod, config.form.layer(config, 0).values()))
-    return SECONDS_A_MULTIPLICATION * positions * config.layers * of_layer
+    return SECONDS_A_MULTIPLICATION * positions * config.operations_per_byte
 
 
 def seconds_to_go_through(trace: "Trace", quantities: int = 1) -> float:

@@ -20,13 +20,13 @@ from dashboard.coloured_text import (
     gate_scale,
 )
 from dashboard.loading import ModelEntry
-from dashboard.shelf import from_shelf, shelf
+from dashboard.sections.kept import kept
 from gridlstm.errors import UserError
 from gridlstm.text import Text, character_losses, printable_byte
 
 GUESSES = 5
-# Of all visitors together, and how long each takes for a byte of its text.
-MAX_PREDICTIONS, SECONDS_A_PREDICTION = 16, 1e-5
+# For a byte of the text.
+SECONDS_A_PREDICTION = 1e-5
 SECONDS_TO_SEND = 0.1
 SECONDS_TO_DRAW = 0.8
 TEXT_HEIGHT = 420
@@ -89,12 +89,13 @@ def read(entry: ModelEntry, text: Text) -> Reading:
     except UserError as error:
         st.error(words.verbatim(f"{entry.name}: {error}"))
         st.stop()
-    loss_bits, likeliest = from_shelf(
-        shelf("predictions", MAX_PREDICTIONS),
-        ("predictions", entry.path, entry.stamp, text.data),
+    loss_bits, likeliest = kept(
+        "predictions",
+        entry,
+        (text.data,),
         "What the model expects …",
-        SECONDS_A_PREDICTION * len(text.data),
         lambda progress: _predictions(trace, text),
+        SECONDS_A_PREDICTION * len(text.data),
     )
     return Reading(entry, text, trace, loss_bits, likeliest)
 

@@ -93,8 +93,12 @@ def test_a_digit_tells_how_it_is_remembered(window):  # noqa: F811
     type_number(page, "Second", "9")
     page.get_by_text("The model answers 064: right.", exact=True).wait_for()
     rest(page)
+    # The browser draws the sum some time after it has it.
+    six = plot(page, 0).locator(".annotation-text").filter(has_text="6").first
+    six.wait_for()
     before = digits(page)
-    plot(page, 0).locator(".annotation-text").filter(has_text="6").first.click(force=True)
+    assert before
+    six.click(force=True)
     rest(page)
     assert digits(page) == before
     layers = plot(page, 2)

@@ -120,7 +120,7 @@ def published_curves() -> dict:
     try:
         curves = read_published(path)
     except CurveError as error:
-        st.warning(f"{path.name}: {error}")
+        st.warning(verbatim(f"{path.name}: {error}"))
         return {}
     return {f"Published {name} (enwik8)": frame for name, frame in curves.items()}
 

@@ -13,9 +13,10 @@ from typing import BinaryIO
 
 import numpy as np
 
-from gridlstm.curves.importing.log import NoCurveError, counted
+from gridlstm.curves.importing.log import NoCurveError
 from gridlstm.curves.importing.scalars import Scalars
 from gridlstm.curves.reading import CurveError
+from gridlstm.plurals import counted
 
 # A record: its length (uint64), a checksum of that (uint32), the event, a checksum of it (uint32).
 HEADER_BYTES, CHECKSUM_BYTES = 12, 4

@@ -106,11 +106,6 @@ class Log:
         return max((table.count(name) for table in self.tables.values()), default=0)
 
 
-def counted(number: int, one: str, several: str = "") -> str:
-    """`1 step`, `2 steps`."""
-    return f"{number:,} {one if number == 1 else several or one + 's'}"
-
-
 def quoted(name: str, most: int = 40) -> str:
     """A name of a stranger's as it may stand in a sentence."""
     name = " ".join(name.split())

@@ -8,9 +8,10 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from gridlstm.curves.importing.delimited import number
-from gridlstm.curves.importing.log import MAX_COLUMNS, MAX_RUNS, Labels, Log, Table, counted
+from gridlstm.curves.importing.log import MAX_COLUMNS, MAX_RUNS, Labels, Log, Table
 from gridlstm.curves.importing.programs import HUGGING_FACE, JSON, TORCH_RNN, Program, recognise
 from gridlstm.curves.reading import CurveError
+from gridlstm.plurals import counted
 
 MAX_DEPTH = 3
 MAX_CELLS = 4_000_000

@@ -18,7 +18,6 @@ from gridlstm.curves.importing.log import (
     Log,
     NoCurveError,
     Table,
-    counted,
     listed,
     quoted,
 )
@@ -26,6 +25,7 @@ from gridlstm.curves.importing.names import metric
 from gridlstm.curves.importing.programs import HUGGING_FACE, Program
 from gridlstm.curves.reading import LARGEST, CurveError
 from gridlstm.curves.series import convert
+from gridlstm.plurals import counted
 from gridlstm.training.curve_log import COLUMNS
 
 # From here on a number of seconds is a date: 1973, or a run of three years.

@@ -12,9 +12,10 @@ from pathlib import PurePath
 
 import numpy as np
 
-from gridlstm.curves.importing.log import AFTER_ONE_EPOCH, Log, Table, counted
+from gridlstm.curves.importing.log import AFTER_ONE_EPOCH, Log, Table
 from gridlstm.curves.importing.names import data_of, metric, simplified
 from gridlstm.curves.importing.programs import DOWNLOAD, KERAS, TENSORBOARD, recognise
+from gridlstm.plurals import counted
 
 _DOWNLOADED = re.compile(r"run-(?P<run>.*)-tag-(?P<tag>.+?)( ?\(\d+\))?")
 _VS_ITERATIONS = "evaluation_loss_vs_iterations"
