@@ -16,8 +16,8 @@ from dashboard import words
 from dashboard.address import STARTS
 from dashboard.serving import loading
 from dashboard.serving.estimates import seconds_to_go_through
+from dashboard.serving.kept import kept
 from dashboard.serving.loading import ModelEntry
-from dashboard.serving.shelf import from_shelf, shelf
 from gridlstm.analysis.properties import PROPERTIES
 from gridlstm.config import ModelConfig
 from gridlstm.corpora.known import Kind, kind_of
@@ -323,12 +323,15 @@ def telling_of_text(entry: ModelEntry, trace, text: Text) -> Telling:
 
     def find() -> Cell:
         config = entry.metadata.model
-        return from_shelf(
-            shelf("telling cells", MAX_TELLING_CELLS),
-            ("telling cells", entry.path, entry.stamp, text.data, name),
-            "Looking for the cell that tells most …",
-            seconds_to_go_through(trace, len(config.cells)),
+        return kept(
+            "telling cells",
+            entry.version,
+            text.data,
             lambda progress: _most_telling_cell(name, trace, text, config, progress),
+            depends_on=(name,),
+            label="Looking for the cell that tells most …",
+            seconds=seconds_to_go_through(trace, len(config.cells)),
+            max_results=MAX_TELLING_CELLS,
         )
 
     return Telling(

@@ -93,11 +93,11 @@ def read(entry: ModelEntry, text: Text) -> Reading:
         st.stop()
     loss_bits, likeliest = kept(
         "predictions",
-        entry,
-        (text.data,),
-        "What the model expects …",
+        entry.version,
+        text.data,
         lambda progress: _predictions(trace, text),
-        SECONDS_A_PREDICTION * len(text.data),
+        label="What the model expects …",
+        seconds=SECONDS_A_PREDICTION * len(text.data),
     )
     return Reading(entry, text, trace, loss_bits, likeliest)
 

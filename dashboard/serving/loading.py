@@ -19,7 +19,9 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from dashboard.serving.estimates import seconds_to_read
-from dashboard.serving.shelf import Shelf, from_shelf, shelf
+from dashboard.serving.file_version import FileVersion
+from dashboard.serving.kept import kept
+from dashboard.serving.shelf import Shelf, shelf
 from dashboard.words import verbatim
 from gridlstm.checkpoint import (
     Metadata,
@@ -67,11 +69,14 @@ class ModelEntry:
 
     name: str
     title: str
-    path: Path
-    stamp: tuple[int, int]
+    version: FileVersion
     metadata: Metadata | None
     curve: "pd.DataFrame | None"
     uploaded: bool = False
+
+    @property
+    def path(self) -> Path:
+        return self.version.path
 
     @property
     def text(self) -> str:
@@ -168,7 +173,7 @@ def _scan(folder: Path, uploaded: bool) -> tuple[list[ModelEntry], list[str]]:
         if metadata is not None or (curve is not None and not path.exists()):
             title = metadata.model.title if metadata else f"{stem} (no weights yet)"
             name = f"{stem} (mine)" if uploaded else stem
-            models.append(ModelEntry(name, title, path, _stamp(path), metadata, curve, uploaded))
+            models.append(ModelEntry(name, title, _version(path), metadata, curve, uploaded))
     return _most_telling_first(models), problems
 
 
@@ -220,39 +225,33 @@ def _is_offered(path: Path) -> bool:
     )
 
 
-def _stamp(path: Path) -> tuple[int, int]:
-    """What changes when a file does, or a shard of an index: the latest time, and the sizes
-    together; zeros if there is none."""
-    try:
-        files = [path, *(shards_beside(path) if is_index(path) else ())]
-        statuses = [file.stat() for file in files]
-    except OSError:
-        return 0, 0
-    return max(s.st_mtime_ns for s in statuses), sum(s.st_size for s in statuses)
+def _version(path: Path) -> FileVersion:
+    """Of a checkpoint or curve; of an index together with its shards."""
+    return FileVersion.of(path, *(shards_beside(path) if is_index(path) else ()))
 
 
 def _or_problem(read: Callable, path: Path, problems: list[str]):
     """What `read` makes of an existing file, or None, with a sentence if the file is bad."""
-    stamp = _stamp(path)
-    if stamp == (0, 0):
+    version = _version(path)
+    if not version.exists:
         return None
     try:
-        return read(path, stamp)
+        return read(version)
     except (UserError, OSError) as error:
         problems.append(verbatim(f"{path.name}: {error}"))
         return None
 
 
 @st.cache_data(max_entries=256, show_spinner=False)
-def _metadata(path: Path, stamp: tuple[int, int]) -> Metadata:
-    return read_metadata(path)
+def _metadata(version: FileVersion) -> Metadata:
+    return read_metadata(version.path)
 
 
 @st.cache_data(max_entries=256, show_spinner=False)
-def _curve(path: Path, stamp: tuple[int, int]) -> "pd.DataFrame":
+def _curve(version: FileVersion) -> "pd.DataFrame":
     from gridlstm.curves import read_curve
 
-    return read_curve(path)
+    return read_curve(version.path)
 
 
 def keep_upload(name: str, data: bytes) -> None:
@@ -316,13 +315,13 @@ def remove_upload(name: str) -> None:
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
-def _model(path: Path, stamp: tuple[int, int]):
-    return load_model(path)[0]
+def _model(version: FileVersion):
+    return load_model(version.path)[0]
 
 
 def model_of(entry: ModelEntry):
     """The model itself, which is never changed; loaded once. Raises UserError."""
-    return _model(entry.path, entry.stamp)
+    return _model(entry.version)
 
 
 @functools.cache
@@ -352,13 +351,19 @@ def traced(entry: ModelEntry, data: bytes) -> "Trace":
     def make(progress: Progress) -> "Trace":
         from gridlstm.trace import trace
 
-        model = _model(entry.path, entry.stamp)
+        model = _model(entry.version)
         with memory_for_a_trace() as most:
             return trace(model, data, progress=progress, most_in_memory=most)
 
-    seconds = seconds_to_read(entry.metadata.model, len(data))
-    label = f"{entry.title} reads the text …"
-    return from_shelf(_traces(), ("traces", entry.path, entry.stamp, data), label, seconds, make)
+    return kept(
+        "traces",
+        entry.version,
+        data,
+        make,
+        label=f"{entry.title} reads the text …",
+        seconds=seconds_to_read(entry.metadata.model, len(data)),
+        max_results=MOST_TRACES,
+    )
 
 
 @contextmanager

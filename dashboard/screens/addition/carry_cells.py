@@ -25,7 +25,14 @@ def followers(entry: ModelEntry, layout: Layout) -> pd.DataFrame:
         model, fraction = loading.model_of(entry), entry.metadata.data.train_fraction
         return rank_by_carry(model, layout, fraction, progress=progress).head(LISTED)
 
-    return kept("addition", entry, ("followers", layout), "Looking for the carry …", make)
+    return kept(
+        "addition",
+        entry.version,
+        None,
+        make,
+        depends_on=("followers", layout),
+        label="Looking for the carry …",
+    )
 
 
 def best_follower(entry: ModelEntry, layout: Layout) -> Telling:

@@ -148,7 +148,15 @@ def accuracy(entry: ModelEntry, layout: Layout) -> tuple[float, float, int]:
 
     samples = layout.samples_within(VALIDATION_SAMPLES, MAX_BYTES_MEASURED)
     seconds = seconds_to_read(entry.metadata.model, samples * layout.length)
-    return kept("addition", entry, ("accuracy", layout), "The model adds …", make, seconds)
+    return kept(
+        "addition",
+        entry.version,
+        None,
+        make,
+        depends_on=("accuracy", layout),
+        label="The model adds …",
+        seconds=seconds,
+    )
 
 
 st.title("Addition")

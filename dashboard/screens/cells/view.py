@@ -103,20 +103,22 @@ def draw_below(reading: Reading, cell: Cell, view: str, suffix: str) -> None:
         )
         figure = kept(
             "pictures",
-            reading.entry,
-            ("units", text.data, cell.quantity, cell.layer, memory_as, by),
-            "Ordering the units …",
+            reading.entry.version,
+            text.data,
             lambda progress: units_figure(reading, cell, memory_as, by),
-            seconds_to_go_through(reading.trace) / reading.trace.layers,
+            depends_on=("units", cell.quantity, cell.layer, memory_as, by),
+            label="Ordering the units …",
+            seconds=seconds_to_go_through(reading.trace) / reading.trace.layers,
         )
     else:
         figure = kept(
             "pictures",
-            reading.entry,
-            ("surprise", text.data),
-            "Drawing the surprise …",
+            reading.entry.version,
+            text.data,
             lambda progress: surprise_figure(reading),
-            SECONDS_TO_DRAW_A_CHARACTER * len(text.characters),
+            depends_on=("surprise",),
+            label="Drawing the surprise …",
+            seconds=SECONDS_TO_DRAW_A_CHARACTER * len(text.characters),
         )
     st.plotly_chart(figure, config=plot_config(f"{file}-{view}"), key=f"{view}{suffix}")
 

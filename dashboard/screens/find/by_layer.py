@@ -45,10 +45,11 @@ def show_by_layer(models: dict[str, ModelEntry], reading: Reading, target: Targe
 def _best(reading: Reading, target: Target) -> pd.DataFrame:
     return kept(
         "findings",
-        reading.entry,
-        ("by layer", reading.text.data, target.values.tobytes()),
-        f"{reading.entry.title}: layer by layer …",
+        reading.entry.version,
+        reading.text.data,
         lambda progress: best_by_layer(
             reading.memories, target.values, reading.text.last_byte, progress=progress
         ),
+        depends_on=("by layer", target.values.tobytes()),
+        label=f"{reading.entry.title}: layer by layer …",
     )

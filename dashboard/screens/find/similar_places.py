@@ -26,16 +26,17 @@ def show_places(reading: Reading, units: pd.DataFrame, selected: Selection) -> N
         help="Runs of characters of similar length at which at least half of these cells are on.",
     )
     text, span = reading.text, (selected.start, selected.end)
-    key = tuple(map(tuple, units[["quantity", "layer", "unit", "direction"]].to_numpy()))
+    cells = tuple(map(tuple, units[["quantity", "layer", "unit", "direction"]].to_numpy()))
     places = kept(
         "selections",
-        reading.entry,
-        ("places", text.data, span, key, tuple(units["threshold"])),
-        "Looking for them elsewhere …",
+        reading.entry.version,
+        text.data,
         lambda progress: similar_places(
             reading.memories, text.last_byte, units, *span, progress=progress
         ),
-        seconds_to_go_through(reading.trace) * len(units) / reading.trace.units,
+        depends_on=("places", span, cells, tuple(units["threshold"])),
+        label="Looking for them elsewhere …",
+        seconds=seconds_to_go_through(reading.trace) * len(units) / reading.trace.units,
     )
     if places.empty:
         st.caption("Nowhere else in this text are half of them on together.")

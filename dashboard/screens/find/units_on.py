@@ -73,13 +73,14 @@ def _found(reading: Reading, span: tuple[int, int], margin: int, quantile: float
     options = {"left": margin, "right": margin, "quantile": quantile}
     return kept(
         "selections",
-        reading.entry,
-        ("units on", reading.text.data, span, margin, quantile),
-        "Looking for cells that are on …",
+        reading.entry.version,
+        reading.text.data,
         lambda progress: units_on(
             reading.memories, reading.text.last_byte, *span, **options, progress=progress
         ),
-        seconds_to_go_through(reading.trace, len(reading.memories)),
+        depends_on=("units on", span, margin, quantile),
+        label="Looking for cells that are on …",
+        seconds=seconds_to_go_through(reading.trace, len(reading.memories)),
     )
 
 

@@ -32,8 +32,14 @@ def statistics(reading: Reading) -> tuple[dict, dict]:
         return counts, saturated
 
     seconds = seconds_to_go_through(reading.trace, 2 * len(gates))
-    key = ("gates", reading.text.data)
-    return kept("gates", reading.entry, key, "Counting the gates …", make, seconds)
+    return kept(
+        "gates",
+        reading.entry.version,
+        reading.text.data,
+        make,
+        label="Counting the gates …",
+        seconds=seconds,
+    )
 
 
 def show_kept(reading: Reading) -> None:

@@ -67,7 +67,7 @@ def _asked_for(reading: Reading, marks: np.ndarray, value: str) -> pd.DataFrame 
         type="primary",
         help="Takes a while: the model reads the text once for each of the units.",
     )
-    asked = reading.entry.path, reading.entry.stamp, reading.text.data, marks.tobytes(), value
+    asked = reading.entry.version, reading.text.data, marks.tobytes(), value
     if not started and st.session_state.get("ablated") != asked:
         return None
     cancel = st.empty()
@@ -99,11 +99,12 @@ def _ablated(reading: Reading, marks: np.ndarray, value: str) -> pd.DataFrame:
 
     return kept(
         "switched off: ablated",
-        entry,
-        (text.data, marks.tobytes(), value),
-        "The model reads the text with each unit held …",
+        entry.version,
+        text.data,
         make,
-        READINGS * seconds_to_read(entry.metadata.model, len(text.data)),
+        depends_on=(marks.tobytes(), value),
+        label="The model reads the text with each unit held …",
+        seconds=READINGS * seconds_to_read(entry.metadata.model, len(text.data)),
     )
 
 

@@ -50,7 +50,7 @@ def choose_holds(reading: Reading, chosen: HeldUnit, marks: np.ndarray | None) -
 def _list_of(entry: ModelEntry) -> dict[Cell, HeldUnit]:
     """The units that the visitor has put on the list for this model."""
     lists = st.session_state.setdefault("held_units", {})
-    return lists.setdefault((entry.path, entry.stamp), {})
+    return lists.setdefault(entry.version, {})
 
 
 def _described(unit: HeldUnit, hold: Hold) -> str:

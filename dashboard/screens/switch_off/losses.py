@@ -40,10 +40,16 @@ def compare(reading: Reading, holds: tuple[Hold, ...]) -> Comparison:
     def make(progress: Progress) -> Trace:
         return trace(loading.model_of(entry), text.data, (), holds=holds, progress=progress)
 
-    label = "The model reads the text again …"
     try:
-        seconds = seconds_to_read(entry.metadata.model, len(text.data))
-        held = kept("switched off: read", entry, (text.data, holds), label, make, seconds)
+        held = kept(
+            "switched off: read",
+            entry.version,
+            text.data,
+            make,
+            depends_on=(holds,),
+            label="The model reads the text again …",
+            seconds=seconds_to_read(entry.metadata.model, len(text.data)),
+        )
     except UserError as error:
         st.error(words.verbatim(str(error)))
         st.stop()

@@ -77,8 +77,14 @@ def _written(entry: ModelEntry, prime: bytes, seed: int, holds: tuple[Hold, ...]
                 progress(len(found) / WRITTEN_BYTES)
         return bytes(found)
 
-    key = prime, seed, holds
-    return kept("switched off: written", entry, key, "The model writes …", make)
+    return kept(
+        "switched off: written",
+        entry.version,
+        prime,
+        make,
+        depends_on=(seed, holds),
+        label="The model writes …",
+    )
 
 
 def _tell_of_difference(before: bytes, after: bytes) -> None:
