@@ -13,6 +13,7 @@ import app_checkpoints
 import numpy as np
 import pandas as pd
 import pytest
+import streamlit
 from app_checkpoints import BROKEN, BROKEN_CURVES, GRID, NOT_FINITE, ROOT, STACKED
 from app_pages import (
     APP,
@@ -39,6 +40,7 @@ from dashboard.charts import cells
 from dashboard.screens import choices, first_look, reading
 from dashboard.serving import loading
 from dashboard.serving.shelf import Shelf
+from dashboard.session import Cell, session
 from gridlstm.analysis.held_out import find_cells
 from gridlstm.analysis.orders import ORDERS
 from gridlstm.analysis.probe import probe
@@ -124,7 +126,8 @@ import sys
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 from dashboard.screens import first_look
-first_look.CHOSEN.update(model="grid-3", layer=2, unit=3)
+from dashboard.session import Cell
+first_look.FIRST = first_look.View("wiki-urls.txt", "grid-3", Cell("time.cell", 2, 3))
 draw, slow = st.title, {{}}
 def title(text):
     slow[text] = {{"pandas", "scipy", "torch"}} & set(sys.modules)
@@ -390,9 +393,9 @@ def test_the_telling_cell_is_the_best_of_the_ranking(visit, shipped):
 def test_pressing_telling_cell_twice_in_a_row_is_pressing_it_once(monkeypatch):
     """The second press can come before the page has found the cell anew."""
     state = {"quantity": "time.cell", "layer": 1, "sample": "a"}
-    monkeypatch.setattr(choices.st, "session_state", state)
+    monkeypatch.setattr(streamlit, "session_state", state)
     for _ in range(2):
-        choices._forget("quantity", "layer")
+        session.cell.forget()
     assert state == {"sample": "a"}
 
 
@@ -423,9 +426,9 @@ def first_visit(shipped, monkeypatch):
     """A function that begins a visit by a link, with this cell as the one to open on."""
 
     def begin(least_auc: float, model="grid-3", layer=2, unit=3, **link) -> AppTest:
-        chosen = FIRST | {"model": model, "layer": layer, "unit": unit}
+        view = first_look.View("wiki-urls.txt", model, Cell("time.cell", layer, unit))
         monkeypatch.setattr(loading, "FOLDER", shipped)
-        monkeypatch.setattr(first_look, "CHOSEN", chosen)
+        monkeypatch.setattr(first_look, "FIRST", view)
         monkeypatch.setattr(first_look, "LEAST_AUC", least_auc)
         app = AppTest.from_file(APP, default_timeout=60)
         app.query_params.update(link)

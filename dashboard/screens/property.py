@@ -1,6 +1,6 @@
 """The property that cells shall follow, or by which a loss is split: chosen, and shown.
 
-A pattern that the visitor writes is one too, the key `pattern` of the session.
+A pattern that the visitor writes is one too.
 """
 
 from dataclasses import dataclass
@@ -13,6 +13,7 @@ from dashboard.charts.theme import SEQUENTIAL
 from dashboard.coloured_text import Scale, coloured_text
 from dashboard.screens import choices
 from dashboard.serving.loading import ModelEntry
+from dashboard.session import session
 from gridlstm.analysis.properties import PROPERTIES, measure_named
 from gridlstm.errors import UserError
 from gridlstm.text import Text
@@ -41,7 +42,7 @@ def choose_property(entry: ModelEntry, text: Text) -> Target:
         name = _select(entry, [*PROPERTIES, OWN], width=340)
         if name == OWN:
             _write_pattern()
-    if name == OWN and not st.session_state["pattern"]:
+    if name == OWN and not session.pattern.get():
         st.info("Write a pattern, and press Enter.")
         st.stop()
     target = _measured(name, text, list(PROPERTIES))
@@ -53,7 +54,7 @@ def choose_property(entry: ModelEntry, text: Text) -> Target:
 def choose_mark(entry: ModelEntry, text: Text) -> Target:
     """A property that holds of a character or does not, or the pattern if one is written."""
     offered = [name for name, found in PROPERTIES.items() if found.kind == "mark"]
-    pattern = st.session_state.get("pattern")
+    pattern = session.pattern.get()
     if pattern:
         offered.append(OWN)
     name = _select(
@@ -73,7 +74,7 @@ def _select(entry: ModelEntry, offered: list[str], **look) -> str:
         "Property",
         choices.keep_property(entry, offered),
         format_func=lambda n: PROPERTIES[n].title if n in PROPERTIES else "A pattern of my own",
-        key="property",
+        key=session.property_name.key,
         persist_state="session",
         **look,
     )
@@ -82,7 +83,7 @@ def _select(entry: ModelEntry, offered: list[str], **look) -> str:
 def _write_pattern() -> None:
     st.text_input(
         "Pattern",
-        key="pattern",
+        key=session.pattern.key,
         placeholder=r"such as \d{4}",
         help="A regular expression (of the Python package regex); what it matches is "
         "marked. ^ and $ match at the ends of each line.",
@@ -95,7 +96,7 @@ def _measured(name: str, text: Text, offered: list[str]) -> Target:
     """The property in the text, explained; where it tells nothing apart, the reason is said, and
     which of those offered do."""
     if name == OWN:
-        title, full_name = "Matched by your pattern", f"pattern:{st.session_state['pattern']}"
+        title, full_name = "Matched by your pattern", f"pattern:{session.pattern.value}"
     else:
         title, full_name = PROPERTIES[name].title, name
         st.caption(PROPERTIES[name].explanation)

@@ -19,10 +19,10 @@ from dashboard.coloured_text import (
     gate_scale,
 )
 from dashboard.screens import choices
-from dashboard.screens.choices import Cell
 from dashboard.serving import loading
 from dashboard.serving.kept import kept
 from dashboard.serving.loading import ModelEntry
+from dashboard.session import Cell, Value, session
 from gridlstm.errors import UserError
 from gridlstm.text import Text, character_losses, printable_byte
 
@@ -32,6 +32,8 @@ SECONDS_A_PREDICTION = 1e-5
 SECONDS_TO_SEND = 0.1
 SECONDS_TO_DRAW = 0.8
 TEXT_HEIGHT = 420
+# Whether this visit has been shown a text.
+_TEXT_IS_OUT: Value[bool] = Value("text_is_out")
 
 
 @dataclass(frozen=True)
@@ -151,9 +153,9 @@ def let_the_text_out() -> None:
 
     The plotting library, which is fetched for that chart, keeps it busy for a second.
     """
-    if "text_is_out" not in st.session_state:
+    if not _TEXT_IS_OUT.is_chosen:
         time.sleep(SECONDS_TO_DRAW)
-        st.session_state["text_is_out"] = True
+        _TEXT_IS_OUT.set(True)
 
 
 def text_line() -> None:
@@ -192,7 +194,7 @@ def draw_coloured(
 ) -> Selection | None:
     """The text as a model read it, coloured by a cell, whose unit did `values` [layer, character]
     (NaN without colour); what is selected in it. `from_end` as in `coloured_text`."""
-    memory_as = st.session_state["memory"]
+    memory_as = session.memory.value
     known = values[np.isfinite(values)]
     scale, _ = scales(cell.quantity, memory_as, known if known.size else np.zeros(1))
     return coloured_text(
@@ -205,7 +207,7 @@ def draw_coloured(
         key=key,
         losses=reading.loss_bits,
         likeliest=reading.likeliest,
-        show_whitespace=st.session_state["whitespace"],
+        show_whitespace=session.whitespace.value,
         height=TEXT_HEIGHT,
         from_end=from_end,
     )

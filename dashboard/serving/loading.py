@@ -22,6 +22,7 @@ from dashboard.serving.estimates import seconds_to_read
 from dashboard.serving.file_version import FileVersion
 from dashboard.serving.kept import kept
 from dashboard.serving.shelf import Shelf, shelf
+from dashboard.session import Value
 from dashboard.words import verbatim
 from gridlstm.checkpoint import (
     Metadata,
@@ -125,11 +126,14 @@ class Uploads:
         return {path.name: path.stat().st_size for path in files}
 
 
+_UPLOADS: Value[Uploads] = Value("uploads")
+
+
 def catalogue() -> Catalogue:
     """The checkpoints and curves of the folder, then the visitor's own."""
     models, problems = _scan(FOLDER, uploaded=False)
-    if "uploads" in st.session_state:
-        mine, more = _scan(st.session_state["uploads"].path, uploaded=True)
+    if _UPLOADS.is_chosen:
+        mine, more = _scan(_UPLOADS.value.path, uploaded=True)
         models, problems = models + mine, problems + more
     return Catalogue(_with_titles_of_their_own(models), problems)
 
@@ -259,7 +263,7 @@ def keep_upload(name: str, data: bytes) -> None:
 
     Raises UserError, and keeps nothing, if it is no usable checkpoint or curve.
     """
-    uploads = st.session_state.setdefault("uploads", Uploads())
+    uploads = _UPLOADS.set_if_new(Uploads)
     path = uploads.path / Path(name).name
     _check_room(uploads, path, len(data))
     path = path.with_suffix(path.suffix.lower())
@@ -303,14 +307,14 @@ def _check_room(uploads: Uploads, path: Path, size: int) -> None:
 
 def uploaded_files() -> list[tuple[str, int]]:
     """The names of the visitor's own files, and their sizes in bytes."""
-    if "uploads" not in st.session_state:
+    if not _UPLOADS.is_chosen:
         return []
-    return sorted(st.session_state["uploads"].sizes().items())
+    return sorted(_UPLOADS.value.sizes().items())
 
 
 def remove_upload(name: str) -> None:
     """Take one of the visitor's own files away."""
-    path = st.session_state["uploads"].path / name
+    path = _UPLOADS.value.path / name
     path.unlink(missing_ok=True)
 
 

@@ -12,12 +12,12 @@ from dashboard.charts.theme import plot_config
 from dashboard.screens import choices
 from dashboard.screens.addition import charts
 from dashboard.screens.addition.carry_cells import best_follower, draw_followers, followers
-from dashboard.screens.choices import Cell
 from dashboard.screens.reading import Reading, models_or_stop, read, scales
 from dashboard.serving import loading
 from dashboard.serving.estimates import seconds_to_read
 from dashboard.serving.kept import kept
 from dashboard.serving.loading import ModelEntry
+from dashboard.session import Cell, session
 from gridlstm.addition import (
     END,
     MAX_BYTES_MEASURED,
@@ -55,11 +55,11 @@ def adders_or_stop() -> dict[str, ModelEntry]:
 def choose_numbers(layout: Layout, places: list[DeltaGenerator]) -> tuple[int, int]:
     """Two numbers that the visitor types; ends the page with a sentence if they are none."""
     typed = [
-        place.text_input(label, key=key, max_chars=200, persist_state="session").strip()
-        for place, label, key in zip(
+        place.text_input(label, key=number.key, max_chars=200, persist_state="session").strip()
+        for place, label, number in zip(
             places,
             ("First number", "Second number"),
-            ("first_number", "second_number"),
+            (session.first_number, session.second_number),
             strict=True,
         )
     ]
@@ -169,12 +169,12 @@ adders = adders_or_stop()
 # In a narrow window the numbers go to a line of their own.
 with st.container(horizontal=True):
     with st.container(width=MODEL_WIDTH):
-        entry = choices.choose_model("adder", "Model that adds", adders)
+        entry = choices.choose_model(session.adder, "Model that adds", adders)
     number_places = st.container(width=NUMBERS_WIDTH).columns(2)
 layout = layout_of(entry.metadata.training)
-for key, start in (("first_number", "5"), ("second_number", "6")):
-    if not isinstance(st.session_state.get(key), str):
-        st.session_state[key] = start * layout.digits
+for number, start in ((session.first_number, "5"), (session.second_number, "6")):
+    if not isinstance(number.get(), str):
+        number.set(start * layout.digits)
 first, second = choose_numbers(layout, number_places)
 reading = read(entry, from_bytes(layout.question(first, second)))
 answer = draw_answer(first, second, layout, reading)

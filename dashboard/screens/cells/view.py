@@ -7,7 +7,6 @@ from dashboard.charts import cells as charts
 from dashboard.charts.theme import plot_config
 from dashboard.coloured_text import Selection, as_selected
 from dashboard.screens import choices, first_look
-from dashboard.screens.choices import Cell
 from dashboard.screens.reading import (
     Reading,
     draw_coloured,
@@ -20,6 +19,7 @@ from dashboard.screens.reading import (
 )
 from dashboard.serving.estimates import seconds_to_go_through
 from dashboard.serving.kept import kept
+from dashboard.session import Cell, session
 
 NOTHING = "Nothing"
 SECONDS_TO_DRAW_A_CHARACTER = 3e-5
@@ -32,8 +32,8 @@ VIEWS = {
 
 def draw_text(reading: Reading, cell: Cell, suffix: str) -> None:
     """The coloured text, and what its unit does at the selected character."""
-    values = reading.of_unit(cell.quantity, cell.unit, st.session_state["memory"])
-    selection = draw_coloured(reading, cell, values, key=f"coloured{suffix}")
+    values = reading.of_unit(cell.quantity, cell.unit, session.memory.value)
+    selection = draw_coloured(reading, cell, values, key=f"{session.selection.key}{suffix}")
     if selection is None:
         st.caption(
             "Point at a character for its values; click one to see every gate of this unit. Drag "
@@ -67,18 +67,18 @@ def lead_on(reading: Reading, cell: Cell, selection: Selection, suffix: str) -> 
         span = as_selected(reading.text.characters, selection.start, selection.end)
         choices.open_page(
             choices.FIND_PAGE,
-            model=reading.entry.name,
-            quantity=cell.quantity,
-            layer=cell.layer,
-            unit=cell.unit,
-            find="selection",
-            select=span,
+            {
+                session.model: reading.entry.name,
+                **session.cell.chosen_as(cell),
+                session.find: "selection",
+                session.searched_selection: span,
+            },
         )
 
 
 def draw_below(reading: Reading, cell: Cell, view: str, suffix: str) -> None:
     """One of the pictures of the whole text."""
-    memory_as, text = st.session_state["memory"], reading.text
+    memory_as, text = session.memory.value, reading.text
     name = words.shown_name(cell.quantity, memory_as)
     file = f"{reading.entry.name}-{cell.quantity}-layer-{cell.layer}"
     if view == "layers":
@@ -147,9 +147,9 @@ is_first_look = first_look.is_chosen(models)
 if is_first_look:
     with introduction:
         first_look.introduce()
-choices.keep_valid("beside", [NOTHING, *models])
-choices.keep_valid("whitespace", [False, True])
-choices.keep_valid("below", list(VIEWS))
+choices.keep_valid(session.second_model, [NOTHING, *models])
+choices.keep_valid(session.whitespace, [False, True])
+choices.keep_valid(session.below, list(VIEWS))
 left, right = st.columns(2)
 with left:
     entry = choices.choose_reader(models)
@@ -158,27 +158,27 @@ with right:
         "Beside it",
         [NOTHING, *models],
         format_func=lambda name: models[name].title if name in models else name,
-        key="beside",
+        key=session.second_model.key,
         persist_state="session",
         help="A second model on the same text. Its units have nothing to do with the first one's.",
     )
 options = st.columns([3, 2], vertical_alignment="bottom")
 with options[0]:
     choices.choose_memory_shown()
-options[1].toggle("Show spaces and line ends", key="whitespace", persist_state="session")
+options[1].toggle("Show spaces and line ends", key=session.whitespace.key, persist_state="session")
 
-shown = [(entry, "")]
+shown = [(entry, session.cell, "")]
 if compared in models:
-    shown.append((models[compared], "2"))
-tell_of_texts([model for model, _ in shown])
+    shown.append((models[compared], session.second_cell, "2"))
+tell_of_texts([model for model, *_ in shown])
 places = st.columns(len(shown))
 readings = []
-for place, (model, suffix) in zip(places, shown, strict=True):
+for place, (model, values, suffix) in zip(places, shown, strict=True):
     with place:
         reading = read(model, choices.current_text())
         if is_first_look and suffix == "" and not first_look.holds(reading):
             introduction.empty()
-        cell = choices.choose_cell(model, reading.trace, reading.text, suffix)
+        cell = choices.choose_cell(model, reading.trace, reading.text, values)
         draw_text(reading, cell, suffix)
         readings.append((reading, cell, suffix))
 
@@ -187,7 +187,7 @@ view = st.segmented_control(
     list(VIEWS),
     required=True,
     format_func=VIEWS.get,
-    key="below",
+    key=session.below.key,
     persist_state="session",
     label_visibility="collapsed",
 )

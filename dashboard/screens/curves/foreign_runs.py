@@ -16,6 +16,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard.serving.file_version import FileVersion
+from dashboard.session import Value
 from dashboard.words import verbatim
 from gridlstm.checkpoint import CheckpointError, Metadata, checkpoint_path, read_metadata
 from gridlstm.curves import CurveError
@@ -90,17 +91,25 @@ class Source:
         )
 
 
-# -- What a visitor chose --------------------------------------------------------------------------
+# -- What a visitor chose and brought --------------------------------------------------------------
+
+
+_COLUMNS: Value[dict[str, Columns]] = Value("run_columns")
+_NAMES: Value[dict[tuple[str, str], str]] = Value("run_names")
+_BROUGHT: Value[dict[str, "_Brought"]] = Value("imported_runs")
+_TIMES_BROUGHT: Value[int] = Value("import_turn", 0)
+# What was made of each log, by its key and the columns chosen.
+_OUTCOMES: Value[dict[tuple, ImportedRuns | CurveError]] = Value("imported_outcomes")
 
 
 def columns_given() -> dict[str, Columns]:
     """The columns that this visitor chose, by the logs' keys."""
-    return st.session_state.setdefault("run_columns", {})
+    return _COLUMNS.set_if_new(dict)
 
 
 def names_given() -> dict[tuple[str, str], str]:
     """The names that this visitor gave, by the log's key and the run's own name."""
-    return st.session_state.setdefault("run_names", {})
+    return _NAMES.set_if_new(dict)
 
 
 # -- Brought by the visitor -----------------------------------------------------------------------
@@ -114,7 +123,7 @@ class _Brought:
 
 
 def _held() -> dict[str, _Brought]:
-    return st.session_state.setdefault("imported_runs", {})
+    return _BROUGHT.set_if_new(dict)
 
 
 def bring(files: list[tuple[str, bytes]]) -> dict[str, CurveError]:
@@ -123,7 +132,7 @@ def bring(files: list[tuple[str, bytes]]) -> dict[str, CurveError]:
     A file that is brought again is read again, with nothing chosen.
     """
     held, faults = _held(), {}
-    turn = st.session_state["import_turn"] = st.session_state.get("import_turn", 0) + 1
+    _TIMES_BROUGHT.set(turn := _TIMES_BROUGHT.value + 1)
     for name, data in files:
         content = _digest(name, sha256(data).hexdigest())
         again = next((key for key, file in held.items() if file.content == content), None)
@@ -164,7 +173,7 @@ def take_away(source: Source) -> None:
 def brought() -> list[Source]:
     """What this visitor has brought; it goes when the visit ends."""
     held = _held()
-    outcomes = st.session_state.setdefault("imported_outcomes", {})
+    outcomes = _OUTCOMES.get() or {}
     sources, used = [], {}
     for found in join_files((file.name, file.part) for file in held.values()):
         keys = [key for key, file in held.items() if file.name in found.files]
@@ -175,7 +184,7 @@ def brought() -> list[Source]:
             outcomes[key, columns] = import_guessed(found, columns)
         used[key, columns] = outcomes[key, columns]
         sources.append(_source(key, found, used[key, columns], columns, imported=True))
-    st.session_state["imported_outcomes"] = used
+    _OUTCOMES.set(used)
     return sources
 
 

@@ -10,6 +10,7 @@ from dashboard.screens.find.similar_places import show_places
 from dashboard.screens.find.units_on import select_in_text, show_units
 from dashboard.screens.property import choose_property, show_property
 from dashboard.screens.reading import models_or_stop, read, text_line
+from dashboard.session import session
 
 VIEWS = {"property": "By what is true of the text", "selection": "By a selection in the text"}
 
@@ -21,13 +22,13 @@ st.markdown(
 text_line()
 models = models_or_stop()
 entry = choices.choose_reader(models)
-choices.keep_valid("find", list(VIEWS))
+choices.keep_valid(session.find, list(VIEWS))
 view = st.segmented_control(
     "How to search",
     list(VIEWS),
     required=True,
     format_func=VIEWS.get,
-    key="find",
+    key=session.find.key,
     persist_state="session",
     label_visibility="collapsed",
 )

@@ -6,11 +6,11 @@ import streamlit as st
 from dashboard import words
 from dashboard.charts.theme import plot_config
 from dashboard.screens import choices
-from dashboard.screens.choices import Cell
 from dashboard.screens.gates.charts import feedback, gate_distribution, saturation_plot
 from dashboard.screens.reading import Reading, models_or_stop, read, text_line
 from dashboard.serving.estimates import seconds_to_go_through
 from dashboard.serving.kept import kept
+from dashboard.session import Cell
 from gridlstm.analysis.saturation import gate_histogram, saturation
 from gridlstm.progress import Progress
 

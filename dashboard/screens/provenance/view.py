@@ -7,6 +7,7 @@ from dashboard.screens.provenance.by_character import show_by_character
 from dashboard.screens.provenance.by_layer import show_by_layer
 from dashboard.screens.provenance.half_lives import show_half_lives
 from dashboard.screens.reading import models_or_stop, read, text_line
+from dashboard.session import session
 
 VIEWS = {
     "depth": "Which layer wrote it",
@@ -33,13 +34,13 @@ if not views:
         "a squashing function, so what was written when cannot be told apart."
     )
     st.stop()
-choices.keep_valid("provenance", views)
+choices.keep_valid(session.provenance, views)
 view = st.segmented_control(
     "What to show",
     views,
     required=True,
     format_func=VIEWS.get,
-    key="provenance",
+    key=session.provenance.key,
     persist_state="session",
     label_visibility="collapsed",
 )

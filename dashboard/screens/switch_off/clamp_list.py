@@ -7,12 +7,16 @@ import numpy as np
 import streamlit as st
 
 from dashboard import words
-from dashboard.screens.choices import Cell
 from dashboard.screens.reading import Reading
 from dashboard.screens.switch_off.clamped_unit import HELD_AT, HeldUnit
+from dashboard.serving.file_version import FileVersion
 from dashboard.serving.loading import ModelEntry
+from dashboard.session import Cell, Value
 from gridlstm.clamps import Hold
 from gridlstm.errors import UserError
+
+# By the model.
+_LISTS: Value[dict[FileVersion, dict[Cell, HeldUnit]]] = Value("held_units")
 
 
 def choose_holds(reading: Reading, chosen: HeldUnit, marks: np.ndarray | None) -> tuple[Hold, ...]:
@@ -49,7 +53,7 @@ def choose_holds(reading: Reading, chosen: HeldUnit, marks: np.ndarray | None) -
 
 def _list_of(entry: ModelEntry) -> dict[Cell, HeldUnit]:
     """The units that the visitor has put on the list for this model."""
-    lists = st.session_state.setdefault("held_units", {})
+    lists = _LISTS.set_if_new(dict)
     return lists.setdefault(entry.version, {})
 
 
