@@ -39,7 +39,7 @@ from dashboard import words
 from dashboard.charts import cells
 from dashboard.screens import choices, first_look, reading
 from dashboard.serving import loading
-from dashboard.serving.shelf import Shelf
+from dashboard.serving.shelf import Shelf, shelf
 from dashboard.session import Cell, session
 from gridlstm.analysis.held_out import find_cells
 from gridlstm.analysis.orders import ORDERS
@@ -775,8 +775,8 @@ def test_nothing_is_computed_again_that_was_not_changed(visit, folder, traces):
 
 
 def test_traces_beyond_what_memory_is_allowed_lie_on_disk(visit, monkeypatch):
-    traces = Shelf(6)
-    monkeypatch.setattr(loading, "_traces", lambda: traces)
+    shelf.clear()
+    traces = shelf("traces", loading.MOST_TRACES)
     app = go(paste(visit(), SHORT), "cells")
     (first,) = traces.results()
     size = sum(values.nbytes for values in first.values.values())
@@ -806,8 +806,8 @@ def test_a_full_disk_is_one_sentence_and_a_shorter_text_goes_on(visit, monkeypat
     def full(*_, **__):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    traces = Shelf(6)
-    monkeypatch.setattr(loading, "_traces", lambda: traces)
+    shelf.clear()
+    traces = shelf("traces", loading.MOST_TRACES)
     monkeypatch.setattr("gridlstm.trace.open_memmap", full)
     monkeypatch.setattr(loading, "MOST_OF_A_TRACE", 5000)
     app = go(paste(visit(), SHORT * 50), "cells")
