@@ -19,6 +19,7 @@ from dashboard.coloured_text import (
     gate_scale,
 )
 from dashboard.screens import choices
+from dashboard.screens.refusal import Refusal
 from dashboard.serving import loading
 from dashboard.serving.kept import kept
 from dashboard.serving.loading import ModelEntry
@@ -86,13 +87,12 @@ class Reading:
         return np.tanh(values) if kind == "cell" and memory_as == "tanh" else values
 
 
-def read(entry: ModelEntry, text: Text) -> Reading:
-    """What the model does on the text; ends the page with one sentence if it cannot."""
+def read(entry: ModelEntry, text: Text) -> Reading | Refusal:
+    """What the model does on the text."""
     try:
         trace = loading.traced(entry, text.data)
     except UserError as error:
-        st.error(words.verbatim(f"{entry.name}: {error}"))
-        st.stop()
+        return Refusal(words.verbatim(f"{entry.name}: {error}"))
     loss_bits, likeliest = kept(
         "predictions",
         entry.version,
@@ -114,18 +114,18 @@ def _predictions(trace, text: Text) -> tuple[np.ndarray, Likeliest]:
     return convert(nats, "bits"), Likeliest(next_bytes[at], chances[at])
 
 
-def models_or_stop() -> dict[str, ModelEntry]:
-    """The models with weights; broken files are named, and without any model the page ends."""
+def usable_models() -> dict[str, ModelEntry] | Refusal:
+    """The models with weights, by name; files that are broken are named on the page."""
     _let_the_heading_out()
     found = loading.catalogue()
     for problem in found.problems:
         st.warning(problem)
     if not found.usable:
-        st.info(
+        return Refusal(
             "There is no model yet. Put checkpoints into the folder `checkpoints/`, train one with "
-            "`python -m gridlstm train`, or upload your own on the Models page."
+            "`python -m gridlstm train`, or upload your own on the Models page.",
+            is_error=False,
         )
-        st.stop()
     return found.usable
 
 

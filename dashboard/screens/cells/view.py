@@ -11,12 +11,13 @@ from dashboard.screens.reading import (
     Reading,
     draw_coloured,
     let_the_text_out,
-    models_or_stop,
     read,
     scales,
     tell_of_texts,
     text_line,
+    usable_models,
 )
+from dashboard.screens.refusal import Refusal
 from dashboard.serving.estimates import seconds_to_go_through
 from dashboard.serving.kept import kept
 from dashboard.session import Cell, session
@@ -142,7 +143,10 @@ def surprise_figure(reading: Reading):
 st.title("Cells")
 introduction = st.empty()
 text_line()
-models = models_or_stop()
+models = usable_models()
+if isinstance(models, Refusal):
+    models.show()
+    st.stop()
 is_first_look = first_look.is_chosen(models)
 if is_first_look:
     with introduction:
@@ -176,12 +180,17 @@ readings = []
 for place, (model, values, suffix) in zip(places, shown, strict=True):
     with place:
         reading = read(model, choices.current_text())
+        if isinstance(reading, Refusal):
+            reading.show()
+            continue
         if is_first_look and suffix == "" and not first_look.holds(reading):
             introduction.empty()
         cell = choices.choose_cell(model, reading.trace, reading.text, values)
         draw_text(reading, cell, suffix)
         readings.append((reading, cell, suffix))
 
+if not readings:
+    st.stop()
 view = st.segmented_control(
     "Below",
     list(VIEWS),
@@ -192,6 +201,6 @@ view = st.segmented_control(
     label_visibility="collapsed",
 )
 let_the_text_out()
-for place, (reading, cell, suffix) in zip(st.columns(len(shown)), readings, strict=True):
+for place, (reading, cell, suffix) in zip(st.columns(len(readings)), readings, strict=True):
     with place:
         draw_below(reading, cell, view, suffix)

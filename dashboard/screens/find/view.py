@@ -9,7 +9,8 @@ from dashboard.screens.find.probe import show_probe
 from dashboard.screens.find.similar_places import show_places
 from dashboard.screens.find.units_on import select_in_text, show_units
 from dashboard.screens.property import choose_property, show_property
-from dashboard.screens.reading import models_or_stop, read, text_line
+from dashboard.screens.reading import read, text_line, usable_models
+from dashboard.screens.refusal import Refusal
 from dashboard.session import session
 
 VIEWS = {"property": "By what is true of the text", "selection": "By a selection in the text"}
@@ -20,7 +21,10 @@ st.markdown(
     "hold of the text, or select a piece of it, and every unit of every layer is searched."
 )
 text_line()
-models = models_or_stop()
+models = usable_models()
+if isinstance(models, Refusal):
+    models.show()
+    st.stop()
 entry = choices.choose_reader(models)
 choices.keep_valid(session.find, list(VIEWS))
 view = st.segmented_control(
@@ -35,7 +39,14 @@ view = st.segmented_control(
 text = choices.current_text()
 if view == "property":
     target = choose_property(entry, text)
-    reading = read(entry, text)
+    if isinstance(target, Refusal):
+        target.show()
+        st.stop()
+reading = read(entry, text)
+if isinstance(reading, Refusal):
+    reading.show()
+    st.stop()
+if view == "property":
     is_judged = show_found(reading, target)
     if is_judged:
         show_by_layer(models, reading, target)
@@ -43,7 +54,6 @@ if view == "property":
         show_probe(reading, target)
     show_property(text, target)
 else:
-    reading = read(entry, text)
     cell = choices.choose_cell(entry, reading.trace, text)
     selected = select_in_text(reading, cell)
     units = show_units(reading, selected)

@@ -7,7 +7,8 @@ from dashboard import words
 from dashboard.charts.theme import plot_config
 from dashboard.screens import choices
 from dashboard.screens.gates.charts import feedback, gate_distribution, saturation_plot
-from dashboard.screens.reading import Reading, models_or_stop, read, text_line
+from dashboard.screens.reading import Reading, read, text_line, usable_models
+from dashboard.screens.refusal import Refusal
 from dashboard.serving.estimates import seconds_to_go_through
 from dashboard.serving.kept import kept
 from dashboard.session import Cell
@@ -117,9 +118,15 @@ st.markdown(
     "one layer up to the next."
 )
 text_line()
-models = models_or_stop()
+models = usable_models()
+if isinstance(models, Refusal):
+    models.show()
+    st.stop()
 entry = choices.choose_reader(models)
 reading = read(entry, choices.current_text())
+if isinstance(reading, Refusal):
+    reading.show()
+    st.stop()
 form = entry.metadata.model.form
 keeping = [words.QUANTITIES[memory.keep] for memory in form.memories]
 if not keeping:

@@ -6,7 +6,8 @@ from dashboard.screens import choices
 from dashboard.screens.provenance.by_character import show_by_character
 from dashboard.screens.provenance.by_layer import show_by_layer
 from dashboard.screens.provenance.half_lives import show_half_lives
-from dashboard.screens.reading import models_or_stop, read, text_line
+from dashboard.screens.reading import read, text_line, usable_models
+from dashboard.screens.refusal import Refusal
 from dashboard.session import session
 
 VIEWS = {
@@ -23,9 +24,15 @@ st.markdown(
     "is added. So what it holds can be taken apart, exactly, into what was written when and where."
 )
 text_line()
-models = models_or_stop()
+models = usable_models()
+if isinstance(models, Refusal):
+    models.show()
+    st.stop()
 entry = choices.choose_reader(models)
 reading = read(entry, choices.current_text())
+if isinstance(reading, Refusal):
+    reading.show()
+    st.stop()
 model = entry.metadata.model
 views = [view for view, along in NEEDS.items() if model.memory(along)]
 if not views:

@@ -8,6 +8,7 @@ import streamlit as st
 
 from dashboard import words
 from dashboard.screens.reading import Reading
+from dashboard.screens.refusal import Refusal
 from dashboard.screens.switch_off.clamped_unit import HELD_AT, HeldUnit
 from dashboard.serving.file_version import FileVersion
 from dashboard.serving.loading import ModelEntry
@@ -19,14 +20,15 @@ from gridlstm.errors import UserError
 _LISTS: Value[dict[FileVersion, dict[Cell, HeldUnit]]] = Value("held_units")
 
 
-def choose_holds(reading: Reading, chosen: HeldUnit, marks: np.ndarray | None) -> tuple[Hold, ...]:
-    """The chosen unit and those on the list, shown; ends the page if the chosen has no value."""
+def choose_holds(
+    reading: Reading, chosen: HeldUnit, marks: np.ndarray | None
+) -> tuple[Hold, ...] | Refusal:
+    """The chosen unit, if it has a value, and those on the list, shown."""
     listed = _list_of(reading.entry)
     try:
         holds = [chosen.hold(reading, marks)]
     except UserError as error:
-        st.error(words.verbatim(str(error)))
-        st.stop()
+        return Refusal(words.verbatim(str(error)))
     with st.container(border=True, gap="xsmall"):
         st.markdown("**Held while the model reads:**")
         with st.container(horizontal=True, vertical_alignment="center"):

@@ -4,7 +4,8 @@ import streamlit as st
 
 from dashboard import words
 from dashboard.screens import choices
-from dashboard.screens.reading import models_or_stop, read
+from dashboard.screens.reading import read, usable_models
+from dashboard.screens.refusal import Refusal
 from dashboard.screens.write.settings import choose_how, choose_prime, keep_prime, keep_settings
 from dashboard.screens.write.writing import Writing
 from dashboard.screens.write.written_text import PROBLEM, show_growing, show_whole
@@ -64,7 +65,10 @@ st.markdown(
     "guesses, reads it, and guesses again. Watch one **memory cell** or **gate** while it does. "
     "What is the cell for web addresses doing while the model writes one?"
 )
-models = models_or_stop()
+models = usable_models()
+if isinstance(models, Refusal):
+    models.show()
+    st.stop()
 choices.keep_valid(session.whitespace, [False, True])
 keep_settings()
 # A place of its own for the progress of reading, which leaves no gap when it is gone.
@@ -76,6 +80,9 @@ with st.container(gap=None):
 keep_prime(entry)
 with progress:
     text_in_use = read(entry, choices.current_text())
+    if isinstance(text_in_use, Refusal):
+        text_in_use.show()
+        st.stop()
 cell = choices.choose_cell(entry, text_in_use.trace, text_in_use.text)
 choose_action(entry, cell)
 if problem := PROBLEM.forget():
@@ -97,6 +104,9 @@ elif writing.going:
 else:
     with progress:
         whole = read(entry, writing.text())
+        if isinstance(whole, Refusal):
+            whole.show()
+            st.stop()
     # In a container, as a fragment is: the text stays the same element, scrolled where it was.
     with st.container():
         show_whole(writing, whole, cell)
