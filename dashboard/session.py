@@ -72,11 +72,15 @@ class Cell:
 
 @dataclass(frozen=True)
 class CellValues:
-    """The cell that is looked at, in three values: of each a part may be chosen without others."""
+    """The cell that is looked at, in three values: a part may be chosen without the others.
+
+    What belongs to it on a page has keys that end in `suffix`, as those of the values do.
+    """
 
     quantity: Value[str]
     layer: Value[int]
     unit: Value[int]
+    suffix: str
 
     @classmethod
     def under(cls, suffix: str) -> "CellValues":
@@ -85,6 +89,7 @@ class CellValues:
             Value(f"quantity{suffix}", parse=str),
             Value(f"layer{suffix}", parse=int),
             Value(f"unit{suffix}", parse=int),
+            suffix,
         )
 
     def __iter__(self) -> Iterator[Value]:

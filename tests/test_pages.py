@@ -48,6 +48,7 @@ from gridlstm.analysis.properties import inside_url
 from gridlstm.analysis.ranking import rank_units
 from gridlstm.analysis.selection import SelectionError, similar_places, units_on
 from gridlstm.checkpoint import load_model, read_metadata, split
+from gridlstm.errors import UserError
 from gridlstm.progress import Cancelled
 from gridlstm.text import from_bytes, from_string
 from gridlstm.trace import trace
@@ -815,6 +816,31 @@ def test_a_full_disk_is_one_sentence_and_a_shorter_text_goes_on(visit, monkeypat
     monkeypatch.setattr(loading, "MOST_OF_A_TRACE", 2**29)
     go(paste(app, SHORT), "cells")
     assert not app.error and len(traces.results()) == 1
+
+
+@pytest.mark.parametrize("broken", ["grid-3", "stacked-2"])
+def test_beside_a_model_that_cannot_read_the_text_the_other_is_shown(visit, monkeypatch, broken):
+    def traced_or_not(entry, data):
+        if entry.name == broken:
+            raise UserError("This one cannot.")
+        return whole(entry, data)
+
+    whole = loading.traced
+    monkeypatch.setattr(loading, "traced", traced_or_not)
+    app = visit("cells", model="grid-3", beside="stacked-2")
+    assert said(app) == [f"{broken}: This one cannot."]
+    shown = {key for key in figures(app) if key.startswith("layers")}
+    assert shown == ({"layers2"} if broken == "grid-3" else {"layers"})
+
+
+def test_where_no_model_can_read_the_text_nothing_is_asked_further(visit, monkeypatch):
+    def fail(entry, data):
+        raise UserError("It cannot.")
+
+    monkeypatch.setattr(loading, "traced", fail)
+    app = visit("cells", model="grid-3")
+    assert said(app) == ["grid-3: It cannot."]
+    assert not figures(app) and "below" not in {box.key for box in app.get("button_group")}
 
 
 def test_a_picture_that_does_not_depend_on_the_unit_is_not_drawn_again(visit, monkeypatch):

@@ -265,7 +265,7 @@ def choose_cell(
             "Telling cell",
             icon=":material/auto_awesome:",
             help=f"Choose {telling.meaning}.",
-            key=f"telling {values.unit.key}",
+            key=f"telling{values.suffix}",
             on_click=values.forget,
         )
     return Cell(quantity, layer, unit)

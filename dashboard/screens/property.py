@@ -12,7 +12,7 @@ from dashboard import words
 from dashboard.charts.theme import SEQUENTIAL
 from dashboard.coloured_text import Scale, coloured_text
 from dashboard.screens import choices
-from dashboard.screens.refusal import Refusal
+from dashboard.screens.refusal import Refusal, refused
 from dashboard.serving.loading import ModelEntry
 from dashboard.session import session
 from gridlstm.analysis.properties import PROPERTIES, measure_named
@@ -67,8 +67,7 @@ def choose_mark(entry: ModelEntry, text: Text) -> Target:
         st.caption(words.verbatim(pattern))
     _explain(name)
     values = _measured(name, text, offered)
-    if isinstance(values, Refusal):
-        values.show()
+    if refused(values):
         values = None
     return Target(_title(name), values)
 

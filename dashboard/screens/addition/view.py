@@ -13,7 +13,7 @@ from dashboard.screens import choices
 from dashboard.screens.addition import charts
 from dashboard.screens.addition.carry_cells import best_follower, draw_followers, followers
 from dashboard.screens.reading import Reading, read, scales, usable_models
-from dashboard.screens.refusal import Refusal
+from dashboard.screens.refusal import Refusal, refused
 from dashboard.serving import loading
 from dashboard.serving.estimates import seconds_to_read
 from dashboard.serving.kept import kept
@@ -168,8 +168,7 @@ st.markdown(
     "memory** (Grid LSTM paper, section 4.2)."
 )
 adders = usable_adders()
-if isinstance(adders, Refusal):
-    adders.show()
+if refused(adders):
     st.stop()
 # In a narrow window the numbers go to a line of their own.
 with st.container(horizontal=True):
@@ -181,13 +180,11 @@ for number, start in ((session.first_number, "5"), (session.second_number, "6"))
     if not isinstance(number.get(), str):
         number.set(start * layout.digits)
 numbers = choose_numbers(layout, number_places)
-if isinstance(numbers, Refusal):
-    numbers.show()
+if refused(numbers):
     st.stop()
 first, second = numbers
 reading = read(entry, from_bytes(layout.question(first, second)))
-if isinstance(reading, Refusal):
-    reading.show()
+if refused(reading):
     st.stop()
 answer = draw_answer(first, second, layout, reading)
 try:

@@ -17,7 +17,7 @@ from dashboard.screens.reading import (
     text_line,
     usable_models,
 )
-from dashboard.screens.refusal import Refusal
+from dashboard.screens.refusal import refused
 from dashboard.serving.estimates import seconds_to_go_through
 from dashboard.serving.kept import kept
 from dashboard.session import Cell, session
@@ -144,8 +144,7 @@ st.title("Cells")
 introduction = st.empty()
 text_line()
 models = usable_models()
-if isinstance(models, Refusal):
-    models.show()
+if refused(models):
     st.stop()
 is_first_look = first_look.is_chosen(models)
 if is_first_look:
@@ -171,23 +170,22 @@ with options[0]:
     choices.choose_memory_shown()
 options[1].toggle("Show spaces and line ends", key=session.whitespace.key, persist_state="session")
 
-shown = [(entry, session.cell, "")]
+shown = [(entry, session.cell)]
 if compared in models:
-    shown.append((models[compared], session.second_cell, "2"))
-tell_of_texts([model for model, *_ in shown])
+    shown.append((models[compared], session.second_cell))
+tell_of_texts([model for model, _ in shown])
 places = st.columns(len(shown))
 readings = []
-for place, (model, values, suffix) in zip(places, shown, strict=True):
+for place, (model, values) in zip(places, shown, strict=True):
     with place:
         reading = read(model, choices.current_text())
-        if isinstance(reading, Refusal):
-            reading.show()
+        if refused(reading):
             continue
-        if is_first_look and suffix == "" and not first_look.holds(reading):
+        if is_first_look and values is session.cell and not first_look.holds(reading):
             introduction.empty()
         cell = choices.choose_cell(model, reading.trace, reading.text, values)
-        draw_text(reading, cell, suffix)
-        readings.append((reading, cell, suffix))
+        draw_text(reading, cell, values.suffix)
+        readings.append((reading, cell, values.suffix))
 
 if not readings:
     st.stop()

@@ -7,7 +7,7 @@ from dashboard.charts.theme import plot_config
 from dashboard.screens.find.charts import score_by_layer
 from dashboard.screens.property import Target
 from dashboard.screens.reading import Reading, read, tell_of_texts
-from dashboard.screens.refusal import Refusal
+from dashboard.screens.refusal import refused
 from dashboard.serving.kept import kept
 from dashboard.serving.loading import ModelEntry
 from gridlstm.analysis.held_out import best_by_layer
@@ -35,9 +35,7 @@ def show_by_layer(models: dict[str, ModelEntry], reading: Reading, target: Targe
     )
     readings = [reading]
     for other in (read(models[name], reading.text) for name in compared):
-        if isinstance(other, Refusal):
-            other.show()
-        else:
+        if not refused(other):
             readings.append(other)
     tell_of_texts([reading.entry for reading in readings])
     frames = {reading.entry.title: _best(reading, target) for reading in readings}

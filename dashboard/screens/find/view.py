@@ -10,7 +10,7 @@ from dashboard.screens.find.similar_places import show_places
 from dashboard.screens.find.units_on import select_in_text, show_units
 from dashboard.screens.property import choose_property, show_property
 from dashboard.screens.reading import read, text_line, usable_models
-from dashboard.screens.refusal import Refusal
+from dashboard.screens.refusal import refused
 from dashboard.session import session
 
 VIEWS = {"property": "By what is true of the text", "selection": "By a selection in the text"}
@@ -22,8 +22,7 @@ st.markdown(
 )
 text_line()
 models = usable_models()
-if isinstance(models, Refusal):
-    models.show()
+if refused(models):
     st.stop()
 entry = choices.choose_reader(models)
 choices.keep_valid(session.find, list(VIEWS))
@@ -39,12 +38,10 @@ view = st.segmented_control(
 text = choices.current_text()
 if view == "property":
     target = choose_property(entry, text)
-    if isinstance(target, Refusal):
-        target.show()
+    if refused(target):
         st.stop()
 reading = read(entry, text)
-if isinstance(reading, Refusal):
-    reading.show()
+if refused(reading):
     st.stop()
 if view == "property":
     is_judged = show_found(reading, target)

@@ -8,7 +8,7 @@ from dashboard.charts.theme import plot_config
 from dashboard.screens import choices
 from dashboard.screens.gates.charts import feedback, gate_distribution, saturation_plot
 from dashboard.screens.reading import Reading, read, text_line, usable_models
-from dashboard.screens.refusal import Refusal
+from dashboard.screens.refusal import refused
 from dashboard.serving.estimates import seconds_to_go_through
 from dashboard.serving.kept import kept
 from dashboard.session import Cell
@@ -119,13 +119,11 @@ st.markdown(
 )
 text_line()
 models = usable_models()
-if isinstance(models, Refusal):
-    models.show()
+if refused(models):
     st.stop()
 entry = choices.choose_reader(models)
 reading = read(entry, choices.current_text())
-if isinstance(reading, Refusal):
-    reading.show()
+if refused(reading):
     st.stop()
 form = entry.metadata.model.form
 keeping = [words.QUANTITIES[memory.keep] for memory in form.memories]

@@ -7,7 +7,7 @@ from dashboard.screens.provenance.by_character import show_by_character
 from dashboard.screens.provenance.by_layer import show_by_layer
 from dashboard.screens.provenance.half_lives import show_half_lives
 from dashboard.screens.reading import read, text_line, usable_models
-from dashboard.screens.refusal import Refusal
+from dashboard.screens.refusal import refused
 from dashboard.session import session
 
 VIEWS = {
@@ -25,13 +25,11 @@ st.markdown(
 )
 text_line()
 models = usable_models()
-if isinstance(models, Refusal):
-    models.show()
+if refused(models):
     st.stop()
 entry = choices.choose_reader(models)
 reading = read(entry, choices.current_text())
-if isinstance(reading, Refusal):
-    reading.show()
+if refused(reading):
     st.stop()
 model = entry.metadata.model
 views = [view for view, along in NEEDS.items() if model.memory(along)]

@@ -5,7 +5,7 @@ import streamlit as st
 from dashboard.screens import choices
 from dashboard.screens.property import choose_mark
 from dashboard.screens.reading import read, text_line, usable_models
-from dashboard.screens.refusal import Refusal
+from dashboard.screens.refusal import refused
 from dashboard.screens.switch_off.ablation import show_use
 from dashboard.screens.switch_off.changed_text import show_chances, show_change
 from dashboard.screens.switch_off.clamp_list import choose_holds
@@ -36,8 +36,7 @@ st.markdown(
 )
 text_line()
 models = usable_models()
-if isinstance(models, Refusal):
-    models.show()
+if refused(models):
     st.stop()
 text = beginning(choices.current_text())
 left, right = st.columns(2)
@@ -46,18 +45,15 @@ with left:
 with right:
     target = choose_mark(entry, text)
 reading = read(entry, text)
-if isinstance(reading, Refusal):
-    reading.show()
+if refused(reading):
     st.stop()
 cell = choose_holdable(reading)
 chosen = choose_value(reading, cell, target.values)
 holds = choose_holds(reading, chosen, target.values)
-if isinstance(holds, Refusal):
-    holds.show()
+if refused(holds):
     st.stop()
 comparison = compare(reading, holds)
-if isinstance(comparison, Refusal):
-    comparison.show()
+if refused(comparison):
     st.stop()
 show_losses(comparison, target)
 clicked = show_change(comparison)

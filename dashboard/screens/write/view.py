@@ -5,7 +5,7 @@ import streamlit as st
 from dashboard import words
 from dashboard.screens import choices
 from dashboard.screens.reading import read, usable_models
-from dashboard.screens.refusal import Refusal
+from dashboard.screens.refusal import refused
 from dashboard.screens.write.settings import choose_how, choose_prime, keep_prime, keep_settings
 from dashboard.screens.write.writing import Writing
 from dashboard.screens.write.written_text import PROBLEM, show_growing, show_whole
@@ -66,8 +66,7 @@ st.markdown(
     "What is the cell for web addresses doing while the model writes one?"
 )
 models = usable_models()
-if isinstance(models, Refusal):
-    models.show()
+if refused(models):
     st.stop()
 choices.keep_valid(session.whitespace, [False, True])
 keep_settings()
@@ -80,8 +79,7 @@ with st.container(gap=None):
 keep_prime(entry)
 with progress:
     text_in_use = read(entry, choices.current_text())
-    if isinstance(text_in_use, Refusal):
-        text_in_use.show()
+    if refused(text_in_use):
         st.stop()
 cell = choices.choose_cell(entry, text_in_use.trace, text_in_use.text)
 choose_action(entry, cell)
@@ -104,8 +102,7 @@ elif writing.going:
 else:
     with progress:
         whole = read(entry, writing.text())
-        if isinstance(whole, Refusal):
-            whole.show()
+        if refused(whole):
             st.stop()
     # In a container, as a fragment is: the text stays the same element, scrolled where it was.
     with st.container():
