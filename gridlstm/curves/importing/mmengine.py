@@ -18,7 +18,7 @@ _NOTE = "validations have no update of their own: each stands at the training ro
 def mmengine_log(log: Log) -> Log | None:
     """The log with its validations at updates of the training; None if it is something else."""
     table = log.tables[""]
-    if not _TRAINING <= set(table.columns):
+    if not _TRAINING.issubset(table.columns):
         return None
     updates = table.columns["iter"]
     validation = np.isnan(updates) & ~np.isnan(table.columns["step"])
