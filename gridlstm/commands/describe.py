@@ -2,7 +2,6 @@
 
 import argparse
 import json
-from dataclasses import asdict
 from pathlib import Path
 
 # Bytes of the text that a plan is told for.
@@ -27,9 +26,10 @@ def add(commands) -> None:
 
 def _describe(options: argparse.Namespace) -> int:
     from gridlstm.checkpoint import read_metadata
+    from gridlstm.checkpoint.metadata import to_document
 
     for path in options.checkpoints:
-        document = {"file": path.name, **asdict(read_metadata(path))}
+        document = {"file": path.name, **to_document(read_metadata(path))}
         if options.plan:
             document["plan"] = _plans(path)
         print(json.dumps(document))

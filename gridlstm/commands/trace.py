@@ -49,7 +49,13 @@ def _trace(options: argparse.Namespace) -> int:
 
     def write(aside: Path) -> None:
         with open(aside, "wb") as file:
-            np.savez(file, **traced.values, loss=traced.loss, next_byte=traced.next_byte)
+            np.savez(
+                file,
+                **traced.values,
+                loss=traced.loss,
+                next_token=traced.next_token,
+                tokens=traced.tokens,
+            )
 
     write_aside(options.out, write)
     return 0
