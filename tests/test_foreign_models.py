@@ -137,6 +137,6 @@ def test_its_files_may_be_given_to_every_command(name, capsys):
 
 def test_it_writes_its_own_characters_alone(saved):
     loaded, _ = load_model(saved)
-    begin = loaded.vocabulary.decode(np.flatnonzero(loaded.vocabulary.writable)[-1:])
+    begin = loaded.vocabulary.bytes_of(np.flatnonzero(loaded.vocabulary.writable)[-1])
     written = list(sample(loaded, begin, 200, temperature=30.0))
     assert loaded.vocabulary.writable[written].all() and len(set(written)) > 20
