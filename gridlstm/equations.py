@@ -24,15 +24,16 @@ class Equations:
 def equations(config: ModelConfig) -> Equations | None:
     """Those of a model, with the options it has, if they are written down here."""
     of_architecture = _OF_ARCHITECTURE.get(config.architecture)
-    found = of_architecture and of_architecture(config)
-    width = _HARD_SIGMOIDS.get(config.gates)
-    return _with_hard_gates(found, width) if found and width else found
+    if of_architecture is None:
+        return None
+    found, width = of_architecture(config), _HARD_SIGMOIDS.get(config.gates)
+    return _with_hard_gates(found, width) if width else found
 
 
 def _with_hard_gates(found: Equations, width: int) -> Equations:
     """The same with a hard sigmoid in the place of each sigmoid, told with the first layer."""
-    hard = rf"s(x) = \min(\max(x / {width} + 0.5,\, 0),\, 1)"
-    layer = {name: of.replace(r"\sigma(", "s(") for name, of in found.layer.items()}
+    hard = rf"\mathrm{{hard}}(x) = \min(\max(x / {width} + 0.5,\, 0),\, 1)"
+    layer = {name: of.replace(r"\sigma(", r"\mathrm{hard}(") for name, of in found.layer.items()}
     return Equations(rf"{found.first},\quad {hard}", layer, found.guess)
 
 

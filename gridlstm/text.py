@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 import charset_normalizer
 import numpy as np
 
-from gridlstm.vocabulary import BYTES
 from gridlstm.vocabulary import printable_byte as printable_byte  # who shows a text labels bytes
 
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
@@ -155,8 +154,11 @@ def character_losses(text: Text, loss: np.ndarray) -> np.ndarray:
     """
     if loss.shape != (len(text.data),):
         raise ValueError(f"The text has {len(text.data)} bytes, the losses have {loss.shape}.")
-    losses = BYTES.encode(text.data).sum_by_character(loss)
-    losses[:1] = np.nan
+    if not text.characters:
+        return loss
+    first_byte = np.concatenate(([0], text.last_byte[:-1] + 1))
+    losses = np.add.reduceat(loss, first_byte)
+    losses[0] = np.nan
     return losses
 
 
