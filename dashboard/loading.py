@@ -51,6 +51,8 @@ MOST_OF_A_TRACE, MOST_OF_TRACES = 2**29, 3 * 2**29
 # The bytes that traces in the making may take, and the lock under which they are promised.
 _promised: list[int] = []
 _promising = threading.Lock()
+# Of one visitor's own models and curves.
+MAX_UPLOADED_BYTES, MAX_UPLOADED_FILES = 10**9, 100
 # In characters: a visitor's file may call its text anything.
 MOST_TEXT_TITLE = 60
 
@@ -112,6 +114,11 @@ class Uploads:
     @property
     def path(self) -> Path:
         return Path(self.folder.name)
+
+    def sizes(self) -> dict[str, int]:
+        """The bytes of each file, by its name."""
+        files = [path for path in self.path.iterdir() if not path.name.startswith(".")]
+        return {path.name: path.stat().st_size for path in files}
 
 
 def catalogue() -> Catalogue:
@@ -256,6 +263,7 @@ def keep_upload(name: str, data: bytes) -> None:
     """
     uploads = st.session_state.setdefault("uploads", Uploads())
     path = uploads.path / Path(name).name
+    _check_room(uploads, path, len(data))
     path = path.with_suffix(path.suffix.lower())
     if is_index(path) or is_shard(path):
         model = model_name(path)
@@ -279,6 +287,33 @@ def keep_upload(name: str, data: bytes) -> None:
         raise UserError(f"It could not be kept: {error.strerror}.") from error
     finally:
         aside.unlink(missing_ok=True)
+
+
+def _check_room(uploads: Uploads, path: Path, size: int) -> None:
+    """Raises UserError where a visitor's files, with one of so many bytes at the path, would be
+    more than they may be."""
+    sizes = {**uploads.sizes(), path.name: size}
+    if sum(sizes.values()) > MAX_UPLOADED_BYTES:
+        raise UserError(
+            "Your models would take more than 1 GB together; take some of them away below first."
+        )
+    if len(sizes) > MAX_UPLOADED_FILES:
+        raise UserError(
+            f"You have {MAX_UPLOADED_FILES} files here already; take some of them away below first."
+        )
+
+
+def uploaded_files() -> list[tuple[str, int]]:
+    """The names of the visitor's own files, and their sizes in bytes."""
+    if "uploads" not in st.session_state:
+        return []
+    return sorted(st.session_state["uploads"].sizes().items())
+
+
+def remove_upload(name: str) -> None:
+    """Take one of the visitor's own files away."""
+    path = st.session_state["uploads"].path / name
+    path.unlink(missing_ok=True)
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)

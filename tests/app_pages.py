@@ -101,7 +101,7 @@ def upload_text(app: AppTest, name: str, data: bytes) -> AppTest:
 
 
 def upload_models(app: AppTest, *files: tuple[str, bytes]) -> AppTest:
-    go(app, "models").file_uploader(key="model_files").set_value(
+    go(app, "models").file_uploader[0].set_value(
         [(name, data, "application/octet-stream") for name, data in files]
     )
     return checked(app.run())

@@ -31,6 +31,7 @@ from app_pages import (
     upload_models,
     upload_text,
 )
+from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
 from streamlit.testing.v1 import AppTest
 
 from dashboard import choices, first_look, loading, reading, words
@@ -1103,6 +1104,42 @@ def test_a_bad_curve_is_one_sentence_and_the_one_before_stays(visit, mine, data)
     assert [sentence.split(":")[0] for sentence in said(app)] == ["own.csv"]
     assert len(go(app, "curves").multiselect(key="runs").options) == 3
     assert said(app) == []
+
+
+def test_a_visitor_s_models_have_a_most_and_can_be_taken_away(visit, mine, monkeypatch):
+    (_, weights), (_, points) = mine
+    size = len(weights) + len(points)
+    monkeypatch.setattr(loading, "MAX_UPLOADED_BYTES", 2 * size)
+    app = upload_models(visit(), *mine, ("second.safetensors", weights))
+    assert said(app) == []
+    upload_models(app, ("third.safetensors", weights), ("own.safetensors", weights))
+    assert len(said(app)) == 1 and said(app)[0].startswith("third.safetensors: ")
+    assert "1 GB" in said(app)[0]
+    assert list(app.dataframe[0].value["File"])[2:] == ["own.safetensors", "second.safetensors"]
+    assert f"own.csv · {len(points) / 1e6:,.1f} MB" in [plain(m.value) for m in app.markdown]
+    # The files are listed by name: own.csv, own.safetensors, second.safetensors.
+    checked(app.button(key="take away model 1").click().run())
+    assert list(app.dataframe[0].value["File"])[2:] == ["second.safetensors"]
+    upload_models(app, ("third.safetensors", weights))
+    assert said(app) == []
+    assert list(app.dataframe[0].value["File"])[2:] == ["second.safetensors", "third.safetensors"]
+    monkeypatch.setattr(loading, "MAX_UPLOADED_FILES", 3)
+    upload_models(app, ("fourth.csv", points))
+    assert len(said(app)) == 1 and "3 files" in said(app)[0]
+
+
+def test_what_was_brought_is_not_kept_in_memory_too(visit, mine):
+    app = visit()
+    freed = []
+    with pytest.MonkeyPatch.context() as patch:
+        manager = MemoryUploadedFileManager.remove_file
+        patch.setattr(
+            MemoryUploadedFileManager,
+            "remove_file",
+            lambda self, session, file: freed.append(file) or manager(self, session, file),
+        )
+        upload_models(app, *mine)
+    assert len(freed) == 2 and said(app) == []
 
 
 def test_file_names_of_uploads(visit, mine):

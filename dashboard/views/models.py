@@ -8,10 +8,10 @@ import streamlit as st
 from dashboard import choices, loading, words
 from dashboard.loading import ModelEntry
 from dashboard.sections.layer_equations import show_layer_equations
+from dashboard.sections.own_models import bring_models
 from dashboard.words import verbatim
 from gridlstm.config import MODEL_MEANINGS
 from gridlstm.curves import convert
-from gridlstm.errors import UserError
 from gridlstm.training.settings import SETTING_MEANINGS
 
 MEANINGS = {
@@ -85,16 +85,6 @@ def describe(entry: ModelEntry) -> None:
     )
 
 
-def take_uploads() -> None:
-    faults = []
-    for file in st.session_state["model_files"]:
-        try:
-            loading.keep_upload(file.name, file.getvalue())
-        except UserError as error:
-            faults.append(f"{file.name}: {error}")
-    st.session_state["upload_faults"] = faults
-
-
 st.title("Models")
 st.markdown(
     "Every figure here is read from the checkpoint's own file. Losses on different texts cannot be "
@@ -149,19 +139,4 @@ if models:
 else:
     st.info("There is no model in the folder `checkpoints/` yet.")
 
-st.header("Your own model", anchor=False)
-st.markdown(
-    "A `.safetensors` checkpoint written by `python -m gridlstm train`, and its curve `.csv` of "
-    "the same name. Only you will see them, on every page, until you close this visit. Of an "
-    "LSTM, a GRU or a plain RNN that your own PyTorch program trained, a few lines of Python make "
-    "such a checkpoint: see `docs/python.md` in the repository."
-)
-st.file_uploader(
-    "Checkpoint and curve",
-    type=["safetensors", "csv"],
-    accept_multiple_files=True,
-    key="model_files",
-    on_change=take_uploads,
-)
-for fault in st.session_state.get("upload_faults", []):
-    st.error(verbatim(fault))
+bring_models()
