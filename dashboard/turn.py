@@ -12,6 +12,7 @@ from contextlib import contextmanager
 import streamlit as st
 
 from dashboard.threads import Threads
+from dashboard.words import verbatim
 from dashboard.work_queue import WorkQueue
 from gridlstm.progress import Progress
 
@@ -67,9 +68,9 @@ class _Sign:
     """What is shown of work at one place of the page."""
 
     def __init__(self, label: str, seconds: float) -> None:
-        self._label, self._place, self._shown = label, st.empty(), time.monotonic()
+        self._label, self._place, self._shown = verbatim(label), st.empty(), time.monotonic()
         if seconds >= MIN_SECONDS_SHOWN:
-            self._place.progress(0.0, label)
+            self._place.progress(0.0, self._label)
 
     def show_share(self, share: float) -> None:
         """The share done, now and then."""

@@ -1,5 +1,6 @@
 """The words in which the pages speak of quantities: plain ones first, the field's term after."""
 
+import html
 import re
 import string
 from dataclasses import dataclass
@@ -84,5 +85,28 @@ def shown_name(quantity: str, memory_as: str) -> str:
 
 
 def verbatim(text: str) -> str:
-    """Markdown that shows the text as it is: a file's name, say, is never a link or a picture."""
-    return re.sub(f"[{re.escape(string.punctuation)}]", r"\\\g<0>", " ".join(text.split()))
+    """Markdown that shows the text as it is: a file's name, say, is never a link or a picture.
+
+    What Streamlit makes links, pictures and arrows of even where every sign is escaped is parted by
+    a character that is not seen.
+    """
+    parted = _MADE_OF_TEXT.sub(_PARTING, " ".join(text.split()))
+    return re.sub(f"[{re.escape(string.punctuation)}]", r"\\\g<0>", parted)
+
+
+def verbatim_in_chart(text: str) -> str:
+    """The same for plotly, which reads a few tags and entities wherever it shows text, but no
+    quotes."""
+    return html.escape(text, quote=False)
+
+
+# U+2060, a joiner: of no width, and no place to break a line.
+_PARTING = "\u2060"
+# The places at which to part http://a, www.a, a@b, :smile: and :material_home:, and arrows and
+# signs such as -> and >= that stand alone: Streamlit looks for them in text that is read already,
+# without its escapes.
+_MADE_OF_TEXT = re.compile(
+    r"(?<=:)(?=//)|(?<=www)(?=\.)|(?<=[\w.+-])(?=@)|(?<=:)(?=[\w+-]+:)"
+    r"|(?:(?<=^[<>~-])|(?<=\s[<>~-]))(?=-?[-=>](?!\S))",
+    re.IGNORECASE,
+)

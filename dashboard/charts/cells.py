@@ -6,13 +6,12 @@ single character is never lost; the axis says so. Layers and characters are coun
 what the user reads, units from 0, as in the arrays.
 """
 
-import html
-
 import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from dashboard.charts.theme import CATEGORICAL, GATE, GREY, SIGNED, Scale, apply, colour_bar
+from dashboard.words import verbatim_in_chart
 from gridlstm.architectures import GATE_KINDS
 
 MOST_COLUMNS = 2_000
@@ -195,11 +194,6 @@ def snippets(characters: str, starts: np.ndarray, ends: np.ndarray) -> list[str]
     return [_snippet(shown, int(a), int(b)) for a, b in zip(starts, ends, strict=True)]
 
 
-def _safe(shown: str) -> str:
-    """Text that plotly, which reads a few tags and entities but no quotes, shows as it is."""
-    return html.escape(shown, quote=False)
-
-
 def _snippet(shown: str, start: int, end: int) -> str:
     before = shown[max(0, start - _CONTEXT) : start]
     after = shown[end : end + _CONTEXT]
@@ -208,8 +202,9 @@ def _snippet(shown: str, start: int, end: int) -> str:
         half = _LONGEST_SPAN // 2
         span, before, after = f"{span[:half]}…{span[-half:]}", before[-4:], after[:4]
     # The isolate keeps right-to-left text from reordering the rest of the label.
-    marked = _safe(span.replace(" ", "␣"))
-    return f"\u2068{_safe(before)}<b><u>{marked}</u></b>{_safe(after)}\u2069"
+    marked = verbatim_in_chart(span.replace(" ", "␣"))
+    around = [verbatim_in_chart(part) for part in (before, after)]
+    return f"\u2068{around[0]}<b><u>{marked}</u></b>{around[1]}\u2069"
 
 
 def _layers_hover(snippet: str, values: np.ndarray) -> str:
@@ -224,7 +219,8 @@ def _surprise_hover(snippet: str, bits: float, guesses: list[tuple[str, float]])
     if guesses:
         lines.append("then the model expects")
     lines += [
-        f"  {_safe(visible(label).replace(' ', '␣'))}  {share:.1%}" for label, share in guesses
+        f"  {verbatim_in_chart(visible(label).replace(' ', '␣'))}  {share:.1%}"
+        for label, share in guesses
     ]
     return "<br>".join(lines)
 
@@ -256,7 +252,7 @@ def _by_character(
         zmin=scale.low,
         zmax=scale.high,
         colorscale=scale.colorscale,
-        colorbar=colour_bar(_safe(quantity)),
+        colorbar=colour_bar(verbatim_in_chart(quantity)),
         name="",
     )
     apply(fig, margin=_SIDES)

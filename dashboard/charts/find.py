@@ -4,6 +4,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from dashboard.charts.theme import GREY, SYMBOLS, apply, model_style
+from dashboard.words import verbatim_in_chart
 
 CHANCE = {"AUC": 0.5, "correlation": 0.0}
 
@@ -23,7 +24,7 @@ def score_by_layer(frames: dict[str, pd.DataFrame], measure: str) -> go.Figure:
                 **_judged(rows),
                 line=model_style(number),
                 marker={"symbol": SYMBOLS[number % len(SYMBOLS)], "size": 9},
-                name=f"{title}: {quantity.split('.')[0]} memory",
+                name=f"{verbatim_in_chart(title)}: {quantity.split('.')[0]} memory",
                 customdata=rows[["unit", "low", "high"]].to_numpy().tolist(),
                 hovertemplate=(
                     f"layer %{{x}}, unit %{{customdata[0]}}: {measure} %{{y:.3f}}<br>95 % interval "

@@ -1,12 +1,11 @@
 """Pictures of what held units do: to the chances of the next byte, and to the loss."""
 
-import html
-
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
 from dashboard.charts.theme import CATEGORICAL, GREY, apply
+from dashboard.words import verbatim_in_chart
 from gridlstm.text import printable_byte
 
 AS_IT_IS, HELD = "as it is", "held"
@@ -33,7 +32,7 @@ def next_byte_chances(before: np.ndarray, after: np.ndarray, count: int = MOST_B
     """
     before, after = np.asarray(before, np.float32), np.asarray(after, np.float32)
     chosen = likeliest_of_either(before, after, count)
-    labels = [html.escape(printable_byte(int(byte)), quote=False) for byte in chosen]
+    labels = [verbatim_in_chart(printable_byte(int(byte))) for byte in chosen]
     fig = go.Figure()
     for name, chances, colour in (
         (AS_IT_IS, before, CATEGORICAL[7]),
