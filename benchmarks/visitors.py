@@ -1,6 +1,6 @@
 """How long do visitors wait for a coloured text who come at once, and do clicks go on meanwhile?
 
-    python benchmarks/visitors.py [--visitors 8] [--bytes 20000] [--model grid-6]
+    python benchmarks/visitors.py [--visitors 8] [--bytes 4000] [--model grid-6]
 
 Starts a server and speaks to it as browsers do, over websockets, so that no browser takes the
 cores that are measured. Each visitor types a text of their own and opens the page Cells; what is
@@ -137,7 +137,11 @@ async def measure(port: int, visitors: int, size: int, model: str) -> None:
     waited = sorted([await task for task in coming])
     print(f"{visitors} at once: {seconds(waited)}")
     print(f"the last waited {waited[-1] / median(alone):.1f} times as long as a lone visitor")
-    print(f"{len(clicks)} clicks meanwhile: median {median(clicks):.2f}, longest {max(clicks):.2f}")
+    quick = sum(click < 1 for click in clicks)
+    print(
+        f"{len(clicks)} clicks meanwhile: median {median(clicks):.2f}, longest {max(clicks):.2f}, "
+        f"{quick} under a second"
+    )
 
 
 def text_of(number: int, size: int) -> str:
@@ -160,7 +164,7 @@ def free_port() -> int:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--visitors", type=int, default=8)
-    parser.add_argument("--bytes", type=int, default=20_000)
+    parser.add_argument("--bytes", type=int, default=4_000)
     parser.add_argument("--model", default="grid-6")
     settings = parser.parse_args()
     port = free_port()
@@ -173,11 +177,13 @@ def main() -> None:
         try:
             wait_until_open(port)
             asyncio.run(measure(port, settings.visitors, settings.bytes, settings.model))
+        except BaseException:
+            terminal.seek(0)
+            print(terminal.read().decode(errors="replace"), file=sys.stderr)
+            raise
         finally:
             server.terminate()
             server.wait(timeout=20)
-        terminal.seek(0)
-        print(terminal.read().decode(errors="replace")[-9000:], file=sys.stderr)
 
 
 def wait_until_open(port: int) -> None:
