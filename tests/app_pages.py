@@ -55,7 +55,8 @@ def go(app: AppTest, page: str) -> AppTest:
 
 
 def plain(markdown: str) -> str:
-    return re.sub(r"\\([!-/:-@[-`{-~])", r"\1", markdown)
+    """What is read of it: without the escapes, and what parts a name that is not to be a link."""
+    return re.sub(r"\\([!-/:-@[-`{-~])", r"\1", markdown).replace("\u2060", "")
 
 
 def said(app: AppTest) -> list[str]:
