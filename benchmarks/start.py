@@ -20,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 from app_checkpoints import launched
+from common import processor_seconds
 
 ROOT = Path(__file__).parents[1]
 APP = ROOT / "dashboard" / "app.py"
@@ -43,12 +44,6 @@ def wait_until_open(port: int) -> None:
                 return
         time.sleep(0.01)
     raise TimeoutError("the server never answered")
-
-
-def processor_seconds(process: int) -> float:
-    """What the process has used so far, of its own and of the system."""
-    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def start(browser, script: Path, wanted: list[str]) -> list[tuple[float, float]]:
