@@ -12,15 +12,15 @@ import time
 # nearly all of that time, and the thread that tells others what to do for most of it.
 SECONDS_TO_JUDGE, MIN_SHARE_ALONE, MIN_SHARE_OF_SEVERAL = 0.2, 0.9, 0.7
 # Once there were none to spare, nobody tries again for so long.
-SECONDS_TO_REST = 60
+SECONDS_TO_REST = 120
 
 
 class Threads:
-    """The threads of one piece of work, in the thread that it is done in: one at first, and a share
-    of those that torch has where the machine is seen to have processors to spare."""
+    """The threads of one piece of work, in the thread that it is done in: a share of those that
+    torch has at first, and one alone where the machine is seen to have no processor to spare."""
 
     def __init__(self) -> None:
-        self._may_be_several = False
+        self._may_be_several = True
         self.resume()
 
     def resume(self) -> None:
