@@ -24,6 +24,8 @@ MARKUP = (
     "![picture](http://tracker.example/a.png) [link](javascript:window.harmed=1)"
 )
 PICTURE = "![m](http://tracker.example/m.png)"
+# With the sign that is not seen, without which Streamlit would make a link of it.
+PARTED = PICTURE.replace("://", ":\u2060//")
 SHORT_PICTURE = "![m](//tracker.example/m)"
 
 
@@ -621,7 +623,7 @@ def test_markup_in_a_checkpoint_stays_text(window, folder):
         page = window("models")
         heading(page, "Models")
         choose(page, "Details of", "Stacked LSTM, 2 layers, 8 units · odd")
-        page.get_by_test_id("stTable").get_by_text(PICTURE, exact=True).first.wait_for()
+        page.get_by_test_id("stTable").get_by_text(PARTED, exact=True).first.wait_for()
         rest(page)
         page.get_by_text(f"bad.safetensors: Unknown architecture '{SHORT_PICTURE}'").wait_for()
         assert page.locator("img[src*=tracker]").count() == 0
