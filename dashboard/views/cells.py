@@ -10,8 +10,8 @@ from dashboard.coloured_text import Selection, as_selected
 from dashboard.estimates import seconds_to_go_through
 from dashboard.reading import (
     Reading,
+    below_the_text,
     draw_coloured,
-    let_the_text_out,
     models_or_stop,
     read,
     scales,
@@ -188,7 +188,7 @@ view = st.segmented_control(
     persist_state="session",
     label_visibility="collapsed",
 )
-let_the_text_out()
-for place, (reading, cell, suffix) in zip(st.columns(len(shown)), readings, strict=True):
-    with place:
-        draw_below(reading, cell, view, suffix)
+with below_the_text():
+    for place, (reading, cell, suffix) in zip(st.columns(len(shown)), readings, strict=True):
+        with place:
+            draw_below(reading, cell, view, suffix)
