@@ -23,6 +23,7 @@ import sys
 import tempfile
 import time
 import traceback
+import warnings
 from collections.abc import Callable
 from contextlib import contextmanager, redirect_stderr, suppress
 from dataclasses import asdict, replace
@@ -444,11 +445,12 @@ def _require(holds: bool, what: str) -> None:
 
 def try_one(good: Good, kind: str, seed: int) -> bool:
     """Do one input; return whether it was refused. Raises FuzzError, and whatever else comes out of
-    it that should not."""
+    it that should not: a library's warning, too, as nobody is told of what it says."""
     chance = random.Random(f"{kind} {seed}")
     memory, started = _begin_peak(), time.process_time()
     refused = False
-    with tempfile.TemporaryDirectory(dir=good.folder) as folder:
+    with tempfile.TemporaryDirectory(dir=good.folder) as folder, warnings.catch_warnings():
+        warnings.simplefilter("error")
         try:
             KINDS[kind](good, Path(folder), chance)
         except UserError as error:
