@@ -314,8 +314,8 @@ def fuzz_events(good: Good, folder: Path, chance: random.Random) -> None:
 def _import(name: str, data: bytes) -> None:
     for found in join_files([(name, read_file(name, data))]):
         for frame in import_runs(found, guess_columns(found.log)).curves.values():
-            counted = "epoch" if frame["update"].isna().all() else "update"
-            _require(bool((np.diff(frame[counted]) > 0).all()), f"growing {counted}s")
+            known = [n for n in ("update", "epoch", "seconds") if not frame[n].isna().all()]
+            _require(bool((np.diff(frame[known[0]]) > 0).all()), f"growing {known[0]}s")
             _require(bool(np.isfinite(frame["val_loss"]).all()), "finite losses")
 
 
