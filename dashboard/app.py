@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from dashboard import address, choices, first_look, loading, turn
+from dashboard import address, choices, first_look, libraries, loading, turn
 
 SIDEBAR_WIDTH = 220
 # Streamlit writes on its primary colour in white, whatever that is. `Canvas` is what browsers put
@@ -43,3 +43,4 @@ address.show()
 page.run()
 address.carried(page.url_path)
 address.show()
+libraries.settle()

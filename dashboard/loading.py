@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from dashboard import libraries
 from dashboard.estimates import seconds_to_read
 from dashboard.shelf import Shelf, from_shelf, shelf
 from dashboard.words import verbatim
@@ -341,6 +342,7 @@ def import_libraries_meanwhile() -> None:
     def import_them() -> None:
         for module in ("gridlstm.trace", "gridlstm.curves"):
             importlib.import_module(module)
+        libraries.settle()
 
     threading.Thread(target=import_them, daemon=True).start()
 
