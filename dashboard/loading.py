@@ -55,6 +55,8 @@ _promised: list[int] = []
 _promising = threading.Lock()
 # Of one visitor's own models and curves.
 MAX_UPLOADED_BYTES, MAX_UPLOADED_FILES = 10**9, 100
+# Whose metadata and whose curves are remembered, of all visitors.
+MOST_FILES_KNOWN = 256
 # In characters: a visitor's file may call its text anything.
 MOST_TEXT_TITLE = 60
 
@@ -244,12 +246,14 @@ def _or_problem(read: Callable, path: Path, problems: list[str]):
         return None
 
 
-@st.cache_data(max_entries=256, show_spinner=False)
+# Python's own memory of results, never changed: Streamlit's hashes arguments, copies all
+# and so took a fifth of the time of a click, for 70 files.
+@functools.lru_cache(maxsize=MOST_FILES_KNOWN)
 def _metadata(path: Path, stamp: tuple[int, int]) -> Metadata:
     return read_metadata(path)
 
 
-@st.cache_data(max_entries=256, show_spinner=False)
+@functools.lru_cache(maxsize=MOST_FILES_KNOWN)
 def _curve(path: Path, stamp: tuple[int, int]) -> "pd.DataFrame":
     from gridlstm.curves import read_curve
 
