@@ -246,8 +246,8 @@ def _or_problem(read: Callable, path: Path, problems: list[str]):
         return None
 
 
-# Python's own memory of results, never changed: Streamlit's hashes arguments, copies all
-# and so took a fifth of the time of a click, for 70 files.
+# Python's memory of results, which nobody changes: Streamlit's hashes the arguments and copies the
+# result in each run of a page, which took a fifth of the time of a click.
 @functools.lru_cache(maxsize=MOST_FILES_KNOWN)
 def _metadata(path: Path, stamp: tuple[int, int]) -> Metadata:
     return read_metadata(path)
