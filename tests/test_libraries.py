@@ -9,7 +9,7 @@ SETTLE = """
 import gc, json
 import pandas, scipy.linalg
 from threadpoolctl import threadpool_info
-from dashboard.libraries import settle
+from dashboard.serving.libraries import settle
 
 def threads():
     found = threadpool_info()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dashboard import loading
+from dashboard.serving import loading
 from gridlstm import temporary
 from gridlstm.checkpoint import remove_unfinished, write_aside
 from gridlstm.temporary import TemporaryFolder, remove_left_folders, temporary_file
@@ -23,7 +23,7 @@ made = TemporaryFolder("trace")
 (Path(made.name) / "time.cell.npy").write_bytes(b"x" * 1000)
 """,
     "upload": """
-from dashboard.loading import Uploads
+from dashboard.serving.loading import Uploads
 made = Uploads()
 (made.path / "mine.safetensors").write_bytes(b"x" * 1000)
 """,

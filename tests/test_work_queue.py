@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dashboard.work_queue import SECONDS_TO_BE_LAST, WorkQueue
+from dashboard.serving.work_queue import SECONDS_TO_BE_LAST, WorkQueue
 
 
 class Clock:
