@@ -1,7 +1,9 @@
 """What the benchmarks share: a model with random weights, and the clock."""
 
+import os
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 
@@ -37,3 +39,9 @@ def seconds_of_each(work: Callable[[], object], repeats: int) -> list[float]:
     """The seconds of each of some runs, after one that is not counted."""
     work()
     return [seconds(work) for _ in range(repeats)]
+
+
+def processor_seconds(process: int) -> float:
+    """What the process has used so far, of its own and of the system."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

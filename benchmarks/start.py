@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 from app_checkpoints import launched
+from common import processor_seconds
 from server import free_port, wait_until_open
 
 ROOT = Path(__file__).parents[1]
@@ -27,12 +28,6 @@ PATIENCE = 120  # seconds
 HEADING = "h1"
 COLOURED = ".coloured-text .text .block > span"
 WIDTH, HEIGHT = 1440, 900
-
-
-def processor_seconds(process: int) -> float:
-    """What the process has used so far, of its own and of the system."""
-    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def start(browser, script: Path, wanted: list[str]) -> list[tuple[float, float]]:

@@ -4,7 +4,7 @@ import streamlit as st
 
 from dashboard import address
 from dashboard.screens import choices, first_look
-from dashboard.serving import loading, turn
+from dashboard.serving import libraries, loading, turn
 
 SIDEBAR_WIDTH = 220
 # Streamlit writes on its primary colour in white, whatever that is. `Canvas` is what browsers put
@@ -58,3 +58,4 @@ address.show()
 page.run()
 address.carried(page.url_path)
 address.show()
+libraries.settle()

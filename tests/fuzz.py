@@ -23,6 +23,7 @@ import sys
 import tempfile
 import time
 import traceback
+import warnings
 from collections.abc import Callable
 from contextlib import contextmanager, redirect_stderr, suppress
 from dataclasses import asdict, replace
@@ -313,8 +314,8 @@ def fuzz_events(good: Good, folder: Path, chance: random.Random) -> None:
 def _import(name: str, data: bytes) -> None:
     for found in join_files([(name, read_file(name, data))]):
         for frame in import_runs(found, guess_columns(found.log)).curves.values():
-            counted = "epoch" if frame["update"].isna().all() else "update"
-            _require(bool((np.diff(frame[counted]) > 0).all()), f"growing {counted}s")
+            known = [n for n in ("update", "epoch", "seconds") if not frame[n].isna().all()]
+            _require(bool((np.diff(frame[known[0]]) > 0).all()), f"growing {known[0]}s")
             _require(bool(np.isfinite(frame["val_loss"]).all()), "finite losses")
 
 
@@ -444,11 +445,12 @@ def _require(holds: bool, what: str) -> None:
 
 def try_one(good: Good, kind: str, seed: int) -> bool:
     """Do one input; return whether it was refused. Raises FuzzError, and whatever else comes out of
-    it that should not."""
+    it that should not: a library's warning, too, as nobody is told of what it says."""
     chance = random.Random(f"{kind} {seed}")
     memory, started = _begin_peak(), time.process_time()
     refused = False
-    with tempfile.TemporaryDirectory(dir=good.folder) as folder:
+    with tempfile.TemporaryDirectory(dir=good.folder) as folder, warnings.catch_warnings():
+        warnings.simplefilter("error")
         try:
             KINDS[kind](good, Path(folder), chance)
         except UserError as error:

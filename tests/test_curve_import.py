@@ -10,6 +10,7 @@ import struct
 import subprocess
 import sys
 import tracemalloc
+import warnings
 from contextlib import suppress
 from pathlib import Path
 
@@ -988,6 +989,7 @@ BAD = {
     "a column twice": (text("step,loss,loss", "1,2,3"), "more than once"),
     "below zero": (text("step,val_loss", "1,-2"), "-2 in line 2, which is below zero"),
     "not finite": (text("step,val_loss", "1,inf"), "finite"),
+    "an infinite update": (text("step,val_loss", "inf,2"), "inf in line 2, which is not finite"),
     "half updates": (text("step,val_loss", "1.5,2"), "1.5 in line 2, which is not a whole number"),
     "huge updates": (text("step,val_loss", "1e300,2"), "too large"),
     "no common row": (text("step,val_loss", "1,", ",2"), "No row has both"),
@@ -1004,7 +1006,8 @@ BAD = {
 
 @pytest.mark.parametrize(("data", "expected"), BAD.values(), ids=BAD.keys())
 def test_a_bad_file_gets_one_sentence(data, expected):
-    with pytest.raises(CurveError) as caught:
+    with pytest.raises(CurveError) as caught, warnings.catch_warnings():
+        warnings.simplefilter("error")
         imported("theirs.csv", data)
     sentence = str(caught.value)
     assert expected in sentence and sentence.endswith(".") and "\n" not in sentence

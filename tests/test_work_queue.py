@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dashboard.serving.work_queue import WorkQueue
+from dashboard.serving.work_queue import SECONDS_TO_BE_LAST, WorkQueue
 
 
 class Clock:
@@ -24,9 +24,9 @@ class Visitors:
         self.queue = WorkQueue(turns, self.clock)
         self.inside, self.places, self.needed = {}, {}, {}
 
-    def come(self, name: str, seconds: float, *, guess: float | None = None, key: tuple = ()):
+    def come(self, name, seconds: float, *, guess: float | None = None, key=(), is_last=False):
         key = key or ("work", name)
-        self.inside[name] = self.queue.place(key, seconds if guess is None else guess)
+        self.inside[name] = self.queue.place(key, seconds if guess is None else guess, is_last)
         # Each in a thread of their own, as the queue knows who is within work already.
         thread = threading.Thread(target=self._enter, args=[name])
         thread.start()
@@ -35,6 +35,7 @@ class Visitors:
 
     def _enter(self, name: str) -> None:
         self.places[name] = self.inside[name].__enter__()
+        self.queue.wait(self.places[name], 0)
 
     def leave(self, name: str) -> None:
         self.inside.pop(name).__exit__(None, None, None)
@@ -47,10 +48,12 @@ class Visitors:
     def work(self, seconds: float = 1.0) -> list[str]:
         """Let so much time go by, and all who work tell their progress; who has gone on."""
         worked = self.working
+        for name in worked:
+            self.queue.wait(self.places[name], 0)
         self.clock.now += seconds
         for name in worked:
             place = self.places[name]
-            done = place.done + self.clock.now - place.resumed
+            done = place.done + seconds
             self.queue.report(place, done / self.needed[name])
             if done >= self.needed[name] - 1e-9:
                 self.leave(name)
@@ -159,6 +162,29 @@ def test_who_has_begun_to_be_served_is_served_to_the_end():
     with queue.place(("rest", 2), 11) as rest:
         visitors.leave("fourth")
         assert not rest.has_turn and visitors.working == ["fifth"]
+
+
+def test_what_is_to_be_done_last_waits_for_all_others_but_not_for_ever():
+    visitors = Visitors(turns=2)
+    visitors.come("text", 2)
+    visitors.come("charts", 1, is_last=True)
+    visitors.come("more charts", 1, is_last=True)
+    assert visitors.working == ["text"]
+    assert visitors.queue.before(visitors.places["charts"]) >= 1
+    visitors.work()
+    visitors.come("late text", 2)
+    assert visitors.working == ["text", "late text"]
+    visitors.leave("text")
+    assert visitors.working == ["late text"]
+    visitors.leave("late text")
+    assert visitors.working == ["charts", "more charts"]
+    visitors.leave("charts")
+    visitors.leave("more charts")
+    visitors.come("long text", 2 * SECONDS_TO_BE_LAST)
+    visitors.come("charts", 1, is_last=True)
+    visitors.work(SECONDS_TO_BE_LAST + 1)
+    visitors.come("any", 1)
+    assert visitors.working == ["long text", "charts"]
 
 
 def test_equal_work_is_not_interrupted_though_it_takes_longer_than_was_guessed():

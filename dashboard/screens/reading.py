@@ -2,7 +2,8 @@
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +24,7 @@ from dashboard.screens.refusal import Refusal
 from dashboard.serving import loading
 from dashboard.serving.kept import kept
 from dashboard.serving.loading import ModelEntry
+from dashboard.serving.turn import begin_request, turn
 from dashboard.session import Cell, Value, session
 from gridlstm.errors import UserError
 from gridlstm.text import Text, character_losses, printable_byte
@@ -32,6 +34,8 @@ GUESSES = 5
 SECONDS_A_PREDICTION = 1e-5
 SECONDS_TO_SEND = 0.1
 SECONDS_TO_DRAW = 0.8
+# What the first charts of a page take.
+SECONDS_OF_CHARTS = 0.4
 TEXT_HEIGHT = 420
 # Whether this visit has been shown a text.
 _TEXT_IS_OUT: Value[bool] = Value("text_is_out")
@@ -148,14 +152,21 @@ def _let_the_heading_out() -> None:
         time.sleep(SECONDS_TO_SEND)
 
 
-def let_the_text_out() -> None:
-    """Before a visit's first chart below a text, wait until the text stands in the browser.
+@contextmanager
+def below_the_text() -> Iterator[None]:
+    """Within, a visit's first charts below a text are drawn: when the text stands in the browser,
+    and all others have theirs.
 
-    The plotting library, which is fetched for that chart, keeps it busy for a second.
+    The plotting library, which is fetched for that chart, keeps the browser busy for a second.
     """
-    if not _TEXT_IS_OUT.is_chosen:
-        time.sleep(SECONDS_TO_DRAW)
-        _TEXT_IS_OUT.set(True)
+    if _TEXT_IS_OUT.is_chosen:
+        yield
+        return
+    time.sleep(SECONDS_TO_DRAW)
+    begin_request()
+    with turn(("first charts", object()), "Drawing …", SECONDS_OF_CHARTS, is_last=True):
+        yield
+    _TEXT_IS_OUT.set(True)
 
 
 def text_line() -> None:

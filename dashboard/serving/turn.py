@@ -38,11 +38,16 @@ def begin_request() -> None:
 
 @contextmanager
 def turn(
-    key: tuple, label: str, seconds: float, unless: Callable[[], bool] = lambda: False
+    key: tuple,
+    label: str,
+    seconds: float,
+    unless: Callable[[], bool] = lambda: False,
+    *,
+    is_last: bool = False,
 ) -> Iterator[Progress]:
     """Begins when it is the turn of work that will take about so many seconds, or when `unless`
-    is true; `key` as in the queue. Within, a function that is to be told the share done, shows it
-    on the page under the label, and lets other work go first where that is shorter.
+    is true; `key` and `is_last` as in the queue. Within, a function that is to be told the share
+    done, shows it on the page under the label, and lets other work go first where that is shorter.
     """
     queue, threads = work_queue(), Threads()
 
@@ -59,7 +64,7 @@ def turn(
             wait()
         threads.share(queue.working())
 
-    with queue.place(key, seconds) as place, _sign(label, seconds) as sign:
+    with queue.place(key, seconds, is_last) as place, _sign(label, seconds) as sign:
         wait(unless)
         yield tell
 

@@ -20,6 +20,8 @@ from dataclasses import dataclass
 SECONDS_TO_GAIN, SHARE_TO_GAIN = 0.25, 0.25
 # From this share on, how long work takes is reckoned from how long the share took.
 MIN_SHARE = 0.02
+# After so many seconds of others' work what was to be done last is like any other work.
+SECONDS_TO_BE_LAST = 20
 
 
 @dataclass(eq=False)
@@ -28,25 +30,29 @@ class Place:
     work; `guess` is how many seconds it was thought to take in all, `expected` what it is since
     it is known better; `arrived` is how many seconds of all work had been done before it came.
 
-    `resumed` is when its turn began or was last looked at, None while it has none.
+    `is_last`: it is done when nobody else has work, and not beside others'.
+
+    `counted_at` is the clock when what was done was counted last, None where that begins anew.
     """
 
     key: tuple[Hashable, ...]
     arrived: float
     guess: float
+    is_last: bool = False
     expected: float | None = None
     done: float = 0.0
-    resumed: float | None = None
-
-    @property
-    def has_turn(self) -> bool:
-        return self.resumed is not None
+    has_turn: bool = False
+    counted_at: float | None = None
 
 
 class WorkQueue:
-    """At most `turns` pieces of work have a turn at a time; `clock` gives seconds."""
+    """At most `turns` pieces of work have a turn at a time.
 
-    def __init__(self, turns: int, clock: Callable[[], float] = time.monotonic) -> None:
+    `clock` gives the seconds of a processor that the thread which asks has had, by which work is
+    measured: by a clock on the wall all would seem longer, the more there is to do.
+    """
+
+    def __init__(self, turns: int, clock: Callable[[], float] = time.thread_time) -> None:
         self.turns, self._clock = turns, clock
         self._places: list[Place] = []  # in the order in which they came
         self._done = 0.0
@@ -60,7 +66,9 @@ class WorkQueue:
         self._mine.arrived = None
 
     @contextmanager
-    def place(self, key: tuple[Hashable, ...], seconds: float) -> Iterator[Place]:
+    def place(
+        self, key: tuple[Hashable, ...], seconds: float, is_last: bool = False
+    ) -> Iterator[Place]:
         """Within, a place in the queue for work that will take about so many seconds, and after
         that none: where the work is done, and where it is given up. Of places with one key only the
         first gets a turn. Work within work, in the same thread, has the place of that.
@@ -70,8 +78,8 @@ class WorkQueue:
             return
         with self._changed:
             if getattr(self._mine, "arrived", None) is None:
-                self._mine.arrived = self._done_by_now()
-            place = Place(key, self._mine.arrived, seconds)
+                self._mine.arrived = self._done
+            place = Place(key, self._mine.arrived, seconds, is_last)
             self._places.append(place)
             self._give_turns()
         self._mine.place = place
@@ -91,6 +99,7 @@ class WorkQueue:
         whenever a place changes; returns whether it has its turn."""
         with self._changed:
             self._changed.wait_for(lambda: place.has_turn or unless(), seconds)
+            self._count(place)
             return place.has_turn
 
     def report(self, place: Place, share: float) -> bool:
@@ -102,7 +111,7 @@ class WorkQueue:
                 place.expected = place.done / min(share, 1.0)
                 self._paces[place.key[0]] = place.expected / place.guess
             if place.has_turn and self._should_give_way(place):
-                place.resumed = None
+                place.has_turn, place.counted_at = False, None
                 self._give_turns()
             return place.has_turn
 
@@ -142,11 +151,16 @@ class WorkQueue:
         first = {place.key: place for place in reversed(self._places)}
         waiting = [place for place in self._places if not place.has_turn]
         able = [place for place in waiting if first[place.key] is place]
+        if not all(map(self._is_last, self._places)):
+            able = [place for place in able if not self._is_last(place)]
         return min(able, key=self._due, default=None)
+
+    def _is_last(self, place: Place) -> bool:
+        return place.is_last and self._done - place.arrived < SECONDS_TO_BE_LAST
 
     def _give_turns(self) -> None:
         while len(self._with_turn()) < self.turns and (place := self._next()) is not None:
-            place.resumed = self._clock()
+            place.has_turn = True
         self._changed.notify_all()
 
     def _should_give_way(self, place: Place) -> bool:
@@ -158,13 +172,11 @@ class WorkQueue:
         return gained > max(SECONDS_TO_GAIN, SHARE_TO_GAIN * self._expected(place))
 
     def _count(self, place: Place) -> None:
-        """Count what has been done of it since the last time."""
-        if place.has_turn:
-            now = self._clock()
-            place.done += now - place.resumed
-            self._done += now - place.resumed
-            place.resumed = now
-
-    def _done_by_now(self) -> float:
+        """Count what has been done of it since the last time, in the thread that does it."""
+        if not place.has_turn:
+            return
         now = self._clock()
-        return self._done + sum(now - place.resumed for place in self._with_turn())
+        if place.counted_at is not None:
+            place.done += now - place.counted_at
+            self._done += now - place.counted_at
+        place.counted_at = now

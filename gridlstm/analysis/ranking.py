@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from gridlstm.analysis.chunks import chunks
-from gridlstm.analysis.ranks import centred_ranks
+from gridlstm.analysis.ranks import centred_ranks, pairs_won
 from gridlstm.errors import UserError
 from gridlstm.progress import Progress
 
@@ -27,12 +27,9 @@ def auc(values: np.ndarray, marks: np.ndarray) -> np.ndarray:
     marks = _checked_marks(np.asarray(marks, bool), len(values))
     marked = np.count_nonzero(marks, axis=0)
     pairs = marked * (len(marks) - marked)
-    # Over the marked positions the centred ranks add up to the pairs won less those lost: against
-    # each other they win as many as they lose.
-    weights = marks.astype(np.float64)
     won = np.empty((values.shape[1], *marks.shape[1:]))
-    for units, ranks in _ranks(values):
-        won[units] = ranks @ weights
+    for units, of_units in _by_unit(values):
+        won[units] = pairs_won(of_units, marks)
     return (pairs + won) / (2 * pairs)
 
 
@@ -46,7 +43,8 @@ def spearman(values: np.ndarray, numbers: np.ndarray) -> np.ndarray:
     targets = centred_ranks(np.atleast_2d(numbers.T)).T.reshape(numbers.shape)
     spread = (targets**2).sum(axis=0)
     rho = np.zeros((values.shape[1], *numbers.shape[1:]))
-    for units, ranks in _ranks(values):
+    for units, of_units in _by_unit(values):
+        ranks = centred_ranks(of_units)
         scale = np.sqrt(np.multiply.outer((ranks**2).sum(axis=1), spread))
         np.divide(ranks @ targets, scale, out=rho[units], where=scale > 0)
     return rho
@@ -132,10 +130,10 @@ def best_first(rows: list[pd.DataFrame], top: int | None = None) -> pd.DataFrame
     return ranking if top is None else ranking.head(top)
 
 
-def _ranks(values: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
-    """The units of `values` [position, unit] by and by, with their `centred_ranks`."""
+def _by_unit(values: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
+    """The units of `values` [position, unit] by and by, with their values [unit, position]."""
     for units in chunks(values.shape[1], len(values)):
-        yield units, centred_ranks(np.ascontiguousarray(values[:, units].T))
+        yield units, np.ascontiguousarray(values[:, units].T)
 
 
 def _checked_marks(marks: np.ndarray, positions: int) -> np.ndarray:

@@ -170,7 +170,7 @@ def _by_update(losses: object) -> tuple[ArrayLike, ArrayLike]:
     if isinstance(losses, Series):
         order = np.argsort(losses.keys, kind="stable")
         updates = losses.keys[order]
-        whole = (updates > 0) & (updates < 1 << 53) & (updates % 1 == 0)
+        whole = (updates > 0) & (updates < 1 << 53) & (updates == np.trunc(updates))
         return updates[whole], losses.values[order][whole]
     if not isinstance(losses, Table) or len(losses) > MAX_HISTORY:
         return [], []

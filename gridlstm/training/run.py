@@ -5,7 +5,6 @@ from one update to the next where the task is a text. What is read and how it is
 task's (`gridlstm.training.tasks`). One straight road: `train` sets up a `Run`, and `Run.go` loops.
 """
 
-import math
 import signal
 import time
 from collections.abc import Callable
@@ -33,7 +32,7 @@ from gridlstm.progress import Cancelled
 from gridlstm.training.curve_log import CurvePoint, read_points, write_curve
 from gridlstm.training.learner import Learner
 from gridlstm.training.progress_line import ProgressLine
-from gridlstm.training.settings import SettingsError, TrainingSettings
+from gridlstm.training.settings import MAX_NUMBER, SettingsError, TrainingSettings
 from gridlstm.training.state import (
     Progress,
     ResumeError,
@@ -54,6 +53,11 @@ TOO_LARGE = "cannot be converted to type float without overflow"
 
 class DivergedError(UserError):
     """A training whose loss is no finite number; the message is one sentence for the user."""
+
+
+def _can_be_saved(loss: float) -> bool:
+    """False for NaN and infinity as well."""
+    return loss < MAX_NUMBER
 
 
 class Run:
@@ -80,7 +84,7 @@ class Run:
         """Train until the settings say stop, or until the process is asked to or `until`, a time
         of the monotonic clock, has come; save what is reached. Return whether the settings said it.
 
-        Raises DivergedError at the first loss that is not finite; what was saved before stays.
+        Raises DivergedError at the first loss that cannot be saved; what was saved before stays.
         """
         with ProgressLine(self.settings.goal, self.team.leads) as line:
             with asked_to_stop() as asked:
@@ -112,7 +116,7 @@ class Run:
                 self.save()
                 continue
             loss = self._update()
-            if not math.isfinite(loss):  # in every process: the mean of all
+            if not _can_be_saved(loss):  # in every process: the mean of all
                 raise self._diverged("training loss", self.progress.update)
             self.progress.seconds = time.monotonic() - started
             line.show(self.progress.update, loss, self.settings.bytes_an_update)
@@ -152,8 +156,8 @@ class Run:
         return True
 
     def _check_validation(self) -> None:
-        """Raise DivergedError if the loss just measured is not finite; all processes must call."""
-        if self.team.any(not math.isfinite(self.validation_loss)):
+        """Raise DivergedError if the loss just measured cannot be saved; all processes call it."""
+        if self.team.any(not _can_be_saved(self.validation_loss)):
             raise self._diverged("validation loss", self.progress.update)
 
     def _diverged(self, what: str, update: int) -> DivergedError:
@@ -161,15 +165,15 @@ class Run:
         if self.out.exists():
             kept = f"{self.out.name}, of update {read_metadata(self.out).updates:,}, is kept"
         return DivergedError(
-            f"The {what} of update {update:,} is no finite number: the training has diverged and "
-            f"stops; {kept} (a lower --learning-rate may help)."
+            f"The {what} of update {update:,} is no number under 2^63: the training has diverged "
+            f"and stops; {kept} (a lower --learning-rate may help)."
         )
 
     def _add_point(self, result: Validation) -> None:
         """Add a point to the curve; if it is the best yet, write the checkpoint."""
         settings, progress = self.settings, self.progress
         loss = self.validation_loss = result.loss.nats_per_byte
-        if not math.isfinite(loss):
+        if not _can_be_saved(loss):
             return
         better = loss < progress.best
         epoch = self.task.epoch(progress.update)
@@ -199,7 +203,7 @@ class Run:
             return
         model, metadata = load_model(self.out)
         result = self.task.validate(model.to(self.team.device))
-        if not math.isfinite(result.loss.nats_per_byte):
+        if not _can_be_saved(result.loss.nats_per_byte):
             raise self._diverged("validation loss", metadata.updates)
         tensors = {name: tensor.cpu() for name, tensor in model.to_tensors().items()}
         # A run that was gone on with under other limits may have been at its best before.

@@ -1,8 +1,7 @@
 """How a model is trained. Knows no torch. The defaults are the published experiment's values."""
 
-import math
 import sys
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from gridlstm.addition import Layout
 from gridlstm.errors import UserError
@@ -12,6 +11,8 @@ OPTIMISERS = ("rmsprop", "adam")
 PRECISIONS = ("auto", "float32", "bfloat16")
 # As in coreylynch/grid-lstm.
 DIGITS = 4
+# What a checkpoint may hold of a number: a training that could not be saved is not begun.
+MAX_NUMBER = 2**63
 # What each setting is, and in brackets what it is where nothing else is said.
 SETTING_MEANINGS = {
     "sequences": "streams read side by side, the batch",
@@ -87,8 +88,6 @@ class TrainingSettings:
         for name in ("updates", "bytes", "minutes", "patience", "validation_bytes", "cooldown"):
             if getattr(self, name) is not None and not getattr(self, name) > 0:
                 raise SettingsError(f"--{name.replace('_', '-')} must be above 0.")
-        if self.scale == math.inf:
-            raise SettingsError("--scale must be finite.")
         if not 0 <= self.seed < 2**63:
             raise SettingsError("--seed must be at least 0 and under 2^63.")
         if not 0 <= self.smoothing < 1:
@@ -109,6 +108,11 @@ class TrainingSettings:
             raise SettingsError("Say when to stop: --updates, --bytes or --minutes.")
         if self.cooldown is not None and self.updates is None and self.bytes is None:
             raise SettingsError("--cooldown needs to know the end: --updates or --bytes.")
+        for name, value in asdict(self).items():
+            if isinstance(value, int | float) and not abs(value) < MAX_NUMBER:
+                raise SettingsError(
+                    f"--{name.replace('_', '-')} must be a finite number under 2^63."
+                )
 
     @property
     def bytes_an_update(self) -> int:

@@ -9,8 +9,8 @@ from dashboard.coloured_text import Selection, as_selected
 from dashboard.screens import choices, first_look
 from dashboard.screens.reading import (
     Reading,
+    below_the_text,
     draw_coloured,
-    let_the_text_out,
     read,
     scales,
     tell_of_texts,
@@ -198,7 +198,7 @@ view = st.segmented_control(
     persist_state="session",
     label_visibility="collapsed",
 )
-let_the_text_out()
-for place, (reading, cell, suffix) in zip(st.columns(len(readings)), readings, strict=True):
-    with place:
-        draw_below(reading, cell, view, suffix)
+with below_the_text():
+    for place, (reading, cell, suffix) in zip(st.columns(len(readings)), readings, strict=True):
+        with place:
+            draw_below(reading, cell, view, suffix)

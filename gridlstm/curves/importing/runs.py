@@ -269,7 +269,7 @@ def _check_position(values: np.ndarray, name: str, by: str, table: Table) -> Non
     """What counts how far the training was must be able to: raises CurveError."""
     bad = {"below zero": values < 0, "not finite": np.isinf(values)}
     if by == "update":
-        bad["not a whole number"] = values % 1 != 0
+        bad["not a whole number"] = values != np.trunc(values)
         bad["too large"] = values > LARGEST
     for why, rows in bad.items():
         rows = rows & ~np.isnan(values)
