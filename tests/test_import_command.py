@@ -158,7 +158,11 @@ def test_every_command_takes_either_file(folder, capsysbinary, command):
 def test_what_is_skipped_is_said(folder, capsys):
     assert run("evaluate", "model.pt", "odd.txt") == 0
     out, told = capsys.readouterr()
-    assert json.loads(out)["skipped"] == 2 and json.loads(out)["characters"] == 97
+    assert (
+        json.loads(out)["skipped"] == 2
+        and not json.loads(out)["comparable"]
+        and json.loads(out)["characters"] == 97
+    )
     assert "2.0 % are unknown to the model and skipped" in told
     assert "do not rank it against others" in told
     assert (

@@ -158,6 +158,21 @@ def test_texts_are_given_as_bytes_too(tmp_path):
         np.testing.assert_array_equal(trace(model, given).loss, trace(model, text).loss)
 
 
+def test_the_distributions_of_a_large_vocabulary_lie_on_disk(tmp_path, monkeypatch):
+    model, text = saved(arrays_of("lstm"), tmp_path), text_of(40)
+    plain = trace(model, text)
+    monkeypatch.setattr("gridlstm.trace.MOST_IN_MEMORY", 100)
+    monkeypatch.setattr("gridlstm.trace.MAX_SORTED", 3 * len(SIGNS))
+    on_disk = trace(model, text)
+    assert isinstance(on_disk.next_token, np.memmap)
+    np.testing.assert_array_equal(on_disk.next_token, plain.next_token)
+    for found, expected in zip(on_disk.likeliest(5), plain.likeliest(5), strict=True):
+        np.testing.assert_array_equal(found, expected)
+    tokens, probabilities = plain.likeliest(1000)
+    assert tokens.shape == probabilities.shape == (40, len(SIGNS))
+    assert (np.diff(probabilities.astype(np.float32), axis=1) <= 0).all()
+
+
 # -- What is not known -----------------------------------------------------------------------------
 
 
