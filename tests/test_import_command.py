@@ -16,7 +16,13 @@ from gridlstm.checkpoint import load_model, read_metadata
 from gridlstm.curves.importing.reading import read_log
 from gridlstm.curves.importing.runs import import_guessed
 from gridlstm.importing import to_model
-from gridlstm.importing.opening import files_beside, is_foreign, open_model, read_about
+from gridlstm.importing.opening import (
+    files_beside,
+    foreign_models,
+    is_foreign,
+    open_model,
+    read_about,
+)
 from gridlstm.importing.proof import prove, recognised
 from gridlstm.trace import trace
 
@@ -194,6 +200,20 @@ def test_what_belongs_to_a_model_is_found_beside_it(folder):
     shutil.move(folder / "chars.json", folder / "model.json")
     (folder / "model.chars.json").write_text(json.dumps(list(SIGNS)), encoding="utf-8")
     assert [path.name for path in files_beside(folder / "model.pt")] == ["model.chars.json"]
+
+
+def test_the_models_in_a_folder(folder):
+    (folder / "darwin").mkdir()
+    for name in ("mine.safetensors", "darwin/manifest.json", "model.ckpt-5.index", "b.t7", "c.h5"):
+        (folder / name).write_bytes(b"")
+    found = {name: path.name for name, path in foreign_models(folder).items()}
+    assert found == {
+        "b": "b.t7",
+        "c": "c.h5",
+        "darwin": "manifest.json",
+        "model": "model.pt",
+        "model.ckpt-5": "model.ckpt-5.index",
+    }
 
 
 def test_ours_are_ours_and_state_dicts_in_safetensors_are_not(folder):

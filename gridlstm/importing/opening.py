@@ -38,6 +38,25 @@ def is_foreign_name(name: str) -> bool:
     )
 
 
+def foreign_models(folder: Path) -> dict[str, Path]:
+    """The models of other programs' in a folder, and in the folders in it where such a one has its
+    several files, by a name of their own, sorted. They are told by the names of their files."""
+    found: dict[str, Path] = {}
+    inner = sorted(path for path in folder.iterdir() if path.is_dir())
+    for place in (folder, *inner):
+        for path in sorted(place.iterdir()):
+            if path.is_file() and is_foreign_name(path.name):
+                found.setdefault(_name(path), path)
+    return dict(sorted(found.items()))
+
+
+def _name(path: Path) -> str:
+    """A model's name: that of its folder where each program calls the file the same."""
+    if path.name.lower() in LISTS:
+        return path.parent.name
+    return path.name.removesuffix(".index") if path.suffix == ".index" else path.stem
+
+
 def open_model(
     path: Path | str, tell: Callable[[str], None] | None = None
 ) -> tuple[LanguageModel, Metadata]:
