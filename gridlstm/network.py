@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from gridlstm.backends.at_once import FAST
+from gridlstm.backends.fast import FAST
 from gridlstm.backends.linear import LayerWeights
 from gridlstm.backends.parallel import Work, results_of
 from gridlstm.backends.plan import Plan, Shape, plan

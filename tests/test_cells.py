@@ -78,7 +78,7 @@ def test_every_backend_under_every_schedule_equals_the_cells(monkeypatch, name, 
     torch.testing.assert_close(found, expected, atol=1e-12, rtol=0)
 
 
-@pytest.mark.parametrize("name", [n for n, c in CONFIGS.items() if c.form.recurrence])
+@pytest.mark.parametrize("name", [n for n, c in CONFIGS.items() if not c.form.feedback])
 def test_clamped_units_in_place_and_by_the_cells(monkeypatch, name):
     model, config = make(CONFIGS[name]), CONFIGS[name]
     holds = [[Hold(quantity, 2, 1, 0.5) for quantity in config.holdable], []]

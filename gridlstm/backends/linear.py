@@ -11,6 +11,7 @@ from gridlstm.backends.plan import (
     MAX_ROWS_IN_FLOAT16,
     MIN_LARGE,
     Shape,
+    gains_by_columns,
     gains_by_packing,
     makes_ready,
     needs_plain_products,
@@ -28,7 +29,8 @@ class Linear:
 
     def __init__(self, weight: Tensor, bias: Tensor | None = None, *, ready: bool = True) -> None:
         self._plain = partial(functional.linear, weight=weight, bias=bias)
-        self._weight, self._bias, self._ready, self._packed = weight, bias, ready, None
+        self._weight, self._bias, self._ready = weight, bias, ready
+        self._packed = self._columns = None
 
     def over(self, rows: int) -> Callable[[Tensor], Tensor]:
         """The function for so many rows at a time. Where gradients are recorded, it has one."""
@@ -39,6 +41,18 @@ class Linear:
         if self._packed is None:
             self._packed = packed(self._weight, self._bias, rows)
         return self._packed
+
+    def adding(self, rows: int) -> Callable[[Tensor, Tensor], Tensor]:
+        """The function `sums, x -> sums + x weight^T + bias`, written over the sums [rows, O]. It
+        has no gradient."""
+        product = self.over(rows)
+        if product is not self._plain or self._bias is not None:
+            return lambda sums, x: sums.add_(product(x))
+        if self._columns is None:
+            columns = self._weight.detach().t()
+            gains = self._ready and gains_by_columns(rows, self._weight.numel())
+            self._columns = columns.contiguous() if gains else columns
+        return lambda sums, x: sums.addmm_(x, self._columns)
 
 
 class LayerWeights:

@@ -90,6 +90,10 @@ class Layer:
         """The function `h -> U h` for h [B, U], to be asked for at each position."""
         return self.weights.linear(self.number, dimension, "hidden", rows).over(self.sequences)
 
+    def adding_hidden(self, dimension: str) -> Callable[[Tensor, Tensor], Tensor]:
+        """The function that adds `U h` to sums [B, O], in their place, for h [B, U]."""
+        return self.weights.linear(self.number, dimension, "hidden").adding(self.sequences)
+
     def of_both(self, dimension: str, hidden: Tensor) -> Tensor:
         """`W [h ; inputs] + b` at all positions, for hidden states that are known [T, B, U]."""
         of, rows = self.weights.linear, hidden[..., 0].numel()
@@ -106,7 +110,7 @@ class Layer:
         else is `given` [T, B, U] its part; the state is what it said before.
         """
         if step in self.fast:
-            return self.fast[step](self, dimension)
+            return self.fast[step](self, dimension, *given)
         state, steps, of_hidden = self.state, [], self.of_hidden(dimension)
         given = (repeat(None) if part is None else part for part in given)
         for here in zip(self.of_inputs(dimension), *given, strict=False):
