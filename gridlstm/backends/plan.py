@@ -128,7 +128,7 @@ def plan(
     blocks = min(MAX_PARALLEL_BLOCKS, shape.positions // MIN_PARALLEL_BLOCK)
     if (
         order == "layer by layer"
-        and set(recurrences) == {"at once"}
+        and set(recurrences) <= {"at once", "in place"}
         and clamps is None
         and device == "cpu"
         and min(workers, blocks) > 1
