@@ -260,10 +260,10 @@ class _Work:
         last = [values[quantity][-1] for quantity in self.carried]
         if length > 1:
             last = [part.clone() for part in last]
-        before = self.states[layer]
-        self.states[layer] = tuple(
-            part.to(old.dtype) for part, old in zip(last, before, strict=True)
-        )
+        before = self.states[layer][0].dtype
+        if last[0].dtype != before:
+            last = [part.to(before) for part in last]
+        self.states[layer] = tuple(last)
 
 
 class _Buffer:

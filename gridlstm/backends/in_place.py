@@ -30,11 +30,11 @@ def lstm_in_place(
     sigmoids = sums[..., : 3 * h.shape[-1]]
     cells, hidden = torch.empty_like(gates[0]), torch.empty_like(gates[0])
     names = f"{dimension}.forget", f"{dimension}.cell"
-    before = repeat(None) if memories is None else memories
+    before = repeat(None) if memories is None else memories.unbind()
     c = carried[0] if carried else None
-    for of_step, of_sigmoids, i, f, o, g, memory, cell, new in zip(
-        sums, sigmoids, *gates, before, cells, hidden, strict=False
-    ):
+    parts = (part.unbind() for part in (sums, sigmoids, *gates, cells, hidden))
+    steps = zip(*parts, before, strict=False)
+    for of_step, of_sigmoids, i, f, o, g, cell, new, memory in steps:
         add_hidden(of_step, h)
         of_sigmoids.sigmoid_()
         tanh(g, out=g)
@@ -53,7 +53,7 @@ def depth_gated_in_place(
 ) -> dict[str, Tensor]:
     """An LSTM whose cells the memory `below` joins through a gate with `sums`, [T, B, U] both."""
     gates, of_cell = sums.contiguous(), layer.tensor("depth.before")
-    steps = zip(gates, below, strict=True)
+    steps = zip(gates.unbind(), below.unbind(), strict=True)
 
     def join(before: Tensor, cell: Tensor) -> None:
         gate, memory = next(steps)
@@ -69,7 +69,7 @@ def highway_in_place(layer: Layer, dimension: str, below: Tensor) -> dict[str, T
     (y,), sums = layer.state, layer.of_inputs(dimension).contiguous()
     add_hidden, gates = layer.adding_hidden(dimension), sums.chunk(2, -1)
     cells = torch.empty_like(gates[0])
-    steps = zip(sums, *gates, below, cells, strict=True)
+    steps = zip(*(part.unbind() for part in (sums, *gates, below, cells)), strict=True)
     for of_step, carry, candidate, memory, new in steps:
         add_hidden(of_step, y)
         carry.sigmoid_()

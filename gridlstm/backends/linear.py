@@ -34,9 +34,10 @@ class Linear:
 
     def over(self, rows: int) -> Callable[[Tensor], Tensor]:
         """The function for so many rows at a time. Where gradients are recorded, it has one."""
-        large = self._ready and not needs_plain_products("cpu")
+        if not self._ready or needs_plain_products("cpu"):
+            return self._plain
         size, device, dtype = self._weight.numel(), self._weight.device.type, self._weight.dtype
-        if not large or not gains_by_packing(size, rows, device, dtype):
+        if not gains_by_packing(size, rows, device, dtype):
             return self._plain
         if self._packed is None:
             self._packed = packed(self._weight, self._bias, rows)

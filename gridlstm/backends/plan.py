@@ -252,9 +252,9 @@ def gains_by_packing(size: int, rows: int, device: str, dtype: torch.dtype) -> b
     """Whether a product of so many rows with a weight of so many numbers is faster in an order made
     for it."""
     return (
-        device == "cpu"
+        size >= (MIN_LARGE if rows > 1 else MIN_LARGE_FOR_ONE_ROW)
+        and device == "cpu"
         and dtype == torch.float32
-        and size >= (MIN_LARGE if rows > 1 else MIN_LARGE_FOR_ONE_ROW)
         and torch.backends.mkldnn.is_available()
     )
 
