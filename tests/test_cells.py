@@ -22,7 +22,7 @@ CONFIGS = {
     "grid-tanh": ModelConfig("grid", LAYERS, UNITS, "all", depth="tanh"),
     "grid-no-priority": ModelConfig("grid", LAYERS, UNITS, "all", priority="none"),
 }
-ORDERS = ["layer by layer", "position by position", "staggered"]
+ORDERS = ["layer by layer", "position by position", "staggered", "together"]
 RECURRENCES = ["cells", "in place", "at once"]
 
 
@@ -37,6 +37,8 @@ def follows(config, order: str) -> bool:
     """Whether an order gives an architecture all that it reads."""
     if order == "staggered":
         return config.tie == "all"
+    if order == "together":
+        return config.form.feedback
     return order == "position by position" or not config.form.feedback
 
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from gridlstm.backends.feedback import FeedbackWeights
 from gridlstm.backends.plan import (
     MAX_ROWS_IN_FLOAT16,
     MIN_LARGE,
@@ -81,6 +82,15 @@ class LayerWeights:
         """The weights of a layer along time as torch's recurrences take them."""
         home = self._home(layer, "time.weight")
         return self._once(home, lambda: self._network.torch_weights(home))
+
+    def feedback(self) -> FeedbackWeights:
+        """Those of all layers with gated feedback."""
+        config, of = self._network.config, self._network.of
+        tensors = (
+            {name: of(layer, name) for name in config.form.layer(config, layer)}
+            for layer in range(config.layers)
+        )
+        return self._once("feedback", lambda: FeedbackWeights.of(tensors))
 
     @cached_property
     def in_float16(self) -> bool:

@@ -75,6 +75,7 @@ class Plan:
         of_order = {
             "layer by layer": schedules.layer_by_layer,
             "position by position": schedules.position_by_position,
+            "together": schedules.together,
         }
         return of_order[self.order](layers, positions)
 
@@ -104,7 +105,9 @@ def plan(
         return _torch_module(config, device, in_low_precision)
     if config.form.feedback:
         reason = "Every layer reads what all layers showed at the position before."
-        return Plan("position by position", ("cells",) * config.layers, (reason,))
+        if plain or clamps is not None or device != "cpu":
+            return Plan("position by position", ("cells",) * config.layers, (reason,))
+        return Plan("together", ("in place",) * config.layers, (reason,))
     order, block, reasons = "layer by layer", 0, ["Each layer is read before the one above."]
     if clamps is None and not plain and staggers(config) and _gains_by_staggering(config, shape):
         order, block = "staggered", MAX_BLOCK
