@@ -45,3 +45,22 @@ def processor_seconds(process: int) -> float:
     """What the process has used so far, of its own and of the system."""
     fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def reasons(model: LanguageModel, positions: int, sequences: int = 1, **more) -> str:
+    """Under a row: how so much is read, and why (`gridlstm.backends.plan`)."""
+    from gridlstm.backends.linear import LayerWeights
+    from gridlstm.backends.plan import Shape, plan
+
+    shape = Shape(positions, sequences, positions)
+    weights = LayerWeights(model.recurrent, shape)
+    more.setdefault("gradients", False)
+    made = plan(
+        model.config,
+        shape,
+        model.decoder.weight.device.type,
+        in_float16=lambda: weights.in_float16,
+        threads=torch.get_num_threads(),
+        **more,
+    )
+    return "    " + " ".join((f"{made.order.capitalize()}.", *made.reasons))

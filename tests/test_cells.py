@@ -14,15 +14,23 @@ from gridlstm.model import LanguageModel
 from gridlstm.trace import trace
 
 LAYERS, UNITS, POSITIONS, SEQUENCES = 3, 5, 11, 2
-CONFIGS = {
-    name: ModelConfig(name, LAYERS, UNITS, "all" if name == "grid" else None)
-    for name in ARCHITECTURES
-} | {
-    "gru-before": ModelConfig("gru", LAYERS, UNITS, reset="before"),
-    "grid-tanh": ModelConfig("grid", LAYERS, UNITS, "all", depth="tanh"),
-    "grid-no-priority": ModelConfig("grid", LAYERS, UNITS, "all", priority="none"),
-}
-ORDERS = ["layer by layer", "position by position", "staggered"]
+CONFIGS = (
+    {
+        name: ModelConfig(name, LAYERS, UNITS, "all" if name == "grid" else None)
+        for name in ARCHITECTURES
+    }
+    | {
+        f"{name}-narrow": ModelConfig(name, LAYERS, UNITS, embedding_size=3)
+        for name in ("stacked", "gru", "depth-gated", "gated-feedback", "grid-1d")
+    }
+    | {
+        "stacked-hard": ModelConfig("stacked", LAYERS, UNITS, gates="hard_sigmoid"),
+        "gru-before": ModelConfig("gru", LAYERS, UNITS, reset="before"),
+        "grid-tanh": ModelConfig("grid", LAYERS, UNITS, "all", depth="tanh"),
+        "grid-no-priority": ModelConfig("grid", LAYERS, UNITS, "all", priority="none"),
+    }
+)
+ORDERS = ["layer by layer", "position by position", "staggered", "together"]
 RECURRENCES = ["cells", "in place", "at once"]
 
 
@@ -37,6 +45,8 @@ def follows(config, order: str) -> bool:
     """Whether an order gives an architecture all that it reads."""
     if order == "staggered":
         return config.tie == "all"
+    if order == "together":
+        return config.form.feedback
     return order == "position by position" or not config.form.feedback
 
 
@@ -54,7 +64,7 @@ def read(model, monkeypatch, order, recurrence, clamps=None):
     made = Plan(order, (recurrence,) * LAYERS, (), block=4)
     monkeypatch.setattr(networks, "plan", lambda *arguments, **more: made)
     torch.manual_seed(1)
-    embedded = torch.randn(POSITIONS, SEQUENCES, UNITS, dtype=torch.float64)
+    embedded = torch.randn(POSITIONS, SEQUENCES, model.config.input_size, dtype=torch.float64)
     state = tuple(torch.rand_like(part) for part in model.start(SEQUENCES))
     told = [{} for _ in range(LAYERS)]
 
@@ -78,7 +88,7 @@ def test_every_backend_under_every_schedule_equals_the_cells(monkeypatch, name, 
     torch.testing.assert_close(found, expected, atol=1e-12, rtol=0)
 
 
-@pytest.mark.parametrize("name", [n for n, c in CONFIGS.items() if c.form.recurrence])
+@pytest.mark.parametrize("name", [n for n, c in CONFIGS.items() if not c.form.feedback])
 def test_clamped_units_in_place_and_by_the_cells(monkeypatch, name):
     model, config = make(CONFIGS[name]), CONFIGS[name]
     holds = [[Hold(quantity, 2, 1, 0.5) for quantity in config.holdable], []]
@@ -95,7 +105,9 @@ def test_what_trains_equals_the_cells(monkeypatch, name):
     model = make(CONFIGS[name])
     first = ORDERS[1] if CONFIGS[name].form.feedback else ORDERS[0]
     torch.manual_seed(1)
-    embedded = torch.randn(POSITIONS, SEQUENCES, UNITS, dtype=torch.float64, requires_grad=True)
+    embedded = torch.randn(
+        POSITIONS, SEQUENCES, model.config.input_size, dtype=torch.float64, requires_grad=True
+    )
     state = tuple(torch.rand_like(part) for part in model.start(SEQUENCES))
     parameters = [p for p in model.recurrent.parameters() if p.requires_grad]
 

@@ -28,6 +28,13 @@ MIN_POSITIONS_AT_ONCE = 32
 MAX_BLOCK = 64
 # Numbers that a staggered step computes at a time, in float32.
 MAX_STAGGERED_NUMBERS = 2**23
+# Blocks of positions that threads compute at once, a layer each. For each block torch's recurrence
+# puts its weights in order anew, which takes as long as some 20 positions; in the first and in the
+# last blocks threads wait for each other. (Measured with 256 units on two cores: a thread alone
+# takes 18 microseconds a position and layer, two that share each product no less than 13.)
+MIN_PARALLEL_BLOCK, MAX_PARALLEL_BLOCKS = 64, 8
+# Of more sequences products are so large that threads share them well.
+MAX_PARALLEL_SEQUENCES = 8
 # Numbers computed at a time, in float32: they are what a trace needs in memory beyond its result.
 MAX_NUMBERS = 2**25
 # Of short rows so many positions at a time are enough: with more, each layer gives memory back and
@@ -51,12 +58,14 @@ class Shape:
 @dataclass(frozen=True)
 class Plan:
     """`order` names a schedule, of blocks of `block` positions where it has any; `recurrences` what
-    computes each layer along time; `reasons` say why, a sentence each."""
+    computes each layer along time; `workers` how many threads compute blocks at once; `reasons` say
+    why, a sentence each."""
 
     order: str
     recurrences: tuple[str, ...]
     reasons: tuple[str, ...]
     block: int = 0
+    workers: int = 1
 
     def steps(self, positions: int) -> schedules.Schedule:
         layers = len(self.recurrences)
@@ -65,6 +74,7 @@ class Plan:
         of_order = {
             "layer by layer": schedules.layer_by_layer,
             "position by position": schedules.position_by_position,
+            "together": schedules.together,
         }
         return of_order[self.order](layers, positions)
 
@@ -79,12 +89,13 @@ def plan(
     in_low_precision: bool = False,
     shown: bool = True,
     in_float16: Callable[[], bool] = lambda: False,
+    threads: int = 1,
 ) -> Plan:
     """How a model of this kind is to be read on a `device` ("cpu", "cuda").
 
     `in_low_precision` says that products are in another type than states; `shown` that every
     quantity is asked for, not the outputs alone; `in_float16` is asked whether all weights of
-    hidden states are numbers of float16, which takes time.
+    hidden states are numbers of float16, which takes time; `threads` is how many torch uses.
     """
     plain = gradients or in_low_precision
     if not shown and config.form.walks:
@@ -93,7 +104,9 @@ def plan(
         return _torch_module(config, device, in_low_precision)
     if config.form.feedback:
         reason = "Every layer reads what all layers showed at the position before."
-        return Plan("position by position", ("cells",) * config.layers, (reason,))
+        if plain or clamps is not None or device != "cpu":
+            return Plan("position by position", ("cells",) * config.layers, (reason,))
+        return Plan("together", ("in place",) * config.layers, (reason,))
     order, block, reasons = "layer by layer", 0, ["Each layer is read before the one above."]
     if clamps is None and not plain and staggers(config) and _gains_by_staggering(config, shape):
         order, block = "staggered", MAX_BLOCK
@@ -106,12 +119,31 @@ def plan(
     recurrences = []
     for layer in range(config.layers):
         clamped = clamps is not None and clamps.concern("time", layer)
-        how, why = _recurrence(config, shape, device, sequences, plain, clamped, block, in_float16)
+        how, why = _recurrence(
+            config, layer, shape, device, sequences, plain, clamped, block, in_float16
+        )
         recurrences.append(how)
         reasons.append(f"Layer {layer + 1}: {why}")
     if not plain:
         reasons.append(_why_ready(config, shape, sequences, device))
-    return Plan(order, tuple(recurrences), tuple(_grouped(reasons)), block)
+    workers = min(threads, config.layers)
+    blocks = min(MAX_PARALLEL_BLOCKS, shape.positions // MIN_PARALLEL_BLOCK)
+    if (
+        order == "layer by layer"
+        and set(recurrences) <= {"at once", "in place"}
+        and clamps is None
+        and device == "cpu"
+        and min(workers, blocks) > 1
+        and shape.sequences <= MAX_PARALLEL_SEQUENCES
+    ):
+        order, block = "staggered", -(-shape.positions // blocks)
+        reasons[0] = (
+            f"{workers} threads compute a layer each, on blocks of {block} positions, as soon as "
+            "the layer below has come that far: they need not wait for each other at each position."
+        )
+    else:
+        workers = 1
+    return Plan(order, tuple(recurrences), tuple(_grouped(reasons)), block, workers)
 
 
 def _walk(config: ModelConfig, device: str) -> Plan:
@@ -137,6 +169,7 @@ def _torch_module(config: ModelConfig, device: str, in_low_precision: bool) -> P
 
 def _recurrence(
     config: ModelConfig,
+    layer: int,
     shape: Shape,
     device: str,
     sequences: int,
@@ -146,11 +179,12 @@ def _recurrence(
     in_float16: Callable[[], bool],
 ) -> tuple[str, str]:
     """What computes a layer along time, and why."""
-    kind, positions = config.form.recurrence, min(shape.positions, block or shape.positions)
+    kind = config.form.recurrence_of(layer)
+    positions = min(shape.positions, block or shape.positions)
     if plain:
         return "cells", "the equations themselves, as gradients or other types are asked for."
-    if kind not in ("LSTM", "GRU"):
-        return "cells", "the equations themselves: torch has no recurrence that shows as much."
+    if kind is None:
+        return "in place", "step by step, as torch has no recurrence that shows as much."
     if clamped:
         return "in place", "step by step, as units of it are clamped."
     if positions < MIN_POSITIONS_AT_ONCE:
@@ -221,11 +255,18 @@ def gains_by_packing(size: int, rows: int, device: str, dtype: torch.dtype) -> b
     """Whether a product of so many rows with a weight of so many numbers is faster in an order made
     for it."""
     return (
-        device == "cpu"
+        size >= (MIN_LARGE if rows > 1 else MIN_LARGE_FOR_ONE_ROW)
+        and device == "cpu"
         and dtype == torch.float32
-        and size >= (MIN_LARGE if rows > 1 else MIN_LARGE_FOR_ONE_ROW)
         and torch.backends.mkldnn.is_available()
     )
+
+
+def gains_by_columns(rows: int, size: int) -> bool:
+    """Whether a product of so many rows with a weight of so many numbers, which is in no order made
+    for it, is faster if what one input is multiplied with lies side by side: in half the time where
+    one row is multiplied with a weight that is in the near caches."""
+    return rows == 1 and size < MIN_LARGE_FOR_ONE_ROW
 
 
 def makes_ready(shape: Shape, part: str, layers: int) -> bool:

@@ -72,6 +72,7 @@ def _plans(path: Path) -> dict[str, dict]:
             in_low_precision=in_low_precision,
             shown=shown,
             in_float16=lambda weights=weights: weights.in_float16,
+            threads=torch.get_num_threads(),
         )
     return {
         use: {
