@@ -52,6 +52,7 @@ def _grid(config: ModelConfig) -> Equations:
     if config.depth == "lstm":
         depth = _lstm("depth", read, "m", "m_{l-1}", "d", mark="^d")
         return Equations(r"d_0 = e,\quad m_0 = 0", time | depth, _guess("d"))
+    assert config.depth is not None  # every grid has one
     transfer = {"tanh": r"\tanh", "relu": r"\mathrm{relu}"}[config.depth]
     depth = {"depth.hidden": rf"d = {transfer}(W^d\,[{read}] + b^d)"}
     return Equations("d_0 = e", time | depth, _guess("d"))

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from gridlstm.array_types import BoolArray, FloatArray, IntArray
 from gridlstm.clamps import Hold
 from gridlstm.errors import UserError
 from gridlstm.model import LanguageModel
@@ -36,7 +37,7 @@ def losses(
     data: bytes,
     interventions: Sequence[Sequence[Hold]],
     progress: Progress | None = None,
-) -> np.ndarray:
+) -> FloatArray:
     """Nats spent on each byte under each intervention: float32 [intervention, byte], NaN first.
 
     An empty set of holds is the model as it is. Raises HoldError for a hold that the model does not
@@ -51,7 +52,7 @@ def losses(
     for start in range(0, len(order), SEQUENCES):
         group = order[start : start + SEQUENCES]
 
-        def of_group(share: float, start=start, group=group) -> None:
+        def of_group(share: float, start: int = start, group: IntArray = group) -> None:
             if progress is not None:
                 progress((start + share * len(group)) / len(order))
 
@@ -60,7 +61,12 @@ def losses(
 
 
 @torch.inference_mode()
-def _read(model, data: bytes, interventions, progress: Progress) -> np.ndarray:
+def _read(
+    model: LanguageModel,
+    data: bytes,
+    interventions: Sequence[Sequence[Hold]],
+    progress: Progress,
+) -> FloatArray:
     """The losses [intervention, byte] of some interventions, piece by piece."""
     found = np.full((len(interventions), len(data)), np.nan, np.float32)
     read = torch.frombuffer(bytearray(data), dtype=torch.uint8).to(model.decoder.weight.device)
@@ -79,7 +85,7 @@ def _read(model, data: bytes, interventions, progress: Progress) -> np.ndarray:
     return found
 
 
-def value_to_hold(values: np.ndarray, marks: np.ndarray | None, name: str) -> float:
+def value_to_hold(values: FloatArray, marks: BoolArray | None, name: str) -> float:
     """The value, of `VALUES`, that a unit's `values` [character] give it; `marks` bool [character].
 
     `closed` and `open` are those of a gate, 0 and 1. Raises InterventionError for another name, or
@@ -103,7 +109,7 @@ def value_to_hold(values: np.ndarray, marks: np.ndarray | None, name: str) -> fl
 def ablate(
     model: LanguageModel,
     text: Text,
-    marks: np.ndarray,
+    marks: BoolArray,
     cells: pd.DataFrame,
     value: str = "mean",
     *,
@@ -126,11 +132,12 @@ def ablate(
         raise InterventionError("The property must hold of a part of the text, not of all of it.")
     rows = pd.concat([_chosen(cells), _random(model, cells, random_units, seed)], ignore_index=True)
     traced = trace(model, text.data, sorted(set(rows["quantity"]))).values
+    units = list(zip(rows["quantity"], rows["layer"], rows["unit"], strict=True))
     rows["value"] = [
-        value_to_hold(traced[r.quantity][r.layer - 1, text.last_byte, r.unit], marks, value)
-        for r in rows.itertuples()
+        value_to_hold(traced[quantity][layer - 1, text.last_byte, unit], marks, value)
+        for quantity, layer, unit in units
     ]
-    holds = [[Hold(r.quantity, r.layer, r.unit, r.value)] for r in rows.itertuples()]
+    holds = [[Hold(*unit, held)] for unit, held in zip(units, rows["value"], strict=True)]
     found = losses(model, text.data, [[], *holds], progress)
     by_character = np.stack([character_losses(text, loss) for loss in found])[:, 1:]
     for name, where in (("inside", marks[1:]), ("outside", ~marks[1:])):

@@ -1,12 +1,17 @@
 """Ranks of every unit's values over a text: what AUC and Spearman's correlation are made of."""
 
+from typing import Literal
+
 import numpy as np
+import numpy.typing as npt
+
+from gridlstm.array_types import Float64Array, NumberArray
 
 # To count 2^16 possible keys takes as long as to sort so many.
 MANY_POSITIONS = 8192
 
 
-def centred_ranks(values: np.ndarray) -> np.ndarray:
+def centred_ranks(values: NumberArray) -> Float64Array:
     """Twice each value's rank, less its mean: float64 [unit, position], whole numbers.
 
     For each value of `values` [unit, position], the number of positions with a lower value less
@@ -23,18 +28,18 @@ def centred_ranks(values: np.ndarray) -> np.ndarray:
     return _counted(keys)
 
 
-def _whole(values: np.ndarray) -> np.ndarray:
+def _whole(values: NumberArray) -> npt.NDArray[np.uint16]:
     """The float16 values as uint16 of the same order."""
     bits = values.view(np.uint16)
     # Positive numbers get the top bit; negative ones are inverted, as the larger their magnitude
     # the earlier they come. Whole-number arithmetic here is several times as fast as a choice.
-    negative = bits >> 15
+    negative = bits >> np.uint16(15)
     keys = bits ^ (negative * np.uint16(0x7FFF) | np.uint16(0x8000))
     keys[keys == 0x7FFF] = 0x8000  # -0 is the same as 0
     return keys
 
 
-def _counted(keys: np.ndarray) -> np.ndarray:
+def _counted(keys: npt.NDArray[np.uint16]) -> Float64Array:
     """As `centred_ranks`, of uint16 keys: they are few enough to be counted, without sorting."""
     ranks = np.empty(keys.shape)
     for own, of_unit in zip(keys, ranks, strict=True):
@@ -50,7 +55,7 @@ def _counted(keys: np.ndarray) -> np.ndarray:
     return ranks
 
 
-def _sorted(values: np.ndarray, kind: str | None = None) -> np.ndarray:
+def _sorted(values: NumberArray, kind: Literal["stable"] | None = None) -> Float64Array:
     """As `centred_ranks`, by sorting; several times as fast as SciPy's `rankdata`."""
     ranks = np.empty(values.shape)
     for own, of_unit in zip(values, ranks, strict=True):

@@ -21,7 +21,7 @@ class WriteError(UserError):
     """A file for which there is no room; the message is one sentence for the user."""
 
 
-def write_aside(path: Path, write: Callable[[Path], None]) -> None:
+def write_aside(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` fill a new file beside `path`, then put it in `path`'s place at one stroke.
 
     Whatever happens in between, `path` is either the old file or the new one, and whole. Files that
