@@ -12,6 +12,10 @@ from gridlstm.errors import UserError
 SECONDS_A_MINUTE = 60
 
 
+# What one line of the log says: a JSON object, whose facts differ by activity.
+Line = dict[str, Any]
+
+
 class TimeLogError(UserError):
     """A file that is no log; the message is one sentence for the user."""
 
@@ -58,10 +62,6 @@ class TimeLog:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with open(self.path, "a", encoding="utf-8") as file:
             file.write(json.dumps(self.lines[-1]) + "\n")
-
-
-# What one line of the log says: a JSON object, whose facts differ by activity.
-Line = dict[str, Any]
 
 
 def read_log(path: Path) -> list[Line]:
