@@ -22,12 +22,23 @@ GATE_KINDS = ("input", "forget", "output", "reset", "update", "carry", "gate")
 class Settings(Protocol):
     """What an architecture asks of a `gridlstm.config.ModelConfig`."""
 
-    layers: int
-    units: int
-    tie: str | None
-    priority: str | None
-    depth: str | None
-    reset: str | None
+    @property
+    def layers(self) -> int: ...
+
+    @property
+    def units(self) -> int: ...
+
+    @property
+    def tie(self) -> str | None: ...
+
+    @property
+    def priority(self) -> str | None: ...
+
+    @property
+    def depth(self) -> str | None: ...
+
+    @property
+    def reset(self) -> str | None: ...
 
 
 @dataclass(frozen=True)
@@ -92,13 +103,13 @@ class Architecture:
 
 
 class Stacked(Architecture):
-    def layer(self, config, layer):
+    def layer(self, config: Settings, layer: int) -> dict[str, tuple[int, ...]]:
         units = config.units
         return {"time.weight": (4 * units, 2 * units), "time.bias": (4 * units,)}
 
 
 class Grid(Architecture):
-    def form(self, config):
+    def form(self, config: Settings) -> "Architecture":
         title = self.title + (" without depth priority" if config.priority == "none" else "")
         if config.depth == "lstm":
             return replace(self, title=title, walks=config.priority == "depth")
@@ -109,10 +120,10 @@ class Grid(Architecture):
             memories=self.memories[:1],
         )
 
-    def layer(self, config, layer):
+    def layer(self, config: Settings, layer: int) -> dict[str, tuple[int, ...]]:
         units = config.units
         gates = {"time": 4, "depth": 4 if config.depth == "lstm" else 1}
-        shapes = {}
+        shapes: dict[str, tuple[int, ...]] = {}
         for dimension, count in gates.items():
             shared = config.tie == "all" or (config.tie == "depth" and dimension == "depth")
             if layer == 0 or not shared:
@@ -125,14 +136,17 @@ class Gru(Architecture):
     """Rows: reset, update, candidate. Where the reset comes after the product, the candidate has a
     bias of its own within it."""
 
-    def form(self, config):
+    def form(self, config: Settings) -> "Architecture":
         if config.reset == "after":
             return self
         return replace(self, title=f"{self.title} with the reset before", recurrence=None)
 
-    def layer(self, config, layer):
+    def layer(self, config: Settings, layer: int) -> dict[str, tuple[int, ...]]:
         units = config.units
-        shapes = {"time.weight": (3 * units, 2 * units), "time.bias": (3 * units,)}
+        shapes: dict[str, tuple[int, ...]] = {
+            "time.weight": (3 * units, 2 * units),
+            "time.bias": (3 * units,),
+        }
         if config.reset == "after":
             shapes["time.candidate_bias"] = (units,)
         return shapes
@@ -142,13 +156,13 @@ class Minimal(Architecture):
     """Gates read what is below alone. Rows of a minGRU: update, candidate; of a minLSTM: input,
     forget, candidate."""
 
-    def layer(self, config, layer):
+    def layer(self, config: Settings, layer: int) -> dict[str, tuple[int, ...]]:
         rows = (len(self.quantities) - 1) * config.units
         return {"time.weight": (rows, config.units), "time.bias": (rows,)}
 
 
 class Rnn(Architecture):
-    def layer(self, config, layer):
+    def layer(self, config: Settings, layer: int) -> dict[str, tuple[int, ...]]:
         units = config.units
         return {"time.weight": (units, 2 * units), "time.bias": (units,)}
 
@@ -156,13 +170,13 @@ class Rnn(Architecture):
 class Highway(Architecture):
     """Rows: carry gate, candidate."""
 
-    def layer(self, config, layer):
+    def layer(self, config: Settings, layer: int) -> dict[str, tuple[int, ...]]:
         units = config.units
         return {"depth.weight": (2 * units, 2 * units), "depth.bias": (2 * units,)}
 
 
 class DepthGrid(Architecture):
-    def layer(self, config, layer):
+    def layer(self, config: Settings, layer: int) -> dict[str, tuple[int, ...]]:
         units = config.units
         return {"depth.weight": (4 * units, 2 * units), "depth.bias": (4 * units,)}
 
@@ -171,9 +185,12 @@ class DepthGated(Architecture):
     """From the second layer on a depth gate, which reads what is below, and by a weight of each
     unit's own its memory at the character before and the memory below."""
 
-    def layer(self, config, layer):
+    def layer(self, config: Settings, layer: int) -> dict[str, tuple[int, ...]]:
         units = config.units
-        shapes = {"time.weight": (4 * units, 2 * units), "time.bias": (4 * units,)}
+        shapes: dict[str, tuple[int, ...]] = {
+            "time.weight": (4 * units, 2 * units),
+            "time.bias": (4 * units,),
+        }
         if layer > 0:
             shapes |= {
                 "depth.weight": (units, units),
@@ -188,7 +205,7 @@ class GatedFeedback(Architecture):
     """The gates read [h ; below], rows input, forget, output. The candidate reads the states of all
     layers, and below; so do the resets, one row for each layer that is read."""
 
-    def layer(self, config, layer):
+    def layer(self, config: Settings, layer: int) -> dict[str, tuple[int, ...]]:
         units, layers = config.units, config.layers
         return {
             "time.weight": (3 * units, 2 * units),
@@ -197,7 +214,7 @@ class GatedFeedback(Architecture):
             "feedback.weight": (layers, (layers + 1) * units),
         }
 
-    def width(self, config, quantity):
+    def width(self, config: Settings, quantity: str) -> int:
         return config.layers if quantity == "feedback.reset" else config.units
 
 

@@ -5,7 +5,8 @@ how fast by a plan (`gridlstm.backends.plan`). Shapes: L layers, T positions, B 
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -46,7 +47,9 @@ class Network(nn.Module):
     def of(self, layer: int, name: str) -> Tensor:
         """One of a layer's tensors, the shared one where it has none of its own."""
         own = _attribute(f"layers.{layer}.{name}")
-        return getattr(self, own if hasattr(self, own) else _attribute(f"layers.0.{name}"))
+        found = own if hasattr(self, own) else _attribute(f"layers.0.{name}")
+        tensor: Tensor = getattr(self, found)
+        return tensor
 
     def torch_weights(self, layer: int) -> list[Tensor]:
         """The weights of a layer's LSTM along time as torch.lstm takes them: for what is below, for
@@ -100,7 +103,8 @@ class Reader:
     """
 
     def __init__(self, network: Network, shape: Shape) -> None:
-        self.network, self.shape, self._plans = network, shape, {}
+        self.network, self.shape = network, shape
+        self._plans: dict[Hashable, tuple[Plan, Holds | None]] = {}
         self.weights = LayerWeights(network, shape)
 
     def __call__(
@@ -153,7 +157,9 @@ class Reader:
         for step in chosen.steps(len(embedded)):
             for block, values in work.read(step, keep_all=told is not None):
                 if told is not None:
-                    told(block.layer, block.start, values)
+                    told(
+                        block.layer, block.start, {name: joined(of) for name, of in values.items()}
+                    )
         if observer and buffer:
             buffer.tell(observer)
         return work.top[0] if len(work.top) == 1 else torch.cat(work.top)
@@ -162,13 +168,21 @@ class Reader:
 class _Work:
     """One call of a reader: what each layer carries, and what is waiting for it from below."""
 
-    def __init__(self, reader: Reader, embedded, states, clamps, dropout) -> None:
+    def __init__(
+        self,
+        reader: Reader,
+        embedded: Tensor,
+        states: list[State],
+        clamps: Sequence[Holds | None],
+        dropout: float,
+    ) -> None:
         self.reader, self.embedded, self.states = reader, embedded, states
         self.clamps, self.dropout = clamps, dropout
         self.cell, form = reader.network.cell, reader.network.config.form
         self.carried, self.feedback = tuple(form.state.values()), form.feedback
         self.waiting: dict[int, tuple[Tensor, Tensor | None]] = {}
-        self.everywhere, self.top = None, []
+        self.everywhere: Tensor | None = None
+        self.top: list[Tensor] = []
         device = embedded.device.type
         self.plans = [
             reader.plan(len(embedded), len(hidden), device, of_layer)
@@ -185,7 +199,7 @@ class _Work:
             if len(step) > 1:
                 sequences = len(self.states[block.layer][0])
                 rows = slice(n * sequences, (n + 1) * sequences)
-                own = {quantity: of[:, rows] for quantity, of in values.items()}
+                own = {quantity: joined(of)[:, rows] for quantity, of in values.items()}
             above = joined(own[self.cell.outputs])
             self._hand_up(block, above, own)
             if above.shape[0] > length:
@@ -199,6 +213,7 @@ class _Work:
         if lowest == 0:
             self._begin(step)
         inputs, memory = _beside([self.waiting.pop(block.layer) for block in step], dim=1)
+        assert inputs is not None  # a memory alone may be missing
         dropout = self.dropout if lowest > 0 else 0
         recurrence = self.plans[lowest].recurrences[lowest]
         return Layer(
@@ -206,7 +221,7 @@ class _Work:
             self.reader.weights,
             drop(inputs, dropout),
             memory,
-            _beside([self.states[block.layer] for block in step], dim=0),
+            cast(State, _beside([self.states[block.layer] for block in step], dim=0)),
             self.carried,
             self.clamps[lowest],
             self.everywhere,
@@ -228,7 +243,9 @@ class _Work:
             self.top.append(above[: block.stop - block.start])
             return
         memory = self.cell.memory
-        carried = above if memory == self.cell.outputs else memory and joined(values[memory])
+        carried = (
+            above if memory == self.cell.outputs else joined(values[memory]) if memory else None
+        )
         self.waiting[block.layer + 1] = above, carried
 
     def _carry_on(self, layer: int, values: dict[str, Values], length: int) -> None:
@@ -247,7 +264,7 @@ class _Buffer:
     """Keeps what layers did position by position, and tells it layer by layer."""
 
     def __init__(self) -> None:
-        self._kept = defaultdict(list)
+        self._kept: dict[int, list[dict[str, Tensor]]] = defaultdict(list)
 
     def keep(self, layer: int, start: int, values: dict[str, Tensor]) -> None:
         self._kept[layer].append(values)
@@ -257,7 +274,7 @@ class _Buffer:
             observer(layer, 0, {name: torch.cat([part[name] for part in kept]) for name in kept[0]})
 
 
-def _beside(parts: list[tuple[Tensor | None, ...]], dim: int) -> tuple[Tensor | None, ...]:
+def _beside(parts: Sequence[tuple[Tensor | None, ...]], dim: int) -> tuple[Tensor | None, ...]:
     """What several layers get, each part of it along one dimension after the other."""
     if len(parts) == 1:
         return parts[0]

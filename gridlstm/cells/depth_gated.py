@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from gridlstm.cells import Cell, Layer, Values, spread
+from gridlstm.cells.arithmetic import LinearMap
 from gridlstm.cells.lstm import lstm
 
 
@@ -30,14 +31,15 @@ class DepthGatedLSTM(Cell):
     @staticmethod
     def step(
         layer: Layer,
-        of_hidden,
+        of_hidden: LinearMap,
         sums: Tensor,
         for_depth: Tensor | None,
         below: Tensor | None,
         h: Tensor,
         c: Tensor,
     ) -> dict[str, Tensor]:
-        if below is None:
+        joined: Tensor | float
+        if below is None or for_depth is None:
             depth, joined = layer.clamp("depth.gate", torch.zeros_like(c)), 0.0
         else:
             depth = (for_depth + layer.tensor("depth.before") * c).sigmoid()

@@ -6,7 +6,8 @@ memory in time: what a layer knows of the characters before is its own hidden st
 import torch
 from torch import Tensor
 
-from gridlstm.cells import Cell, Layer, Values, spread
+from gridlstm.cells import Cell, Layer, Values
+from gridlstm.cells.arithmetic import LinearMap
 from gridlstm.cells.lstm import lstm
 
 
@@ -18,8 +19,10 @@ class DepthGridLSTM(Cell):
         return torch.zeros_like(embedded)
 
     def read(self, layer: Layer) -> dict[str, Values]:
-        return layer.over_time(self.step, "depth", spread(layer.memory, layer.sequences))
+        return layer.over_time(self.step, "depth", layer.memories)
 
     @staticmethod
-    def step(layer: Layer, of_hidden, sums: Tensor, m: Tensor, d: Tensor) -> dict[str, Tensor]:
+    def step(
+        layer: Layer, of_hidden: LinearMap, sums: Tensor, m: Tensor, d: Tensor
+    ) -> dict[str, Tensor]:
         return lstm(layer, "depth", sums + of_hidden(d), m)

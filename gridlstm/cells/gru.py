@@ -10,6 +10,8 @@ on the state, `g = tanh(W_below below + b_g + W_h (r * h))`. (char-rnn's z is ou
 from torch import Tensor, nn
 
 from gridlstm.cells import Cell, Layer, Values
+from gridlstm.cells.arithmetic import LinearMap
+from gridlstm.config import ModelConfig
 
 
 def gru_gates(of_hidden: Tensor, of_inputs: Tensor, bias: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -20,7 +22,7 @@ def gru_gates(of_hidden: Tensor, of_inputs: Tensor, bias: Tensor) -> tuple[Tenso
     return r, z, (g + r * (g_h + bias)).tanh()
 
 
-def gru_step(layer: Layer, of_hidden, sums: Tensor, h: Tensor) -> dict[str, Tensor]:
+def gru_step(layer: Layer, of_hidden: LinearMap, sums: Tensor, h: Tensor) -> dict[str, Tensor]:
     r, z, g = gru_gates(of_hidden(h), sums, layer.tensor("time.candidate_bias"))
     return _update(layer, h, r, z, g)
 
@@ -34,7 +36,7 @@ def _update(layer: Layer, h: Tensor, r: Tensor, z: Tensor, g: Tensor) -> dict[st
 class GRU(Cell):
     outputs = "time.hidden"
 
-    def __init__(self, config) -> None:
+    def __init__(self, config: ModelConfig) -> None:
         super().__init__(config)
         self.module = nn.GRU if config.reset == "after" else None
 
@@ -45,7 +47,7 @@ class GRU(Cell):
         of_gates, of_candidate = slice(gates), slice(gates, None)
         recurrent = layer.of_hidden("time", of_gates), layer.of_hidden("time", of_candidate)
 
-        def step(layer: Layer, _, sums: Tensor, h: Tensor) -> dict[str, Tensor]:
+        def step(layer: Layer, _: LinearMap, sums: Tensor, h: Tensor) -> dict[str, Tensor]:
             r, z = (sums[..., of_gates] + recurrent[0](h)).sigmoid().chunk(2, -1)
             g = (sums[..., of_candidate] + recurrent[1](r * h)).tanh()
             return _update(layer, h, r, z, g)

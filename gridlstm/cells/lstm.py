@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from gridlstm.architectures import LSTM
 from gridlstm.cells import Cell, Layer, Values
-from gridlstm.cells.arithmetic import gates_of, tanh
+from gridlstm.cells.arithmetic import LinearMap, gates_of, tanh
 
 NAMES = {along: [f"{along}.{kind}" for kind in LSTM] for along in ("time", "depth")}
 
@@ -26,7 +26,9 @@ def lstm(
     return dict(zip(NAMES[dimension], (cell, o * tanh(cell), i, f, o, g), strict=True))
 
 
-def lstm_step(layer: Layer, of_hidden, sums: Tensor, h: Tensor, c: Tensor) -> dict[str, Tensor]:
+def lstm_step(
+    layer: Layer, of_hidden: LinearMap, sums: Tensor, h: Tensor, c: Tensor
+) -> dict[str, Tensor]:
     """An LSTM along time at one position."""
     return lstm(layer, "time", sums + of_hidden(h), c)
 
