@@ -2,12 +2,29 @@
 
 import streamlit as st
 
-from dashboard import address, choices, first_look, loading, turn
+from dashboard import address
+from dashboard.screens import choices, first_look
+from dashboard.serving import loading, turn
 
 SIDEBAR_WIDTH = 220
 # Streamlit writes on its primary colour in white, whatever that is. `Canvas` is what browsers put
 # behind a page: white, and almost black in a dark theme, whose primary colour is light.
 TEXT_ON_PRIMARY = '<style>.stApp button[kind="primary"]:enabled { color: Canvas }</style>'
+
+# Title and icon of each page by its folder in `screens/`, which is also its address.
+PAGES = {
+    "text": ("Text", "notes"),
+    "cells": ("Cells", "grid_view"),
+    "gates": ("Forget gates", "water_drop"),
+    "find": ("Find a cell", "search"),
+    "provenance": ("Who wrote it", "history_edu"),
+    "switch_off": ("Switch off", "power_settings_new"),
+    "write": ("Let it write", "edit"),
+    "addition": ("Addition", "calculate"),
+    "curves": ("Curves", "show_chart"),
+    "models": ("Models", "inventory_2"),
+}
+DEFAULT = "text"
 
 st.set_page_config(
     page_title="Microscope for recurrent networks",
@@ -20,16 +37,14 @@ loading.remove_left_folders_meanwhile()
 
 page = st.navigation(
     [
-        st.Page("views/text.py", title="Text", icon=":material/notes:", default=True),
-        st.Page("views/cells.py", title="Cells", icon=":material/grid_view:"),
-        st.Page("views/gates.py", title="Forget gates", icon=":material/water_drop:"),
-        st.Page("views/find.py", title="Find a cell", icon=":material/search:"),
-        st.Page("views/provenance.py", title="Who wrote it", icon=":material/history_edu:"),
-        st.Page("views/switch_off.py", title="Switch off", icon=":material/power_settings_new:"),
-        st.Page("views/write.py", title="Let it write", icon=":material/edit:"),
-        st.Page("views/addition.py", title="Addition", icon=":material/calculate:"),
-        st.Page("views/curves.py", title="Curves", icon=":material/show_chart:"),
-        st.Page("views/models.py", title="Models", icon=":material/inventory_2:"),
+        st.Page(
+            f"screens/{folder}/view.py",
+            title=title,
+            icon=f":material/{icon}:",
+            url_path=folder,
+            default=folder == DEFAULT,
+        )
+        for folder, (title, icon) in PAGES.items()
     ]
 )
 turn.begin_request()

@@ -11,7 +11,8 @@ from app_checkpoints import ROOT
 from streamlit.proto.WidgetStates_pb2 import WidgetState
 from streamlit.testing.v1 import AppTest
 
-from dashboard import loading, reading
+from dashboard.screens import reading
+from dashboard.serving import loading
 from gridlstm.checkpoint import load_model
 from gridlstm.text import from_string
 from gridlstm.trace import trace
@@ -51,7 +52,7 @@ def checked(app: AppTest) -> AppTest:
 
 
 def go(app: AppTest, page: str) -> AppTest:
-    return checked(app.switch_page(f"views/{page}.py").run())
+    return checked(app.switch_page(f"screens/{page}/view.py").run())
 
 
 def plain(markdown: str) -> str:

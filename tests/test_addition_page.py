@@ -6,9 +6,9 @@ import pytest
 from app_pages import captions, checked, chosen_cell, figures, go, mark, press, said
 
 from dashboard import words
-from dashboard.charts import addition as charts
 from dashboard.charts.cells import layers_by_character
 from dashboard.charts.theme import SIGNED
+from dashboard.screens.addition import charts
 from gridlstm import carry
 from gridlstm.addition import MAX_BYTES_MEASURED, Layout, Sums, carries_of
 from gridlstm.carry import rank_by_carry

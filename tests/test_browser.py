@@ -103,15 +103,26 @@ def heading(page, title: str) -> None:
 
 
 def rest(page) -> None:
+    """Wait for the script to have ended and the browser to have drawn what came of it."""
     page.wait_for_function(
         """() => !document.querySelector('[data-testid=stStatusWidget], [data-stale=true]')
           && document.querySelector('[data-test-script-state=notRunning]')"""
     )
+    page.evaluate("() => new Promise(drawn => requestIdleCallback(drawn, {timeout: 2000}))")
 
 
 def go(page, name: str, title: str | None = None) -> None:
     page.get_by_test_id("stSidebarNav").get_by_text(name, exact=True).click()
     heading(page, title or name)
+
+
+def eventually(page, holds, seconds: float = 30) -> None:
+    """Wait until `holds()`: at rest, the script has ended, but not all is drawn yet."""
+    for _ in range(int(seconds * 10)):
+        if holds():
+            return
+        page.wait_for_timeout(100)
+    assert holds()
 
 
 def named_in_address(page, **wanted: str | None) -> None:
@@ -224,7 +235,7 @@ def test_from_an_upload_to_the_gates_of_one_character(window):
 
     characters(page).nth(3).hover()
     tooltip = page.locator(".coloured-text .tooltip")
-    assert "Depth forget gate" in tooltip.text_content()
+    expect(tooltip).to_contain_text("Depth forget gate")
     page.get_by_text("Surprise", exact=True).click()
     named_in_address(page, below="surprise")
     page.get_by_text("All units of this layer", exact=True).click()
@@ -252,8 +263,8 @@ def test_a_copied_link_opens_the_same_view(window):
     heading(other, "Cells")
     assert colours(other) == wanted
     expect(other.get_by_label("Unit", exact=True)).to_have_value("3", timeout=30_000)
-    assert "".join(characters(other).all_text_contents()).startswith("/*")
-    assert other.locator(".coloured-text .title").text_content().endswith("layer 1, unit 3")
+    eventually(other, lambda: "".join(characters(other).all_text_contents()).startswith("/*"))
+    expect(other.locator(".coloured-text .title")).to_contain_text("layer 1, unit 3")
     assert urlsplit(other.url).query == link.query
     go(other, "Forget gates")
     go(other, "Cells")
@@ -293,13 +304,13 @@ def test_a_visitor_may_be_faster_than_the_server(window):
     page = window("gates", script=SLOW_CONNECTION)
     heading(page, "Forget gates")
     go(page, "Models")
-    page.evaluate("window.lateness = 3000")
+    page.evaluate("window.lateness = 4000")
     sidebar = page.get_by_test_id("stSidebarNav")
     sidebar.get_by_text("Curves", exact=True).click()
     page.wait_for_timeout(2000)  # the server has done with Curves, and nothing of it has come
-    page.get_by_role("heading", level=1, name="Models", exact=True).wait_for(timeout=100)
+    page.get_by_role("heading", level=1, name="Models", exact=True).wait_for(timeout=1000)
     sidebar.get_by_text("Forget gates", exact=True).click()
-    page.wait_for_timeout(2 * 3000)
+    page.wait_for_timeout(2 * 4000)
     heading(page, "Forget gates")
     page.get_by_test_id("stPlotlyChart").nth(2).wait_for()
 
@@ -489,7 +500,10 @@ def test_a_text_that_was_just_typed_is_looked_inside_at_once(window):
     page.get_by_text("Type or paste", exact=True).click()
     page.get_by_label("Your text").press_sequentially("Typed here: http://example.org/")
     look_inside(page)
-    assert "".join(characters(page).all_text_contents()) == "Typed here: http://example.org/"
+    eventually(
+        page,
+        lambda: "".join(characters(page).all_text_contents()) == "Typed here: http://example.org/",
+    )
 
 
 def test_a_first_visit_opens_on_the_address_cell(window, address_of_shipped):
@@ -586,7 +600,7 @@ def test_curves_of_all_models_and_a_run_that_moves_by_itself(window, folder):
     try:
         app_checkpoints.curve(running, 2.0)
         has_line("running")
-        assert plot.locator(".scatterlayer .trace").count() > before
+        eventually(page, lambda: plot.locator(".scatterlayer .trace").count() > before)
     finally:
         running.unlink()
 
@@ -599,7 +613,7 @@ def test_markup_in_a_text_and_in_its_name_stays_text(window):
     heading(page, "A microscope for deep recurrent networks")
     upload_text(page, "![n](b.png) *c* :red[d].txt", MARKUP)
     look_inside(page)
-    assert "".join(characters(page).all_text_contents()) == MARKUP
+    eventually(page, lambda: "".join(characters(page).all_text_contents()) == MARKUP)
     page.get_by_text("![n](b.png) *c* :red[d].txt", exact=True).wait_for()
     page.get_by_text("Surprise", exact=True).click()
     named_in_address(page, below="surprise")
@@ -621,10 +635,9 @@ def test_markup_in_a_checkpoint_stays_text(window, folder):
         page = window("models")
         heading(page, "Models")
         choose(page, "Details of", "Stacked LSTM, 2 layers, 8 units · odd")
-        rest(page)
         # What parts a name that is not to be a link is not seen.
-        shown = "".join(page.get_by_test_id("stTable").all_inner_texts()).replace("\u2060", "")
-        assert PICTURE in shown
+        tables = page.get_by_test_id("stTable")
+        eventually(page, lambda: PICTURE in "".join(tables.all_inner_texts()).replace("\u2060", ""))
         said = page.get_by_test_id("stAppViewContainer").inner_text().replace("\u2060", "")
         assert f"bad.safetensors: Unknown architecture '{SHORT_PICTURE}'" in said
         assert page.locator("img[src*=tracker]").count() == 0

@@ -15,8 +15,8 @@ from dashboard.charts.cells import (
     loss_by_character,
     units_by_character,
 )
-from dashboard.charts.gates import gate_distribution, saturation_plot
 from dashboard.charts.theme import DIVERGING, GATE, SEQUENTIAL, SIGNED, signed
+from dashboard.screens.gates.charts import gate_distribution, saturation_plot
 
 LONG = 10_000
 ATTACK = 'a<script>alert("x")</script>&amp;\n'

@@ -11,7 +11,7 @@ def page() -> None:
     import pandas as pd
     import streamlit as st
 
-    from dashboard.clickable_table import clickable_table
+    from dashboard.screens.clickable_table import clickable_table
 
     rows = st.number_input("rows", value=4, key="rows")
     clickable_table(

@@ -21,8 +21,8 @@ from app_pages import (
     traced,
 )
 
-from dashboard import choices
-from dashboard.sections.curve_runs import ALL_DATA
+from dashboard.screens import choices
+from dashboard.screens.curves.selection import ALL_DATA
 from gridlstm.analysis.properties import PROPERTIES
 from gridlstm.analysis.ranking import rank_units
 from gridlstm.checkpoint import Data, load_model, read_metadata, write_checkpoint

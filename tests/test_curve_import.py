@@ -512,6 +512,27 @@ def test_fastai():
     assert history.columns.val_loss == "valid_loss" and history.columns.unit == "nats"
 
 
+@pytest.mark.parametrize(
+    ("name", "updates"),
+    [
+        # By updates, a validation every 30 with a row of training every 20; by epochs of 50.
+        ("mmengine-updates.json", [20, 60, 80, 120, 140]),
+        ("mmengine-epochs.json", [40, 90, 140]),
+    ],
+)
+def test_mmengines_validations_come_after_the_training_row_before(name, updates):
+    run = written(name, val_loss="nll")
+    (frame,) = run.curves.values()
+    assert run.program.name == "mmengine"
+    assert "lags" in run.program.caution
+    assert any("the training row before it" in note for note in run.notes)
+    assert list(frame["update"]) == updates
+    # Ten over the number of updates done, written by the model itself.
+    spacing = 150 // len(updates)
+    done = [spacing * (place + 1) for place in range(len(updates))]
+    assert list(frame["val_loss"]) == pytest.approx([1 + 10 / updates for updates in done])
+
+
 def test_hugging_faces_loss_is_the_curve_and_train_loss_one_figure():
     for name in ("hf-log-history.csv", "hf-trainer_state.json"):
         run = written(name)

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dashboard.charts.costs import CostPoint, cost_figure
-from dashboard.charts.curves import Look, Run, curves_figure, out_of_sight
+from dashboard.screens.curves.charts import Look, Run, curves_figure, out_of_sight
+from dashboard.screens.curves.cost_chart import CostPoint, cost_figure
 from gridlstm.curves import (
     AXES,
     COLUMNS,

@@ -13,11 +13,12 @@ import pytest
 from app_pages import plain, said
 from streamlit.testing.v1 import AppTest
 
-from dashboard import foreign_runs, words
+from dashboard import words
 from dashboard.charts.theme import CATEGORICAL
-from dashboard.runs import CurveRun, Group, without_seed
-from dashboard.sections.curve_baseline import BEST_STACKED
-from dashboard.sections.curve_styles import styles
+from dashboard.screens.curves import foreign_runs
+from dashboard.screens.curves.baseline import BEST_STACKED
+from dashboard.screens.curves.runs import CurveRun, Group, without_seed
+from dashboard.screens.curves.styles import styles
 from gridlstm.checkpoint import Data, Metadata, write_checkpoint
 from gridlstm.config import ModelConfig
 from gridlstm.curves import COLUMNS
@@ -69,7 +70,7 @@ def add_run(
 @pytest.fixture
 def folder(tmp_path, monkeypatch) -> Path:
     """A folder of checkpoints of the test's own, which the page reads."""
-    from dashboard import loading
+    from dashboard.serving import loading
 
     monkeypatch.setattr(loading, "FOLDER", tmp_path)
     published = ROOT / "checkpoints" / "published_curves.csv"
@@ -78,7 +79,9 @@ def folder(tmp_path, monkeypatch) -> Path:
 
 
 def open_page(**query: str) -> AppTest:
-    page = AppTest.from_file(str(ROOT / "dashboard" / "views" / "curves.py"), default_timeout=30)
+    page = AppTest.from_file(
+        str(ROOT / "dashboard" / "screens" / "curves" / "view.py"), default_timeout=30
+    )
     for key, value in query.items():
         page.query_params[key] = value
     return ran(page)
@@ -339,7 +342,7 @@ def test_broken_published_curves_leave_the_page_standing(folder):
     add_run(folder, "grid-3", [2.4, 1.9])
     (folder / "published_curves.csv").write_bytes(b"\x00\x01")
     page = open_page(published="true")
-    assert any("published_curves.csv" in note.value for note in page.warning)
+    assert any("published_curves.csv" in note for note in said(page))
     assert len(drawn(page)) == 1
 
 
@@ -562,7 +565,7 @@ def test_a_run_of_epochs_alone_is_drawn_against_epochs_and_elsewhere_said(folder
 
 
 def test_what_no_importer_can_know_is_said_where_foreign_runs_are_drawn(folder):
-    from dashboard.sections.curve_picture import what_no_importer_knows
+    from dashboard.screens.curves.picture import what_no_importer_knows
 
     page = bring(open_page(), ("their.csv", LOG))
     (note,) = [note.value for note in page.info if "not known what the" in note.value]

@@ -34,9 +34,11 @@ from app_pages import (
 from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
 from streamlit.testing.v1 import AppTest
 
-from dashboard import choices, first_look, loading, reading, words
+from dashboard import words
 from dashboard.charts import cells
-from dashboard.shelf import Shelf
+from dashboard.screens import choices, first_look, reading
+from dashboard.serving import loading
+from dashboard.serving.shelf import Shelf
 from gridlstm.analysis.held_out import find_cells
 from gridlstm.analysis.orders import ORDERS
 from gridlstm.analysis.probe import probe
@@ -92,12 +94,12 @@ def test_pages_that_need_no_model_do_not_wait_for_torch(tmp_path):
     script = f"""
 import sys, threading
 from streamlit.testing.v1 import AppTest
-from dashboard import loading
+from dashboard.serving import loading
 meanwhile, asked = loading.import_libraries_meanwhile, []
 loading.import_libraries_meanwhile = lambda: asked.append(True)
 app = AppTest.from_file({str(APP)!r}, default_timeout=60).run()
 for page in ("models", "curves", "text"):
-    app.switch_page(f"views/{{page}}.py").run()
+    app.switch_page(f"screens/{{page}}/view.py").run()
     assert not app.exception and len(app.title) == 1
     assert "torch" not in sys.modules, page
 assert asked
@@ -106,7 +108,7 @@ meanwhile(), meanwhile()
 (importing,) = set(threading.enumerate()) - before
 importing.join(60)
 assert "gridlstm.trace" in sys.modules
-app.switch_page("views/cells.py").run()
+app.switch_page("screens/cells/view.py").run()
 assert not app.exception and "torch" in sys.modules
 """
     app_checkpoints.good_folder(tmp_path)
@@ -121,7 +123,7 @@ def test_the_first_heading_does_not_wait_for_what_is_slow_to_import(tmp_path):
 import sys
 import streamlit as st
 from streamlit.testing.v1 import AppTest
-from dashboard import first_look
+from dashboard.screens import first_look
 first_look.CHOSEN.update(model="grid-3", layer=2, unit=3)
 draw, slow = st.title, {{}}
 def title(text):

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from app_pages import captions, checked, chosen_cell, drawn, figures, go, mark, paste, said, traced
 
-from dashboard.charts import provenance as charts
+from dashboard.screens.provenance import charts
 from gridlstm.analysis.depth_provenance import layers_survived, mean_depth_shares
 from gridlstm.analysis.time_provenance import half_life_frame, half_lives
 from gridlstm.checkpoint import load_model

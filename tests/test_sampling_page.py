@@ -9,7 +9,7 @@ import pytest
 from app_pages import captions, checked, drawn, go, press, said, visit  # noqa: F401
 
 from dashboard.address import STARTS
-from dashboard.writing import text_of
+from dashboard.screens.write.writing import text_of
 from gridlstm.checkpoint import load_model
 from gridlstm.sampling import Choice, write
 from gridlstm.text import REPLACEMENT
@@ -96,7 +96,7 @@ def test_the_settings_are_followed(visit, shipped):  # noqa: F811
 def test_while_it_writes_each_character_has_its_value(visit, shipped, monkeypatch, quantity):  # noqa: F811
     """Also where another unit is chosen meanwhile; and it goes on where it was."""
     path = shipped / "grid-3.safetensors"
-    monkeypatch.setattr("dashboard.writing.Writing.advance", by_bytes(7))
+    monkeypatch.setattr("dashboard.screens.write.writing.Writing.advance", by_bytes(7))
     app = begun(visit, quantity=quantity)
     data = PRIME.encode() + expected(path)
     start = len(PRIME.encode())
@@ -123,7 +123,7 @@ def by_bytes(count: int):
 
 def test_what_is_written_stays_when_it_is_stopped_and_it_can_go_on(visit, shipped, monkeypatch):  # noqa: F811
     path = shipped / "grid-3.safetensors"
-    monkeypatch.setattr("dashboard.writing.Writing.advance", by_bytes(7))
+    monkeypatch.setattr("dashboard.screens.write.writing.Writing.advance", by_bytes(7))
     app = begun(visit)
     assert not is_disabled(app, "Stop")
     press(app, "Stop")

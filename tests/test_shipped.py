@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dashboard.runs import settings_but_seed
+from dashboard.screens.curves.runs import settings_but_seed
 from gridlstm.checkpoint import load_model, read_metadata
 from gridlstm.corpus import byte_entropy, read_corpus
 from gridlstm.curves import read_curve, read_published

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
+PAGES = sorted(path.parent.name for path in (ROOT / "dashboard" / "screens").glob("*/view.py"))
 # The screens' libraries: the science must load and run without them.
 OF_SCREENS = {"dashboard", "streamlit", "plotly"}
 
@@ -52,9 +53,47 @@ def test_commands_are_the_outermost():
 
 
 def test_pages_do_not_import_each_other():
-    views = {name for name in MODULES if name.startswith("dashboard.views.")}
+    pages = {name.rsplit(".", 1)[0] for name in MODULES if name.endswith(".view")}
+    assert len(pages) == len(PAGES)
     for name, imported in IMPORTS.items():
-        assert not imported & (views - {name}), name
+        for page in pages:
+            if name != page and not name.startswith(f"{page}."):
+                assert not any(other.startswith(f"{page}.") for other in imported), name
+
+
+def test_a_view_is_imported_by_nothing():
+    views = {name for name in MODULES if name.endswith(".view")}
+    for name, imported in IMPORTS.items():
+        assert not imported & views, name
+
+
+# From what imports nothing of the dashboard to what nothing of it imports: a module belongs to the
+# last of these that it begins with.
+LAYERS = [
+    "dashboard.words",
+    "dashboard.address",
+    "dashboard.serving",
+    "dashboard.charts",
+    "dashboard.coloured_text",
+    "dashboard.screens",
+    *(f"dashboard.screens.{page}" for page in PAGES),
+    "dashboard.app",
+]
+
+
+def layer_of(name: str) -> int:
+    return max(
+        number
+        for number, layer in enumerate(LAYERS)
+        if name == layer or name.startswith(f"{layer}.")
+    )
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if name.startswith("dashboard.")])
+def test_no_screen_imports_from_further_up(name):
+    for imported in IMPORTS[name] & MODULES.keys():
+        if imported.startswith("dashboard."):
+            assert layer_of(imported) <= layer_of(name), imported
 
 
 def test_there_is_no_circle_of_imports():

@@ -22,8 +22,8 @@ from app_pages import (
 )
 
 from dashboard import words
-from dashboard.charts import intervention as charts
-from dashboard.sections import ablation, held_samples
+from dashboard.screens.switch_off import ablation, charts
+from dashboard.screens.switch_off import samples as held_samples
 from gridlstm.analysis.properties import inside_url
 from gridlstm.checkpoint import load_model
 from gridlstm.clamps import Hold

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dashboard import loading
+from dashboard.serving import loading
 from gridlstm import temporary
 from gridlstm.checkpoint import remove_unfinished, write_aside
 from gridlstm.temporary import TemporaryFolder, remove_left_folders, temporary_file

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from dashboard import threads
+from dashboard.serving import threads
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from dashboard import shelf, turn
-from dashboard.shelf import Shelf
-from dashboard.work_queue import WorkQueue
+from dashboard.serving import shelf, turn
+from dashboard.serving.shelf import Shelf
+from dashboard.serving.work_queue import WorkQueue
 from gridlstm.errors import UserError
 from gridlstm.progress import Cancelled
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dashboard.work_queue import WorkQueue
+from dashboard.serving.work_queue import WorkQueue
 
 
 class Clock:

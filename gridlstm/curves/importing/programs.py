@@ -33,6 +33,11 @@ HUGGING_FACE = Program(
     "the evaluation loss depends on the batch size, a NaN is logged as 0, and with accumulated "
     "gradients the training loss may be a multiple",
 )
+MMENGINE = Program(
+    "mmengine",
+    "a number with loss in its name is a mean, of training over the last 10 updates and of "
+    "validation over the last 10 validations, so that its curve lags",
+)
 WANDB = Program("Weights & Biases export")
 TENSORBOARD = Program("TensorBoard event files")
 DOWNLOAD = Program("TensorBoard download")

@@ -10,6 +10,7 @@ import numpy as np
 from gridlstm.array_types import Float64Array
 from gridlstm.curves.importing.delimited import number
 from gridlstm.curves.importing.log import MAX_COLUMNS, MAX_RUNS, Labels, Log, Table
+from gridlstm.curves.importing.mmengine import mmengine_log
 from gridlstm.curves.importing.programs import HUGGING_FACE, JSON, TORCH_RNN, Program, recognise
 from gridlstm.curves.reading import CurveError
 from gridlstm.plurals import counted
@@ -37,7 +38,8 @@ def read_json(text: str) -> Log:
         except ValueError:
             pass
         else:
-            return _records(_by_line(text), JSON)
+            log = _records(_by_line(text), JSON)
+            return mmengine_log(log) or log
     if len(text) > MAX_DOCUMENT:
         raise CurveError(f"A JSON document may not be larger than {MAX_DOCUMENT // 1_000_000} MB.")
     held = _parsed(text, "The file is no whole JSON: line {line} cannot be read.")

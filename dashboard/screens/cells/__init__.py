@@ -1,0 +1,1 @@
+"""The page Cells: what each memory cell and gate holds along the text."""

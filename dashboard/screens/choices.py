@@ -1,0 +1,397 @@
+"""What the visitor is looking at: text, model, quantity, layer, unit.
+
+A few named keys of the session: `own_text`, `own_title` and `sample`, and the widgets' own `model`,
+`quantity`, `layer`, `unit`. Layers are counted from 1, units from 0, as in every name and picture.
+"""
+
+import json
+from collections.abc import Callable, Collection
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import streamlit as st
+
+from dashboard import words
+from dashboard.address import STARTS
+from dashboard.serving import loading
+from dashboard.serving.estimates import seconds_to_go_through
+from dashboard.serving.loading import ModelEntry
+from dashboard.serving.shelf import from_shelf, shelf
+from gridlstm.analysis.properties import PROPERTIES
+from gridlstm.config import ModelConfig
+from gridlstm.corpora.known import Kind, kind_of
+from gridlstm.progress import Progress
+from gridlstm.text import Text, from_bytes, truncate
+
+SAMPLES = Path(__file__).parents[1] / "samples"
+# A longer text is cut, with a note: the pages answer at once, and a trace stays a few hundred MB.
+MOST_BYTES = 20_000
+# Of all visitors together.
+MAX_TELLING_CELLS = 64
+# Of the seeds that a visitor can choose.
+MOST_SEED = 2**31
+CELLS_PAGE = "screens/cells/view.py"
+FIND_PAGE = "screens/find/view.py"
+TEXT_PAGE = "screens/text/view.py"
+# Where a text comes from, as the visitor chooses it.
+A_SAMPLE, TYPED, UPLOADED = "A sample", "Type or paste", "Upload a file"
+# The property to begin with and what it marks in words, by what a model was trained on.
+LOOKED_FOR = {"wiki": ("url", "web addresses"), "code": ("c-comment", "comments")}
+# What else is worth looking for in code, before all that is found in prose and markup.
+OF_CODE = ("c-comment", "c-string", "parentheses", "parenthesis-depth", "indentation")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A text shipped with the program; `kind` is what is written in it, if one thing."""
+
+    file: str
+    title: str
+    description: str
+    kind: Kind | None
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One unit of one layer of a model, and which of its quantities is looked at."""
+
+    quantity: str
+    layer: int
+    unit: int
+
+
+@dataclass(frozen=True)
+class Telling:
+    """The cell to look at where none has been chosen: how it is found, and what it is in words."""
+
+    find: Callable[[], Cell]
+    meaning: str
+
+
+@st.cache_data(show_spinner=False)
+def samples() -> dict[str, Sample]:
+    """The shipped texts by file name."""
+    listing = json.loads((SAMPLES / "index.json").read_text(encoding="utf-8"))
+    return {row["file"]: Sample(**row) for row in listing}
+
+
+@st.cache_data(show_spinner=False)
+def _sample_text(file: str) -> Text:
+    return truncate(from_bytes((SAMPLES / file).read_bytes(), file), MOST_BYTES)
+
+
+def keep_a_sample() -> None:
+    """See to it that one of the shipped texts is chosen: at first one of the kind that the model of
+    a link was trained on."""
+    if st.session_state.get("sample") not in samples():
+        about = loading.shipped_metadata(st.session_state.get("model", ""))
+        st.session_state["sample"] = sample_of(about and kind_of(about.data)).file
+
+
+def sample_of(kind: Kind | None) -> Sample:
+    """The first shipped text of a kind; of all if none is given."""
+    return next(sample for sample in samples().values() if kind in (None, sample.kind))
+
+
+def keep_valid(key: str, allowed, default=None) -> None:
+    """See to it that the choice under `key` is an allowed one, else `default`, else the first."""
+    if st.session_state.get(key) not in allowed:
+        st.session_state[key] = allowed[0] if default is None else default
+
+
+def keep_between(key: str, low: float, high: float) -> None:
+    """See to it that the number under `key` lies between two, else that it is what it is at the
+    start. Shares are rounded as they are shown: a slider may give 0.8500000000000001."""
+    chosen = st.session_state.get(key, STARTS[key])
+    kept = round(chosen, 2) if low <= chosen <= high else STARTS[key]
+    if st.session_state.get(key) != kept:
+        st.session_state[key] = kept
+
+
+def _keep_valid_or_find(key: str, allowed, find: Callable[[], object]) -> None:
+    """The same with a default that takes time to find, which is found only where it is needed."""
+    if st.session_state.get(key) not in allowed:
+        st.session_state[key] = find()
+
+
+def current_text() -> Text:
+    """The visitor's own text if there is one, else the chosen sample."""
+    return st.session_state.get("own_text") or _sample_text(st.session_state["sample"])
+
+
+def current_title() -> str:
+    """What the text is called on the pages."""
+    if "own_text" in st.session_state:
+        return st.session_state["own_title"]
+    return samples()[st.session_state["sample"]].title
+
+
+def use_text(text: Text, title: str) -> None:
+    """Take a text of the visitor's own, from now on and on every page of this visit."""
+    st.session_state["own_text"] = truncate(text, MOST_BYTES)
+    st.session_state["own_title"] = title
+
+
+def use_sample(file: str) -> None:
+    """Go back to a shipped text."""
+    st.session_state.pop("own_text", None)
+    st.session_state["sample"] = file
+
+
+def choose_model(key: str, label: str, models: dict[str, ModelEntry]) -> ModelEntry:
+    """A selector of a model with weights; `models` must not be empty."""
+    keep_valid(key, list(models))
+    chosen = models[st.session_state[key]]
+    name = st.selectbox(
+        label,
+        list(models),
+        format_func=lambda name: models[name].title,
+        help="The texts that these models were trained on, told by the checksums in their files: "
+        + "; ".join(dict.fromkeys(f"**{words.verbatim(e.text)}**" for e in models.values()))
+        + ". Losses of models that were trained on different texts cannot be compared."
+        + _how_it_went_on(chosen),
+        key=key,
+        persist_state="session",
+    )
+    return models[name]
+
+
+def _how_it_went_on(entry: ModelEntry) -> str:
+    """A paragraph (Markdown) on the model whose training a model's own went on from, if it did."""
+    if entry.went_on_from is None:
+        return ""
+    names = (
+        f"**{words.verbatim(entry.name)}** went on from **{words.verbatim(entry.went_on_from)}**"
+    )
+    cooldown = entry.metadata.training.get("cooldown")
+    if type(cooldown) is not int:
+        return f"\n\n{names}."
+    return f"\n\n{names}: in its last {cooldown:,} updates the learning rate fell to 0."
+
+
+def choose_reader(models: dict[str, ModelEntry]) -> ModelEntry:
+    """The selector of the model that reads the text in use. If that is a sample of another kind
+    than the model was trained on, one of its own is offered."""
+    entry = choose_model("model", "Model", models)
+    used = samples()[st.session_state["sample"]]
+    if "own_text" in st.session_state or None in (used.kind, entry.kind):
+        return entry
+    if used.kind != entry.kind:
+        suited = sample_of(entry.kind)
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            st.caption(
+                f"This model was trained on **{words.verbatim(entry.text)}**, the text is another "
+                "kind.",
+                width="content",
+            )
+            st.button(
+                f"Read “{suited.title}”",
+                icon=":material/notes:",
+                type="tertiary",
+                help="A text of the kind that this model was trained on, from the part that it was "
+                "not trained on, and the cell that tells most of it.",
+                on_click=_read_sample,
+                args=[suited.file],
+            )
+    return entry
+
+
+def _read_sample(file: str) -> None:
+    """A shipped text, with the telling cell of each model in it."""
+    use_sample(file)
+    for key in ("quantity", "layer", "unit"):
+        for suffix in ("", "2"):
+            st.session_state.pop(key + suffix, None)
+
+
+def keep_property(entry: ModelEntry, allowed: Collection[str]) -> list[str]:
+    """See to it that an allowed property is chosen: one that suits the model, until the visitor
+    chooses another. Returns the allowed ones, those that suit the model first."""
+    state, (suited, _) = st.session_state, LOOKED_FOR[entry.kind or "wiki"]
+    chosen = state.get("property")
+    if chosen not in allowed or chosen == state.get("suited_property"):
+        state["property"] = state["suited_property"] = suited
+    first = [name for name in OF_CODE if name in allowed] if entry.kind == "code" else []
+    return [*first, *(name for name in allowed if name not in first)]
+
+
+def choose_memory_shown() -> None:
+    """A selector of how a memory is shown, the key `memory` of the session."""
+    keep_valid("memory", list(words.MEMORY_SHOWN_AS))
+    st.segmented_control(
+        "Memory shown as",
+        list(words.MEMORY_SHOWN_AS),
+        required=True,
+        format_func=lambda name: words.MEMORY_SHOWN_AS[name].label,
+        help="\n\n".join(f"**{w.label}**: {w.meaning}" for w in words.MEMORY_SHOWN_AS.values()),
+        key="memory",
+        persist_state="session",
+        width="content",
+    )
+
+
+def choose_cell(
+    entry: ModelEntry,
+    trace,
+    text: Text,
+    suffix: str = "",
+    offered: Collection[str] | None = None,
+    telling: Telling | None = None,
+) -> Cell:
+    """Selectors of quantity, layer and unit of a model. `suffix` tells a second set of keys apart.
+
+    `offered` are the quantities to choose from, all that the model has unless given; the memories
+    must be among them. Until the visitor chooses, the cell is the `telling` one, that of the text
+    unless given.
+    """
+    config = entry.metadata.model
+    known = config.quantities if offered is None else offered
+    offered = {q: word for q, word in words.QUANTITIES.items() if q in known}
+    keys = [name + suffix for name in ("quantity", "layer", "unit")]
+    telling = telling or telling_of_text(entry, trace, text)
+    _keep_valid_or_find(keys[0], list(offered), lambda: telling.find().quantity)
+    _keep_valid_or_find(keys[1], range(1, config.layers + 1), lambda: telling.find().layer)
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        quantity = st.selectbox(
+            "Quantity",
+            list(offered),
+            format_func=lambda q: words.QUANTITIES[q].label,
+            help="\n\n".join(
+                [
+                    *(f"**{word.label}**: {word.meaning}" for word in offered.values()),
+                    "How each is computed stands on the page Models.",
+                ]
+            ),
+            key=keys[0],
+            persist_state="session",
+            width=260,
+        )
+        units = config.width(quantity)
+        _keep_valid_or_find(keys[2], range(units), lambda: min(telling.find().unit, units - 1))
+        layer, unit = _layer_and_unit(config.layers, units, *keys[1:])
+        st.button(
+            "Telling cell",
+            icon=":material/auto_awesome:",
+            help=f"Choose {telling.meaning}.",
+            key=f"telling{suffix}",
+            on_click=_forget,
+            args=keys,
+        )
+    return Cell(quantity, layer, unit)
+
+
+def _forget(*keys: str) -> None:
+    """What is chosen under these keys, so that it is found anew."""
+    for key in keys:
+        st.session_state.pop(key, None)
+
+
+def choose_unit(entry: ModelEntry, trace, text: Text) -> tuple[int, int]:
+    """Selectors of layer and unit alone, at first those of `choose_cell`."""
+    config, telling = entry.metadata.model, telling_of_text(entry, trace, text)
+    _keep_valid_or_find("layer", range(1, config.layers + 1), lambda: telling.find().layer)
+    _keep_valid_or_find("unit", range(config.units), lambda: telling.find().unit)
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        return _layer_and_unit(config.layers, config.units, "layer", "unit")
+
+
+def _layer_and_unit(layers: int, units: int, layer_key: str, unit_key: str) -> tuple[int, int]:
+    layer = st.selectbox(
+        "Layer",
+        range(1, layers + 1),
+        help=f"1 reads the bytes, {layers} is the top: the prediction is made from it.",
+        key=layer_key,
+        persist_state="session",
+        width=100,
+    )
+    unit = st.number_input(
+        "Unit",
+        min_value=0,
+        max_value=units - 1,
+        help=f"Which of the layer's {units} cells, counted from 0.",
+        key=unit_key,
+        persist_state="session",
+        width=150,
+    )
+    return int(layer), int(unit)
+
+
+def telling_of_text(entry: ModelEntry, trace, text: Text) -> Telling:
+    """The memory cell that tells most of the text in use, to a model of its kind."""
+    name, plural = LOOKED_FOR[entry.kind or "wiki"]
+
+    def find() -> Cell:
+        config = entry.metadata.model
+        return from_shelf(
+            shelf("telling cells", MAX_TELLING_CELLS),
+            ("telling cells", entry.path, entry.stamp, text.data, name),
+            "Looking for the cell that tells most …",
+            seconds_to_go_through(trace, len(config.cells)),
+            lambda progress: _most_telling_cell(name, trace, text, config, progress),
+        )
+
+    return Telling(
+        find,
+        f"the memory cell that follows {plural} best in the text in use or, where there are none, "
+        "the one that changes most",
+    )
+
+
+def _most_telling_cell(
+    name: str, trace, text: Text, config: ModelConfig, progress: Progress
+) -> Cell:
+    """The memory cell to open when none has been chosen: the best for the property of that name."""
+    # Imports pandas, which the first heading does not wait for.
+    from gridlstm.analysis.ranking import rank_units
+
+    memories = {q: trace.values[q] for q in config.cells}
+    marks = PROPERTIES[name].measure(text.characters)
+    if marks.any() and not marks.all():
+        ranked = rank_units(memories, marks, text.last_byte, top=1, progress=progress)
+        return cell_of(ranked.iloc[0])
+    quantity = list(memories)[-1]
+    spread = np.tanh(memories[quantity].astype(np.float32)).std(axis=1)
+    layer, unit = np.unravel_index(spread.argmax(), spread.shape)
+    return Cell(quantity, int(layer) + 1, int(unit))
+
+
+def cell_of(row) -> Cell:
+    """The cell that a row is about, of a frame with the columns quantity, layer and unit."""
+    return Cell(row["quantity"], int(row["layer"]), int(row["unit"]))
+
+
+def choose(cell: Cell) -> None:
+    """Choose a cell on the page that is shown, as what a click calls."""
+    st.session_state.update(asdict(cell))
+
+
+def open_cell(cell: Cell) -> None:
+    """Go to the cells page with this cell chosen."""
+    open_page(CELLS_PAGE, **asdict(cell))
+
+
+def note_cell(cell: Cell) -> None:
+    """The same, as what a click calls: after that a new run begins by itself."""
+    _note_page(CELLS_PAGE, **asdict(cell))
+
+
+def open_page(page: str, **chosen) -> None:
+    """Go to a page with something chosen there, by the keys of the session.
+
+    Selectors that are drawn cannot be set, so the page is noted, and opened as a new run begins.
+    """
+    _note_page(page, **chosen)
+    st.rerun()
+
+
+def _note_page(page: str, **chosen) -> None:
+    st.session_state["page_to_open"] = page, chosen
+
+
+def open_noted_page() -> None:
+    """Go to the page that has been noted, if there is one."""
+    if "page_to_open" in st.session_state:
+        page, chosen = st.session_state.pop("page_to_open")
+        st.session_state.update(chosen)
+        st.switch_page(page)

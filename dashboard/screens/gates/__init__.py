@@ -1,0 +1,1 @@
+"""The page Forget gates: how long each layer keeps what it holds."""

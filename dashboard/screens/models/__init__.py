@@ -1,0 +1,1 @@
+"""The page Models: what is known of each, and a place to bring more."""

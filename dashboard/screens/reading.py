@@ -1,0 +1,211 @@
+"""A text as a model read it, character by character: what several pages draw."""
+
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import streamlit as st
+
+from dashboard import words
+from dashboard.charts import theme
+from dashboard.coloured_text import (
+    Likeliest,
+    Scale,
+    Selection,
+    cell_scale,
+    coloured_text,
+    gate_scale,
+)
+from dashboard.screens import choices
+from dashboard.screens.choices import Cell
+from dashboard.serving import loading
+from dashboard.serving.kept import kept
+from dashboard.serving.loading import ModelEntry
+from gridlstm.errors import UserError
+from gridlstm.text import Text, character_losses, printable_byte
+
+GUESSES = 5
+# For a byte of the text.
+SECONDS_A_PREDICTION = 1e-5
+SECONDS_TO_SEND = 0.1
+SECONDS_TO_DRAW = 0.8
+TEXT_HEIGHT = 420
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A model's trace over a text.
+
+    `loss_bits` float [character]: surprise, summed over a character's bytes; NaN for the first.
+    `likeliest`: the bytes expected after each character.
+    """
+
+    entry: ModelEntry
+    text: Text
+    trace: "gridlstm.trace.Trace"  # noqa: F821 (imported with torch, when first needed)
+    loss_bits: np.ndarray
+    likeliest: Likeliest
+
+    @property
+    def layer_labels(self) -> list[str]:
+        top = self.trace.layers
+        return [f"layer {n}" + (" (top)" if n == top else "") for n in range(1, top + 1)]
+
+    @property
+    def memories(self) -> dict[str, np.ndarray]:
+        """The model's memories [layer, position, unit] by quantity."""
+        return {q: self.trace.values[q] for q in self.entry.metadata.model.cells}
+
+    @property
+    def guesses(self) -> list[list[tuple[str, float]]]:
+        """The likeliest next bytes after each character, in words."""
+        pairs = zip(self.likeliest.next_bytes, self.likeliest.probabilities, strict=True)
+        return [
+            [(printable_byte(byte), float(chance)) for byte, chance in zip(*pair, strict=True)]
+            for pair in pairs
+        ]
+
+    def of_unit(self, quantity: str, unit: int, memory_as: str) -> np.ndarray:
+        """One unit in every layer, float32 [layer, character]."""
+        return self._shown(quantity, memory_as, (slice(None), self.text.last_byte, unit))
+
+    def of_layer(self, quantity: str, layer: int, memory_as: str) -> np.ndarray:
+        """Every unit of one layer, counted from 1: float32 [character, unit]."""
+        return self._shown(quantity, memory_as, (layer - 1, self.text.last_byte))
+
+    def _shown(self, quantity: str, memory_as: str, where: tuple) -> np.ndarray:
+        dimension, kind = quantity.split(".")
+        shown = f"{dimension}.hidden"
+        if kind == "cell" and memory_as == "h" and shown in self.trace.values:
+            quantity = shown
+        values = self.trace.values[quantity][where].astype(np.float32)
+        return np.tanh(values) if kind == "cell" and memory_as == "tanh" else values
+
+
+def read(entry: ModelEntry, text: Text) -> Reading:
+    """What the model does on the text; ends the page with one sentence if it cannot."""
+    try:
+        trace = loading.traced(entry, text.data)
+    except UserError as error:
+        st.error(words.verbatim(f"{entry.name}: {error}"))
+        st.stop()
+    loss_bits, likeliest = kept(
+        "predictions",
+        entry,
+        (text.data,),
+        "What the model expects …",
+        lambda progress: _predictions(trace, text),
+        SECONDS_A_PREDICTION * len(text.data),
+    )
+    return Reading(entry, text, trace, loss_bits, likeliest)
+
+
+def _predictions(trace, text: Text) -> tuple[np.ndarray, Likeliest]:
+    # Imports pandas, which the first heading does not wait for.
+    from gridlstm.curves import convert
+
+    next_bytes, chances = trace.likeliest(GUESSES)
+    at = text.last_byte
+    nats = character_losses(text, trace.loss)
+    return convert(nats, "bits"), Likeliest(next_bytes[at], chances[at])
+
+
+def models_or_stop() -> dict[str, ModelEntry]:
+    """The models with weights; broken files are named, and without any model the page ends."""
+    _let_the_heading_out()
+    found = loading.catalogue()
+    for problem in found.problems:
+        st.warning(problem)
+    if not found.usable:
+        st.info(
+            "There is no model yet. Put checkpoints into the folder `checkpoints/`, train one with "
+            "`python -m gridlstm train`, or upload your own on the Models page."
+        )
+        st.stop()
+    return found.usable
+
+
+def tell_of_texts(entries: Sequence[ModelEntry]) -> None:
+    """Say so where models that are shown side by side were trained on different texts."""
+    if len({entry.metadata.data.measured_on for entry in entries}) > 1:
+        texts = dict.fromkeys(f"**{words.verbatim(entry.text)}**" for entry in entries)
+        st.caption(
+            f"These models were trained on different texts: {', '.join(texts)}. What differs "
+            "between them may come from that: it tells nothing of which architecture is better."
+        )
+
+
+def _let_the_heading_out() -> None:
+    """Before the first import of torch, wait until what is drawn so far has gone to the browser.
+
+    Another thread sends it, which an import of large libraries would keep waiting for a second.
+    """
+    if "torch" not in sys.modules:
+        time.sleep(SECONDS_TO_SEND)
+
+
+def let_the_text_out() -> None:
+    """Before a visit's first chart below a text, wait until the text stands in the browser.
+
+    The plotting library, which is fetched for that chart, keeps it busy for a second.
+    """
+    if "text_is_out" not in st.session_state:
+        time.sleep(SECONDS_TO_DRAW)
+        st.session_state["text_is_out"] = True
+
+
+def text_line() -> None:
+    """Which text is in use, and the way to another."""
+    text = choices.current_text()
+    with st.container(horizontal=True, vertical_alignment="center"):
+        title = words.verbatim(choices.current_title())
+        st.caption(
+            f"Text: **{title}**, {len(text.characters):,} characters",
+            help="Characters are what a person reads: letters, digits, signs, spaces, line ends. "
+            f"The model reads bytes, {len(text.data):,} in this text: a character of plain English "
+            "is one byte, an accented letter two, one of another script or an emoji up to four. "
+            "What is drawn at a character is what the model does at its last byte.",
+            width="content",
+        )
+        st.page_link(
+            choices.TEXT_PAGE, label="Another text", icon=":material/notes:", width="content"
+        )
+    if text.note:
+        st.caption(words.verbatim(text.note))
+
+
+def scales(quantity: str, memory_as: str, values: np.ndarray) -> tuple[Scale, theme.Scale]:
+    """The colour scale of a quantity, for the coloured text and for heat maps."""
+    name = words.shown_name(quantity, memory_as)
+    if words.is_gate(quantity):
+        return gate_scale(name), theme.GATE
+    limit = 1.0
+    if memory_as == "c" or not quantity.endswith(".cell"):
+        limit = max(1.0, float(np.abs(values).max()))
+    return cell_scale(name, limit), theme.signed(limit)
+
+
+def draw_coloured(
+    reading: Reading, cell: Cell, values: np.ndarray, *, key: str, from_end: bool = False
+) -> Selection | None:
+    """The text as a model read it, coloured by a cell, whose unit did `values` [layer, character]
+    (NaN without colour); what is selected in it. `from_end` as in `coloured_text`."""
+    memory_as = st.session_state["memory"]
+    known = values[np.isfinite(values)]
+    scale, _ = scales(cell.quantity, memory_as, known if known.size else np.zeros(1))
+    return coloured_text(
+        reading.text.characters,
+        values,
+        rows=reading.layer_labels,
+        chosen_row=cell.layer - 1,
+        scale=scale,
+        title=f"{reading.entry.title} · layer {cell.layer}, unit {cell.unit}",
+        key=key,
+        losses=reading.loss_bits,
+        likeliest=reading.likeliest,
+        show_whitespace=st.session_state["whitespace"],
+        height=TEXT_HEIGHT,
+        from_end=from_end,
+    )

@@ -1,0 +1,1 @@
+"""The page Switch off: what a model loses where units are held at a value."""

@@ -1,0 +1,86 @@
+"""The units that are held together: the chosen one, and those that the visitor has put on a list.
+
+A model's list lasts as long as the visit.
+"""
+
+import numpy as np
+import streamlit as st
+
+from dashboard import words
+from dashboard.screens.choices import Cell
+from dashboard.screens.reading import Reading
+from dashboard.screens.switch_off.clamped_unit import HELD_AT, HeldUnit
+from dashboard.serving.loading import ModelEntry
+from gridlstm.clamps import Hold
+from gridlstm.errors import UserError
+
+
+def choose_holds(reading: Reading, chosen: HeldUnit, marks: np.ndarray | None) -> tuple[Hold, ...]:
+    """The chosen unit and those on the list, shown; ends the page if the chosen has no value."""
+    listed = _list_of(reading.entry)
+    try:
+        holds = [chosen.hold(reading, marks)]
+    except UserError as error:
+        st.error(words.verbatim(str(error)))
+        st.stop()
+    with st.container(border=True, gap="xsmall"):
+        st.markdown("**Held while the model reads:**")
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.markdown(
+                _described(chosen, holds[0]) + " *(chosen above)*",
+                help="The value that the unit has at every character while the model reads, in "
+                "the units of its quantity.",
+            )
+            st.button(
+                "Add to the list",
+                icon=":material/add:",
+                type="tertiary",
+                help="Keep this unit held while you choose another one to hold as well.",
+                disabled=listed.get(chosen.cell) == chosen,
+                on_click=lambda: listed.update({chosen.cell: chosen}),
+            )
+        for number, unit in enumerate(listed.values()):
+            if hold := _show_listed(
+                unit, number, reading, marks, is_chosen=unit.cell == chosen.cell
+            ):
+                holds.append(hold)
+    return tuple(sorted(holds, key=lambda h: (h.quantity, h.layer, h.unit)))
+
+
+def _list_of(entry: ModelEntry) -> dict[Cell, HeldUnit]:
+    """The units that the visitor has put on the list for this model."""
+    lists = st.session_state.setdefault("held_units", {})
+    return lists.setdefault((entry.path, entry.stamp), {})
+
+
+def _described(unit: HeldUnit, hold: Hold) -> str:
+    """One line on a unit that is held, Markdown."""
+    how = HELD_AT[unit.at].label
+    return f"{words.verbatim(unit.name)}, at **{hold.value:.3f}** ({how[0].lower()}{how[1:]})"
+
+
+def _show_listed(
+    unit: HeldUnit, number: int, reading: Reading, marks: np.ndarray | None, *, is_chosen: bool
+) -> Hold | None:
+    """A line of the list with its button, and the hold; None, and the reason said, if there is
+    none: the unit has no such value in this text, or is held as chosen instead."""
+    listed = _list_of(reading.entry)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        hold = None
+        try:
+            if is_chosen:
+                st.markdown(words.verbatim(unit.name) + " *(as chosen above)*")
+            else:
+                hold = unit.hold(reading, marks)
+                st.markdown(_described(unit, hold))
+        except UserError as error:
+            st.markdown(words.verbatim(f"{unit.name} is not held: {error}"))
+        st.button(
+            "Remove",
+            icon=":material/close:",
+            type="tertiary",
+            key=f"remove_{number}",
+            help="Take this unit off the list.",
+            on_click=lambda: listed.pop(unit.cell, None),
+        )
+    return hold

@@ -1,0 +1,92 @@
+"""What a model writes while units are held, beside what it writes as it is."""
+
+import numpy as np
+import streamlit as st
+
+from dashboard import words
+from dashboard.screens import choices
+from dashboard.screens.switch_off.losses import Comparison
+from dashboard.serving import loading
+from dashboard.serving.kept import kept
+from dashboard.serving.loading import ModelEntry
+from gridlstm.clamps import Hold
+from gridlstm.errors import UserError
+from gridlstm.progress import Progress
+from gridlstm.sampling import sample
+from gridlstm.text import Text, truncate
+
+PRIME_BYTES, WRITTEN_BYTES, TEMPERATURE = 200, 300, 0.8
+
+
+def show_samples(comparison: Comparison, character: int | None) -> None:
+    """The same random numbers, without and with the holds, after a character or the beginning."""
+    entry = comparison.reading.entry
+    st.header(
+        "What it writes",
+        anchor=False,
+        help=f"{WRITTEN_BYTES} bytes drawn one by one from the model's chances, at temperature "
+        f"{TEMPERATURE} (below 1: likely bytes more often). Both texts use the same random "
+        "numbers, so they differ only where the chances do.",
+    )
+    choices.keep_between("sample_seed", 0, choices.MOST_SEED)
+    seed = st.number_input(
+        "Seed",
+        0,
+        choices.MOST_SEED,
+        key="sample_seed",
+        persist_state="session",
+        help="Which random numbers: another seed gives another pair of texts.",
+        width=150,
+    )
+    prime = prime_of(comparison.reading.text, character)
+    st.caption(
+        f"Written on from the first {len(prime):,} bytes of the text."
+        if character is None
+        else f"Written on from character {character + 1:,}, after {len(prime):,} bytes up to it."
+    )
+    try:
+        texts = [_written(entry, prime, int(seed), holds) for holds in ((), comparison.holds)]
+    except UserError as error:
+        st.error(words.verbatim(str(error)))
+        return
+    for place, title, data in zip(st.columns(2), ("As it is", "Held"), texts, strict=True):
+        with place:
+            st.markdown(f"**{title}**")
+            st.code(data.decode("utf-8", "replace"), language=None, wrap_lines=True)
+    _tell_of_difference(*texts)
+
+
+def prime_of(text: Text, character: int | None) -> bytes:
+    """What the model reads before it writes: up to a character, or the beginning of the text."""
+    if character is None:
+        return truncate(text, PRIME_BYTES).data
+    end = int(text.last_byte[character]) + 1
+    begins = np.append(0, text.last_byte + 1)
+    return text.data[begins[np.searchsorted(begins, end - PRIME_BYTES)] : end]
+
+
+def _written(entry: ModelEntry, prime: bytes, seed: int, holds: tuple[Hold, ...]) -> bytes:
+    """What the model writes after `prime`, with the holds. Raises UserError."""
+
+    def make(progress: Progress) -> bytes:
+        found, model = bytearray(), loading.model_of(entry)
+        options = {"temperature": TEMPERATURE, "seed": seed, "holds": holds}
+        for byte in sample(model, prime, WRITTEN_BYTES, **options):
+            found.append(byte)
+            if len(found) % 10 == 0:
+                progress(len(found) / WRITTEN_BYTES)
+        return bytes(found)
+
+    key = prime, seed, holds
+    return kept("switched off: written", entry, key, "The model writes …", make)
+
+
+def _tell_of_difference(before: bytes, after: bytes) -> None:
+    differing = np.flatnonzero(np.frombuffer(before, np.uint8) != np.frombuffer(after, np.uint8))
+    if len(differing):
+        st.caption(
+            f"They part at byte {differing[0] + 1:,} of {WRITTEN_BYTES}.",
+            help="The first byte that differs; from there on each reads what it wrote itself.",
+        )
+    else:
+        st.caption("The two texts are the same.")

@@ -1,0 +1,1 @@
+"""The page Text: where a visit begins, and the text is chosen."""

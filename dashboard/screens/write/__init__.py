@@ -1,0 +1,1 @@
+"""The page Let it write: a model writes, and one of its cells is watched."""

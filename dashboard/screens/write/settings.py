@@ -1,0 +1,114 @@
+"""What a model writes on from, and how it chooses each byte."""
+
+import streamlit as st
+
+from dashboard.address import STARTS
+from dashboard.screens import choices
+from dashboard.serving.loading import ModelEntry
+from gridlstm.config import ALPHABET
+from gridlstm.sampling import Choice
+from gridlstm.text import Text, from_string, truncate
+
+MOST_PRIME_BYTES, MOST_WRITTEN_BYTES = 1000, 5000
+# What a model of program code goes on from at first; all others do from that of `STARTS`.
+PRIME_OF_CODE = "/* The driver for the "
+BOLDEST, LEAST_SHARE = 2.0, 0.05
+# In pixels: two sliders or three numbers fill a line; a narrow window breaks it.
+SLIDER_WIDTH, NUMBER_WIDTH = 226, 145
+
+
+def keep_settings() -> None:
+    """See to it that each setting is one that can be chosen, else what it is at the start."""
+    for key, low, high in (
+        ("temperature", 0.0, BOLDEST),
+        ("top_p", LEAST_SHARE, 1.0),
+        ("top_k", 1, ALPHABET),
+        ("written_length", 1, MOST_WRITTEN_BYTES),
+        ("sample_seed", 0, choices.MOST_SEED),
+    ):
+        choices.keep_between(key, low, high)
+
+
+def keep_prime(entry: ModelEntry) -> None:
+    """See to it that there is a text to begin with: one that suits the model, until the visitor
+    writes another."""
+    state, suited = st.session_state, PRIME_OF_CODE if entry.kind == "code" else STARTS["prime"]
+    written = state.get("prime")
+    if written in (None, state.get("suited_prime")) or len(written) > MOST_PRIME_BYTES:
+        state["prime"] = state["suited_prime"] = suited
+
+
+def choose_prime() -> Text:
+    """The text that the model goes on from."""
+    st.text_area(
+        "Text to begin with (the prime)",
+        max_chars=MOST_PRIME_BYTES,
+        height=142,
+        key="prime",
+        persist_state="session",
+        help="The model reads this, then writes on. It decides what kind of text comes: prose, a "
+        "link, a table. What the model does inside is carried over from the last character.",
+    )
+    return truncate(from_string(st.session_state["prime"]), MOST_PRIME_BYTES)
+
+
+def choose_how() -> tuple[Choice, int, int]:
+    """How each byte is chosen, how many are written, and the seed."""
+    with st.container(horizontal=True, gap="small"):
+        temperature = st.slider(
+            "Boldness (temperature)",
+            0.0,
+            BOLDEST,
+            step=0.05,
+            key="temperature",
+            persist_state="session",
+            help="1: each byte comes as often as the model thinks likely. Below 1, likely bytes "
+            "come more often, and at 0 only the likeliest one. Above 1, unlikely ones come more "
+            "often: the text goes wild. The model's logarithms are divided by it.",
+            width=SLIDER_WIDTH,
+        )
+        top_p = st.slider(
+            "Share of chances (top-p)",
+            LEAST_SHARE,
+            1.0,
+            step=0.05,
+            key="top_p",
+            persist_state="session",
+            help="Only the fewest likeliest bytes that together have this chance may come (nucleus "
+            "sampling, Holtzman et al. 2020). 1: all of them. It is applied last, to what top-k "
+            "left.",
+            width=SLIDER_WIDTH,
+        )
+    with st.container(horizontal=True, gap="small"):
+        top_k = st.number_input(
+            "Likeliest (top-k)",
+            1,
+            ALPHABET,
+            key="top_k",
+            persist_state="session",
+            help=f"Only so many of the likeliest bytes may come, at each step. {ALPHABET}: all of "
+            "them. It is applied after the temperature.",
+            width=NUMBER_WIDTH,
+        )
+        length = st.number_input(
+            "Length in bytes",
+            1,
+            MOST_WRITTEN_BYTES,
+            step=100,
+            key="written_length",
+            persist_state="session",
+            help=f"How much is written, at most {MOST_WRITTEN_BYTES:,} bytes. It can be stopped at "
+            "any time.",
+            width=NUMBER_WIDTH,
+        )
+        seed = st.number_input(
+            "Seed",
+            0,
+            choices.MOST_SEED,
+            key="sample_seed",
+            persist_state="session",
+            help="Which random numbers: the same seed and settings write the same text again, "
+            "another seed writes another.",
+            width=NUMBER_WIDTH,
+        )
+    return Choice(temperature, int(top_k), top_p), int(length), int(seed)

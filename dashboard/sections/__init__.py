@@ -1,1 +1,0 @@
-"""Parts of the pages, a subject a file; `views/` puts them together."""

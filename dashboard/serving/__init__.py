@@ -1,0 +1,1 @@
+"""How many visitors are served at once: models loaded, long work in turn, and results kept."""

@@ -1,0 +1,380 @@
+"""Models, texts and traces for the pages: found, checked, cached, and kept apart by visitor.
+
+torch and pandas are imported where they are first needed, so that the first heading does not wait
+for them.
+"""
+
+import functools
+import importlib
+import math
+import os
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from dashboard.serving.estimates import seconds_to_read
+from dashboard.serving.shelf import Shelf, from_shelf, shelf
+from dashboard.words import verbatim
+from gridlstm.checkpoint import (
+    Metadata,
+    checkpoint_path,
+    index_name,
+    is_index,
+    is_shard,
+    load_model,
+    model_name,
+    read_metadata,
+    shards_beside,
+    shipped,
+)
+from gridlstm.corpora.known import kind_of, title_of
+from gridlstm.errors import UserError
+from gridlstm.progress import Progress
+from gridlstm.temporary import TemporaryFolder, remove_left_folders
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from gridlstm.trace import Trace
+
+FOLDER = shipped.folder()
+PUBLISHED_CURVES = "published_curves.csv"
+# Traces held at a time, for all visitors together, and the bytes of one and of all of them that may
+# lie in memory: the others lie on disk.
+MOST_TRACES = 6
+MOST_OF_A_TRACE, MOST_OF_TRACES = 2**29, 3 * 2**29
+# The bytes that traces in the making may take, and the lock under which they are promised.
+_promised: list[int] = []
+_promising = threading.Lock()
+# Of one visitor's own models and curves.
+MAX_UPLOADED_BYTES, MAX_UPLOADED_FILES = 10**9, 100
+# In characters: a visitor's file may call its text anything.
+MOST_TEXT_TITLE = 60
+
+
+@dataclass(frozen=True)
+class ModelEntry:
+    """A model that the pages can offer. A run still in training may have no weights yet.
+
+    `title` is its own among all that are offered.
+    """
+
+    name: str
+    title: str
+    path: Path
+    stamp: tuple[int, int]
+    metadata: Metadata | None
+    curve: "pd.DataFrame | None"
+    uploaded: bool = False
+
+    @property
+    def text(self) -> str:
+        """What it was trained on, in plain words and shortened; empty where no file tells."""
+        title = " ".join(title_of(self.metadata.data).split()) if self.metadata else ""
+        return title if len(title) <= MOST_TEXT_TITLE else f"{title[:MOST_TEXT_TITLE]}…"
+
+    @property
+    def kind(self) -> str | None:
+        """What is written in that text, as far as it is known: "wiki" or "code"."""
+        return kind_of(self.metadata.data) if self.metadata else None
+
+    @property
+    def went_on_from(self) -> str | None:
+        """The name of the model whose weights its training went on from, if it did."""
+        begun_from = self.metadata.training.get("begun_from") if self.metadata else None
+        return model_name(Path(begun_from)) if type(begun_from) is str else None
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """All models this visitor has, and one sentence (Markdown) for each file that is unusable."""
+
+    models: list[ModelEntry]
+    problems: list[str]
+
+    @property
+    def usable(self) -> dict[str, ModelEntry]:
+        """Those with weights, by name."""
+        return {entry.name: entry for entry in self.models if entry.metadata is not None}
+
+
+@dataclass
+class Uploads:
+    """One visitor's own files, in a folder that goes when the visit ends."""
+
+    folder: TemporaryFolder = field(default_factory=lambda: TemporaryFolder("upload"))
+
+    @property
+    def path(self) -> Path:
+        return Path(self.folder.name)
+
+    def sizes(self) -> dict[str, int]:
+        """The bytes of each file, by its name."""
+        files = [path for path in self.path.iterdir() if not path.name.startswith(".")]
+        return {path.name: path.stat().st_size for path in files}
+
+
+def catalogue() -> Catalogue:
+    """The checkpoints and curves of the folder, then the visitor's own."""
+    models, problems = _scan(FOLDER, uploaded=False)
+    if "uploads" in st.session_state:
+        mine, more = _scan(st.session_state["uploads"].path, uploaded=True)
+        models, problems = models + mine, problems + more
+    return Catalogue(_with_titles_of_their_own(models), problems)
+
+
+def _with_titles_of_their_own(models: list[ModelEntry]) -> list[ModelEntry]:
+    """With titles that no two of them share, as selectors and pictures need them: the file's name
+    where another model of the text has the same shape, the text where there are several."""
+    several_texts = len({entry.text for entry in models if entry.metadata}) > 1
+    alike = Counter((entry.title, entry.text, entry.uploaded) for entry in models)
+
+    def title(entry: ModelEntry) -> str:
+        title = entry.title
+        if alike[entry.title, entry.text, entry.uploaded] > 1:
+            title += f" · {entry.name}"
+        elif entry.uploaded:
+            title += " (mine)"
+        return f"{title} · {entry.text}" if several_texts and entry.text else title
+
+    return [replace(entry, title=title(entry)) for entry in models]
+
+
+def shipped_metadata(name: str) -> Metadata | None:
+    """What the folder's checkpoint of that name says about itself; None if there is no whole one.
+
+    Looks at this one file alone. A link may name anything.
+    """
+    if name not in {model_name(path) for path in FOLDER.glob("*.safetensors*")}:
+        return None
+    return _or_problem(_metadata, checkpoint_path(FOLDER, name), problems=[])
+
+
+def _scan(folder: Path, uploaded: bool) -> tuple[list[ModelEntry], list[str]]:
+    models, problems = [], []
+    files = [path for path in folder.glob("*") if _is_offered(path) and path.is_file()]
+    for stem in sorted({model_name(path) for path in files}):
+        path = checkpoint_path(folder, stem)
+        if not path.exists() and shards_beside(path):
+            problems.append(verbatim(f"{stem}: the shards lack their index, {index_name(stem)}."))
+        metadata = _or_problem(_metadata, path, problems)
+        curve = _or_problem(_curve, folder / f"{stem}.csv", problems)
+        if metadata is not None or (curve is not None and not path.exists()):
+            title = metadata.model.title if metadata else f"{stem} (no weights yet)"
+            name = f"{stem} (mine)" if uploaded else stem
+            models.append(ModelEntry(name, title, path, _stamp(path), metadata, curve, uploaded))
+    return _most_telling_first(models), problems
+
+
+def _most_telling_first(models: list[ModelEntry]) -> list[ModelEntry]:
+    """Text by text, since losses on different texts rank nothing: those read before addition, those
+    that a GPU trained on first, then those of most models. On a text those trained on a GPU first,
+    then by their loss; models without weights at the end."""
+
+    def of_text(members: list[ModelEntry]) -> tuple:
+        adds = members[0].metadata.training.get("task") == "addition"
+        return adds, not any(map(_on_gpu, members)), -len(members), members[0].text
+
+    ordered = [
+        entry
+        for members in sorted(by_text(models), key=of_text)
+        for entry in sorted(members, key=lambda e: (not _on_gpu(e), _loss(e), e.name))
+    ]
+    return ordered + sorted((e for e in models if e.metadata is None), key=lambda e: e.name)
+
+
+def by_text(models: Iterable[ModelEntry]) -> list[list[ModelEntry]]:
+    """The models with weights of each text that they were trained on, in the order of the first of
+    each: losses can be compared within one."""
+    parts: dict[tuple, list[ModelEntry]] = {}
+    for entry in models:
+        if entry.metadata is not None:
+            parts.setdefault(entry.metadata.data.measured_on, []).append(entry)
+    return list(parts.values())
+
+
+def _on_gpu(entry: ModelEntry) -> bool:
+    """Whether a GPU trained it; of a model of another program's that is not known."""
+    machine = entry.metadata.machine
+    return bool(machine) and not machine.startswith("CPU")
+
+
+def _loss(entry: ModelEntry) -> float:
+    loss = entry.metadata.validation_loss
+    return math.inf if math.isnan(loss) else loss
+
+
+def _is_offered(path: Path) -> bool:
+    """Whether a file has the name of a checkpoint or curve, not of what is kept beside them."""
+    return (
+        (path.suffix in (".safetensors", ".csv") or is_index(path))
+        and not path.name.startswith(".")
+        and not path.name.endswith(".state.safetensors")
+        and path.name != PUBLISHED_CURVES
+    )
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    """What changes when a file does, or a shard of an index: the latest time, and the sizes
+    together; zeros if there is none."""
+    try:
+        files = [path, *(shards_beside(path) if is_index(path) else ())]
+        statuses = [file.stat() for file in files]
+    except OSError:
+        return 0, 0
+    return max(s.st_mtime_ns for s in statuses), sum(s.st_size for s in statuses)
+
+
+def _or_problem(read: Callable, path: Path, problems: list[str]):
+    """What `read` makes of an existing file, or None, with a sentence if the file is bad."""
+    stamp = _stamp(path)
+    if stamp == (0, 0):
+        return None
+    try:
+        return read(path, stamp)
+    except (UserError, OSError) as error:
+        problems.append(verbatim(f"{path.name}: {error}"))
+        return None
+
+
+@st.cache_data(max_entries=256, show_spinner=False)
+def _metadata(path: Path, stamp: tuple[int, int]) -> Metadata:
+    return read_metadata(path)
+
+
+@st.cache_data(max_entries=256, show_spinner=False)
+def _curve(path: Path, stamp: tuple[int, int]) -> "pd.DataFrame":
+    from gridlstm.curves import read_curve
+
+    return read_curve(path)
+
+
+def keep_upload(name: str, data: bytes) -> None:
+    """Keep a visitor's file, checked; only this visitor will see it.
+
+    Raises UserError, and keeps nothing, if it is no usable checkpoint or curve.
+    """
+    uploads = st.session_state.setdefault("uploads", Uploads())
+    path = uploads.path / Path(name).name
+    _check_room(uploads, path, len(data))
+    path = path.with_suffix(path.suffix.lower())
+    if is_index(path) or is_shard(path):
+        model = model_name(path)
+        raise UserError(
+            f"This is a part of a checkpoint in shards; make one file of it, with python -m "
+            f"gridlstm join {index_name(model)} --out {model}.safetensors, and bring that."
+        )
+    if not _is_offered(path):
+        raise UserError("The files of a model are called NAME.safetensors and NAME.csv.")
+    aside = uploads.path / f".checking{path.suffix}"
+    try:
+        aside.write_bytes(data)
+        if path.suffix == ".csv":
+            from gridlstm.curves import read_curve
+
+            read_curve(aside)
+        else:
+            load_model(aside)
+        os.replace(aside, path)
+    except OSError as error:
+        raise UserError(f"It could not be kept: {error.strerror}.") from error
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def _check_room(uploads: Uploads, path: Path, size: int) -> None:
+    """Raises UserError where a visitor's files, with one of so many bytes at the path, would be
+    more than they may be."""
+    sizes = {**uploads.sizes(), path.name: size}
+    if sum(sizes.values()) > MAX_UPLOADED_BYTES:
+        raise UserError(
+            "Your models would take more than 1 GB together; take some of them away below first."
+        )
+    if len(sizes) > MAX_UPLOADED_FILES:
+        raise UserError(
+            f"You have {MAX_UPLOADED_FILES} files here already; take some of them away below first."
+        )
+
+
+def uploaded_files() -> list[tuple[str, int]]:
+    """The names of the visitor's own files, and their sizes in bytes."""
+    if "uploads" not in st.session_state:
+        return []
+    return sorted(st.session_state["uploads"].sizes().items())
+
+
+def remove_upload(name: str) -> None:
+    """Take one of the visitor's own files away."""
+    path = st.session_state["uploads"].path / name
+    path.unlink(missing_ok=True)
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _model(path: Path, stamp: tuple[int, int]):
+    return load_model(path)[0]
+
+
+def model_of(entry: ModelEntry):
+    """The model itself, which is never changed; loaded once. Raises UserError."""
+    return _model(entry.path, entry.stamp)
+
+
+@functools.cache
+def remove_left_folders_meanwhile() -> threading.Thread:
+    """Have removed what killed servers have left, visitors' models among it, as this one starts."""
+    thread = threading.Thread(target=remove_left_folders, daemon=True)
+    thread.start()
+    return thread
+
+
+@functools.cache
+def import_libraries_meanwhile() -> None:
+    """Have torch and pandas, which take a second or two, imported while the visitor is busy
+    elsewhere."""
+
+    def import_them() -> None:
+        for module in ("gridlstm.trace", "gridlstm.curves"):
+            importlib.import_module(module)
+
+    threading.Thread(target=import_them, daemon=True).start()
+
+
+def traced(entry: ModelEntry, data: bytes) -> "Trace":
+    """All that the model does while it reads `data`: from the store, or made when it is its turn,
+    under a progress bar. Leaving the page or changing a choice cancels it. Raises UserError."""
+
+    def make(progress: Progress) -> "Trace":
+        from gridlstm.trace import trace
+
+        model = _model(entry.path, entry.stamp)
+        with memory_for_a_trace() as most:
+            return trace(model, data, progress=progress, most_in_memory=most)
+
+    seconds = seconds_to_read(entry.metadata.model, len(data))
+    label = f"{entry.title} reads the text …"
+    return from_shelf(_traces(), ("traces", entry.path, entry.stamp, data), label, seconds, make)
+
+
+@contextmanager
+def memory_for_a_trace() -> Iterator[int]:
+    """Within, how many bytes of one more trace may lie in memory, beside those that are kept and
+    those that other visitors' traces in the making may take."""
+    with _promising:
+        taken = sum(trace.bytes_in_memory for trace in _traces().results())
+        most = max(0, min(MOST_OF_A_TRACE, MOST_OF_TRACES - taken - sum(_promised)))
+        _promised.append(most)
+    try:
+        yield most
+    finally:
+        with _promising:
+            _promised.remove(most)
+
+
+def _traces() -> Shelf:
+    return shelf("traces", MOST_TRACES)
