@@ -9,6 +9,8 @@ import charset_normalizer
 import numpy as np
 
 from gridlstm.array_types import FloatArray, IntArray
+from gridlstm.vocabulary import BYTES
+from gridlstm.vocabulary import printable_byte as printable_byte  # who shows a text labels bytes
 
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
@@ -61,8 +63,6 @@ MAX_CHARACTER_BYTES, MAX_MARK_BYTES = 4, 4
 GUESSED_FROM_BYTES = 2**16
 # A carriage return that ends a line: not one before a line feed, or before one more of such a pair.
 LONE_RETURN = re.compile(r"\r(?!\r*\n)")
-
-NAMED_BYTES = {0x20: "space", 0x0A: "new line", 0x09: "tab", 0x0D: "carriage return"}
 
 
 @dataclass(frozen=True)
@@ -156,19 +156,9 @@ def character_losses(text: Text, loss: FloatArray) -> FloatArray:
     """
     if loss.shape != (len(text.data),):
         raise ValueError(f"The text has {len(text.data)} bytes, the losses have {loss.shape}.")
-    if not text.characters:
-        return loss
-    first_byte = np.concatenate(([0], text.last_byte[:-1] + 1))
-    losses = np.add.reduceat(loss, first_byte)
-    losses[0] = np.nan
+    losses = BYTES.encode(text.data).sum_by_character(loss)
+    losses[:1] = np.nan
     return losses
-
-
-def printable_byte(byte: int) -> str:
-    """A label for a byte 0..255 in a list: the character itself where ASCII can print it."""
-    if byte in NAMED_BYTES:
-        return NAMED_BYTES[byte]
-    return chr(byte) if 0x20 < byte < 0x7F else f"byte {byte:02X}"
 
 
 def _text(

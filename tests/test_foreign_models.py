@@ -38,8 +38,8 @@ def test_a_model_is_recognised(model, name):
         foreign_models.LOSSES[name][5],
     )
     assert model.vocabulary_size == int(size[1])
-    assert model.tokens.of_bytes == ("bytes" in foreign_models.LOSSES[name][4])
-    assert model.tokens.of_bytes or model.tokens.several_bytes == int(several)
+    assert model.vocabulary.of_bytes == ("bytes" in foreign_models.LOSSES[name][4])
+    assert model.vocabulary.of_bytes or model.vocabulary.several_bytes == int(several)
     width = re.match(r"embedding (\d+)", foreign_models.LOSSES[name][3])
     assert (model.embedding is None) == (width is None)
     assert width is None or model.embedding.shape[1] == int(width[1])

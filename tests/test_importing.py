@@ -71,7 +71,7 @@ def test_an_imported_model_expects_what_its_modules_do(kind, shape):
     parts[1].batch_first = False  # as `chances` lays out what is read
     expected = chances(*parts, LETTERS, TEXT)
     found = trace(model, TEXT.encode())
-    known = found.next_byte[:, list(LETTERS.encode())]
+    known = found.next_token[:, list(LETTERS.encode())]
     np.testing.assert_allclose(known, expected, atol=6e-4)  # float16
     losses = -np.log([row[LETTERS.index(c)] for row, c in zip(expected, TEXT[1:], strict=False)])
     np.testing.assert_allclose(found.loss[1:], losses, atol=1e-5)
@@ -95,7 +95,7 @@ def test_what_no_byte_stands_for_is_left_out_of_what_is_expected():
     expected = expected[:, [index for index, sign in enumerate(alphabet) if sign]]
     expected /= expected.sum(1, keepdim=True)
     with pytest.warns(UserWarning, match="Of the 11 signs of the alphabet 18.2% are left out"):
-        found = trace(import_torch(*parts, alphabet), TEXT.encode()).next_byte
+        found = trace(import_torch(*parts, alphabet), TEXT.encode()).next_token
     np.testing.assert_allclose(found[:, list(LETTERS.encode())], expected, atol=6e-4)
 
 

@@ -40,7 +40,7 @@ def finished(app):
 def expected(path, length=40, prime=PRIME, seed=1, **choice) -> bytes:
     model = load_model(path)[0]
     options = {"choice": Choice(**{"temperature": 0.8} | choice), "seed": seed}
-    return bytes(step.byte for step in write(model, prime.encode(), length, **options))
+    return bytes(step.token for step in write(model, prime.encode(), length, **options))
 
 
 def is_disabled(app, label: str) -> bool:

@@ -15,7 +15,14 @@ import pandas as pd
 from gridlstm.analysis.bootstrap import Bootstrap
 from gridlstm.analysis.held_out import GAP, Split, split_text
 from gridlstm.analysis.ranking import auc
-from gridlstm.array_types import BoolArray, Float64Array, FloatArray, IntArray
+from gridlstm.array_types import (
+    BoolArray,
+    Float64Array,
+    FloatArray,
+    IntArray,
+    NumberArray,
+    are_marks,
+)
 from gridlstm.errors import UserError
 from gridlstm.progress import Progress
 
@@ -59,7 +66,7 @@ class Probe:
 
 def probe(
     activations: FloatArray,
-    marks: BoolArray,
+    marks: NumberArray,
     positions: IntArray,
     *,
     held_out: float = 0.5,
@@ -76,7 +83,7 @@ def probe(
     a number or no unit varies.
     """
     marks = np.asarray(marks)
-    if marks.dtype != bool:
+    if not are_marks(marks):
         raise ProbeError("A probe reads marks, and this property is a number.")
     split = split_text(marks, held_out, gap)
     found, held = (

@@ -6,18 +6,25 @@ from torch import Tensor, nn
 from gridlstm.architectures import LSTM
 from gridlstm.cells import Cell, Layer, Values
 from gridlstm.cells.arithmetic import LinearMap, gates_of, tanh
+from gridlstm.config import ModelConfig
 
 NAMES = {along: [f"{along}.{kind}" for kind in LSTM] for along in ("time", "depth")}
 
 
 def lstm(
-    layer: Layer, dimension: str, sums: Tensor, cell: Tensor, joined: Tensor | float = 0.0
+    layer: Layer,
+    dimension: str,
+    sums: Tensor,
+    cell: Tensor,
+    joined: Tensor | float = 0.0,
+    activation: str = "sigmoid",
 ) -> dict[str, Tensor]:
     """`c' = f*c + i*g`, `h = o*tanh(c')` from sums [..., 4U], by name of quantity.
 
-    What is `joined` is added to the new memory. Changes `sums` where no gradient is recorded.
+    What is `joined` is added to the new memory; `activation` names what gates go through. Changes
+    `sums` where no gradient is recorded.
     """
-    i, f, o, g = gates_of(sums.to(cell.dtype))
+    i, f, o, g = gates_of(sums.to(cell.dtype), activation)
     f = layer.clamp(f"{dimension}.forget", f)
     cell = (f * cell).addcmul_(i, g)
     if isinstance(joined, Tensor):
@@ -34,9 +41,21 @@ def lstm_step(
 
 
 class StackedLSTM(Cell):
+    """Its option `gates` says what the gates go through (`cells.arithmetic.GATE_ACTIVATIONS`)."""
+
     outputs = "time.hidden"
     forget = (("time.bias", 1),)
-    module = nn.LSTM
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__(config)
+        self.module = nn.LSTM if config.gates == "sigmoid" else None
 
     def read(self, layer: Layer) -> dict[str, Values]:
-        return layer.over_time(lstm_step, "time")
+        is_usual = self.config.gates == "sigmoid"
+        return layer.over_time(lstm_step if is_usual else self._step, "time")
+
+    def _step(
+        self, layer: Layer, of_hidden: LinearMap, sums: Tensor, h: Tensor, c: Tensor
+    ) -> dict[str, Tensor]:
+        assert self.config.gates is not None
+        return lstm(layer, "time", sums + of_hidden(h), c, activation=self.config.gates)

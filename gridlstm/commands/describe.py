@@ -1,15 +1,18 @@
 """What checkpoints say about themselves."""
 
+from operator import attrgetter
 import argparse
 import json
-from dataclasses import asdict
+from functools import partial
 from pathlib import Path
+
+from gridlstm.commands.parsers import Commands
 
 # Bytes of the text that a plan is told for.
 TEXT = 2000
 
 
-def add(commands) -> None:
+def add(commands: Commands) -> None:
     command = commands.add_parser(
         "describe",
         help="what checkpoints say about themselves",
@@ -27,16 +30,17 @@ def add(commands) -> None:
 
 def _describe(options: argparse.Namespace) -> int:
     from gridlstm.checkpoint import read_metadata
+    from gridlstm.checkpoint.metadata import to_document
 
     for path in options.checkpoints:
-        document = {"file": path.name, **asdict(read_metadata(path))}
+        document = {"file": path.name, **to_document(read_metadata(path))}
         if options.plan:
             document["plan"] = _plans(path)
         print(json.dumps(document))
     return 0
 
 
-def _plans(path: Path) -> dict[str, dict]:
+def _plans(path: Path) -> dict[str, dict[str, object]]:
     """What the model of a checkpoint is computed by in each use, with the reasons."""
     import torch
 
@@ -67,10 +71,10 @@ def _plans(path: Path) -> dict[str, dict]:
             shape,
             device.type if gradients else "cpu",
             gradients,
-            held and holds_of([[held]], config, torch.zeros(1)),
+            None if held is None else holds_of([[held]], config, torch.zeros(1)),
             in_low_precision=in_low_precision,
             shown=shown,
-            in_float16=lambda weights=weights: weights.in_float16,
+            in_float16=partial(attrgetter("in_float16"), weights),
         )
     return {
         use: {

@@ -6,10 +6,11 @@ from dataclasses import asdict
 
 from gridlstm.commands.bar import progress_bar
 from gridlstm.commands.options import add_checkpoint_and_file
+from gridlstm.commands.parsers import Commands
 from gridlstm.corpus import MAX_WHOLE_BYTES, read_bytes, read_corpus
 
 
-def add(commands) -> None:
+def add(commands: Commands) -> None:
     command = commands.add_parser(
         "evaluate",
         help="the loss of a checkpoint on a file",

@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from collections.abc import Sequence
 
 from gridlstm.commands.bar import progress_bar
 from gridlstm.commands.options import (
@@ -11,10 +12,11 @@ from gridlstm.commands.options import (
     print_frame,
     read_text,
 )
+from gridlstm.commands.parsers import Commands
 from gridlstm.errors import UserError
 
 
-def add(commands) -> None:
+def add(commands: Commands) -> None:
     command = commands.add_parser(
         "probe",
         help="whether a property is in one cell of a layer or spread out",
@@ -45,7 +47,7 @@ def _probe(options: argparse.Namespace) -> int:
     text = read_text(options.file, options.encoding)
     marks = measure_named(options.property, text.characters)
     split = split_text(marks)
-    layers = range(1, model.config.layers + 1)
+    layers: Sequence[int] = range(1, model.config.layers + 1)
     if options.layer is not None:
         if options.layer not in layers:
             raise UserError(f"There is no layer {options.layer}: they are counted from 1.")

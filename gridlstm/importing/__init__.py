@@ -17,7 +17,6 @@ from gridlstm.importing.foreign_model import (
 )
 from gridlstm.importing.reading import read_model
 from gridlstm.importing.torch_module import import_torch, save_model
-from gridlstm.importing.vocabularies import Tokens
 
 __all__ = [
     "CellWeights",
@@ -28,7 +27,6 @@ __all__ = [
     "LayerArrays",
     "LossHistory",
     "Question",
-    "Tokens",
     "import_torch",
     "model_from_arrays",
     "read_model",

@@ -5,16 +5,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from gridlstm.architectures import ARCHITECTURES
 from gridlstm.array_types import FloatArray, IntArray
-from gridlstm.config import MOST_LAYERS, MOST_UNITS
+from gridlstm.config import MAX_VOCABULARY, MOST_LAYERS, MOST_UNITS
 from gridlstm.importing.errors import ForeignModelError
-from gridlstm.importing.vocabularies import Tokens
+from gridlstm.vocabulary import Vocabulary
 
 # Blocks of rows in a weight, in this order.
 ROWS = {"lstm": "ifog", "grid": "ifog", "gru": "rzn", "rnn": "h"}
 # sigmoid(x), clip(x / 5 + 0.5, 0, 1) and clip(x / 6 + 0.5, 0, 1).
-GATE_ACTIVATIONS = ("sigmoid", "hard_sigmoid", "hard_sigmoid_6")
-MAX_VOCABULARY = 65_536
+GATE_ACTIVATIONS = ARCHITECTURES["stacked"].options["gates"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +87,7 @@ class ForeignModel:
     embedding: FloatArray | None
     decoder_weight: FloatArray
     decoder_bias: FloatArray
-    tokens: Tokens | None = None
+    vocabulary: Vocabulary | None = None
     gates: str = "sigmoid"
     reset: str | None = None
     window: int | None = None

@@ -5,9 +5,10 @@ bytes. What is not in its alphabet it neither reads nor expects.
 """
 
 import warnings
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Collection, Mapping, Sequence, Set
 from numbers import Integral
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -78,7 +79,7 @@ def import_torch(
     vectors = torch.eye(len(alphabet)) if embedding is None else embedding.weight
     vectors, first = _as_wide_as_units(
         _plain_numbers(vectors)[list(byte_of)],
-        _plain_numbers(recurrent.weight_ih_l0),
+        _plain_numbers(recurrent.get_parameter("weight_ih_l0")),
         config.units,
     )
     tensors = _decoder(decoder, byte_of)
@@ -100,7 +101,7 @@ def save_model(path: Path | str, model: LanguageModel, corpus: Corpus, trained_b
     for name, tensor in tensors.items():
         if not tensor.isfinite().all():
             raise ForeignModelError(f"The tensor {name} holds values that are not finite.")
-    training = {"trained_by": trained_by}
+    training: dict[str, str | float] = {"trained_by": trained_by}
     if isinstance(model, ImportedModel):
         of_text = 1 - float(np.isin(corpus.validation, sorted(model.known)).mean())
         _judge_unknown(
@@ -126,7 +127,12 @@ def save_model(path: Path | str, model: LanguageModel, corpus: Corpus, trained_b
 # -- What can be taken ----------------------------------------------------------------------------
 
 
-def _check(embedding, recurrent, decoder, alphabet) -> None:
+def _check(
+    embedding: nn.Embedding | None,
+    recurrent: nn.LSTM | nn.GRU | nn.RNN,
+    decoder: nn.Linear,
+    alphabet: Alphabet,
+) -> None:
     _check_plain("recurrent module", recurrent, ARCHITECTURES)
     if type(recurrent) is nn.RNN and recurrent.mode != "RNN_TANH":
         raise ForeignModelError("A torch.nn.RNN must have the nonlinearity tanh, not relu.")
@@ -159,7 +165,7 @@ def _check(embedding, recurrent, decoder, alphabet) -> None:
             _check_parameters(name, module)
 
 
-def _check_plain(name: str, module: object, kinds: Iterable[type[nn.Module]]) -> None:
+def _check_plain(name: str, module: nn.Module, kinds: Collection[type[nn.Module]]) -> None:
     """That a module is of one of these kinds of torch, and computes what that kind does."""
     kind = type(module)
     if kind not in kinds:
@@ -182,8 +188,8 @@ def _check_plain(name: str, module: object, kinds: Iterable[type[nn.Module]]) ->
 
 def _check_parameters(name: str, module: nn.Module) -> None:
     """That it has exactly the parameters of a new module with its settings, of finite numbers."""
-    found = {**module._modules, **module._buffers, **module._parameters}
-    found = {part: value for part, value in found.items() if value is not None}
+    parts = {**module._modules, **module._buffers, **module._parameters}
+    found: dict[str, Any] = {part: value for part, value in parts.items() if value is not None}
     expected = dict(_new_of_same_settings(module).named_parameters())
     for part in [*found, *expected]:
         if part not in expected:
@@ -206,11 +212,12 @@ def _check_parameters(name: str, module: nn.Module) -> None:
 
 def _new_of_same_settings(module: nn.Module) -> nn.Module:
     """A new module of that kind, without values."""
-    if isinstance(module, nn.RNNBase):
+    if isinstance(module, nn.LSTM | nn.GRU | nn.RNN):
         sizes = (module.input_size, module.hidden_size, module.num_layers)
         return type(module)(*sizes, bias=module.bias, device="meta")
     if isinstance(module, nn.Embedding):
         return nn.Embedding(module.num_embeddings, module.embedding_dim, device="meta")
+    assert isinstance(module, nn.Linear)
     has_bias = getattr(module, "bias", None) is not None
     return nn.Linear(module.in_features, module.out_features, has_bias, device="meta")
 
@@ -228,7 +235,7 @@ def _judge_unknown(share: float, of_what: str, consequence: str) -> None:
 
 def _bytes_of(alphabet: Alphabet) -> dict[int, int]:
     """The byte that each index stands for, without those that none can stand for."""
-    byte_of = {}
+    byte_of: dict[int, int] = {}
     for index, sign in enumerate(alphabet):
         if sign is None:
             continue
@@ -250,7 +257,10 @@ def _as_bytes(sign: object) -> bytes:
     """How UTF-8 writes it; empty if it is neither a character nor the number of a byte."""
     if isinstance(sign, str):
         return sign.encode(errors="surrogatepass")
-    return bytes([sign]) if isinstance(sign, Integral) and 0 <= sign < ALPHABET else b""
+    if not isinstance(sign, Integral):
+        return b""
+    number = int(sign)
+    return bytes([number]) if 0 <= number < ALPHABET else b""
 
 
 # -- Weights --------------------------------------------------------------------------------------

@@ -97,7 +97,7 @@ def _of_entry(entry: ModelEntry) -> CurveRun:
     return CurveRun(
         label=f"{title} · {entry.name}",
         title=title,
-        curve=with_operations(entry.curve, about.model.operations_per_byte),
+        curve=with_operations(entry.curve, about.model.operations_per_token),
         config=about.model,
         seed=_whole(about.training.get("seed")),
         data=data,

@@ -107,7 +107,7 @@ class Writing:
 
     def _keep(self, step: Step) -> None:
         at = len(self.data)
-        self.data.append(step.byte)
+        self.data.append(step.token)
         self._losses[at] = step.loss
         for name, values in step.values.items():
             if self.unit < values.shape[1]:

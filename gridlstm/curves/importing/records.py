@@ -52,8 +52,9 @@ def read_json(text: str) -> Log:
     if isinstance(held.get("val_loss_history"), list):
         return _torch_rnn(held)
     history = held.get("history")
-    if log := _by_epochs(history if isinstance(history, dict) else held):
-        return log
+    by_epochs = _by_epochs(history if isinstance(history, dict) else held)
+    if by_epochs is not None:
+        return by_epochs
     return _records([held], JSON)
 
 
