@@ -6,7 +6,9 @@ I numbers that the first layer reads of a token (the embedding, or a one-hot vec
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from functools import partial
+from itertools import chain
 from typing import cast
 
 import torch
@@ -15,6 +17,7 @@ from torch.nn import functional
 
 from gridlstm.backends.at_once import FAST
 from gridlstm.backends.linear import LayerWeights
+from gridlstm.backends.parallel import Work, results_of
 from gridlstm.backends.plan import Plan, Shape, plan
 from gridlstm.cells import Cell, Layer, Values, joined
 from gridlstm.cells.arithmetic import State, swap_gates
@@ -125,7 +128,8 @@ class Reader:
     def plan(self, positions: int, sequences: int, device: str, clamps: Holds | None) -> Plan:
         """How so much is read, where gradients and types are as they are now."""
         gradients, low = torch.is_grad_enabled(), torch.is_autocast_enabled(device)
-        key = positions, sequences, device, gradients, low, id(clamps)
+        threads = torch.get_num_threads()
+        key = positions, sequences, device, gradients, low, threads, id(clamps)
         if key not in self._plans:
             made = plan(
                 self.network.config,
@@ -135,6 +139,7 @@ class Reader:
                 clamps,
                 in_low_precision=low,
                 in_float16=lambda: self.weights.in_float16,
+                threads=threads,
             )
             self._plans[key] = made, clamps  # kept, as another one could get its id
         return self._plans[key][0]
@@ -156,12 +161,9 @@ class Reader:
         chosen = work.plans[0]
         buffer = _Buffer() if chosen.order == "position by position" else None
         told = buffer.keep if observer and buffer else observer
-        for step in chosen.steps(len(embedded)):
-            for block, values in work.read(step, keep_all=told is not None):
-                if told is not None:
-                    told(
-                        block.layer, block.start, {name: joined(of) for name, of in values.items()}
-                    )
+        for block, values in work.blocks(chosen, keep_all=told is not None):
+            if told is not None:
+                told(block.layer, block.start, {name: joined(of) for name, of in values.items()})
         if observer and buffer:
             buffer.tell(observer)
         return work.top[0] if len(work.top) == 1 else torch.cat(work.top)
@@ -182,7 +184,7 @@ class _Work:
         self.clamps, self.dropout = clamps, dropout
         self.cell, form = reader.network.cell, reader.network.config.form
         self.carried, self.feedback = tuple(form.state.values()), form.feedback
-        self.waiting: dict[int, tuple[Tensor, Tensor | None]] = {}
+        self.waiting: dict[tuple[int, int], tuple[Tensor, Tensor | None]] = {}
         self.everywhere: Tensor | None = None
         self.top: list[Tensor] = []
         device = embedded.device.type
@@ -191,7 +193,27 @@ class _Work:
             for (hidden, *_), of_layer in zip(states, clamps, strict=True)
         ]
 
-    def read(self, step: list[Block], keep_all: bool) -> Iterable[tuple[Block, dict[str, Values]]]:
+    def blocks(self, chosen: Plan, keep_all: bool) -> Iterator[tuple[Block, dict[str, Values]]]:
+        """All blocks in the order of a plan, each with its quantities."""
+        steps = chosen.steps(len(self.embedded))
+        if chosen.workers == 1:
+            for step in steps:
+                yield from self.read(step, keep_all)
+            return
+        works: list[Work[tuple[Block, dict[str, Values]]]] = []
+        last: dict[int, Work[tuple[Block, dict[str, Values]]]] = {}
+        for block in chain.from_iterable(map(reversed, steps)):
+            # In a step from the top down, so that the last of the layer below is that below it.
+            needs = [last[layer] for layer in (block.layer - 1, block.layer) if layer in last]
+            last[block.layer] = Work(partial(self._read_alone, block, keep_all), needs)
+            works.append(last[block.layer])
+        yield from results_of(works, chosen.workers)
+
+    def _read_alone(self, block: Block, keep_all: bool) -> tuple[Block, dict[str, Values]]:
+        (result,) = self.read([block], keep_all)
+        return result
+
+    def read(self, step: list[Block], keep_all: bool) -> Iterator[tuple[Block, dict[str, Values]]]:
         """The quantities of each block of a step, joined where all of them are kept."""
         values = self.cell.read(self._layer(step))
         if keep_all or len(step) > 1:
@@ -214,7 +236,7 @@ class _Work:
         lowest = step[0].layer
         if lowest == 0:
             self._begin(step)
-        inputs, memory = _beside([self.waiting.pop(block.layer) for block in step], dim=1)
+        inputs, memory = _beside([self.waiting.pop(block[:2]) for block in step], dim=1)
         assert inputs is not None  # a memory alone may be missing
         dropout = self.dropout if lowest > 0 else 0
         recurrence = self.plans[lowest].recurrences[lowest]
@@ -236,7 +258,7 @@ class _Work:
         embedded = self.embedded[here.start : here.stop]
         if len(embedded) < longest:
             embedded = functional.pad(embedded, (0, 0, 0, 0, 0, longest - len(embedded)))
-        self.waiting[0] = embedded, self.cell.first_memory(embedded)
+        self.waiting[here[:2]] = embedded, self.cell.first_memory(embedded)
         if self.feedback:
             self.everywhere = torch.cat([hidden for hidden, *_ in self.states], -1)
 
@@ -248,7 +270,7 @@ class _Work:
         carried = (
             above if memory == self.cell.outputs else joined(values[memory]) if memory else None
         )
-        self.waiting[block.layer + 1] = above, carried
+        self.waiting[block.layer + 1, block.start] = above, carried
 
     def _carry_on(self, layer: int, values: dict[str, Values], length: int) -> None:
         """Keep of a layer's quantities what it carries on from the last position [B, U]: copied, as

@@ -1,9 +1,9 @@
 """What checkpoints say about themselves."""
 
-from operator import attrgetter
 import argparse
 import json
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
 
 from gridlstm.commands.parsers import Commands
@@ -75,6 +75,7 @@ def _plans(path: Path) -> dict[str, dict[str, object]]:
             in_low_precision=in_low_precision,
             shown=shown,
             in_float16=partial(attrgetter("in_float16"), weights),
+            threads=torch.get_num_threads(),
         )
     return {
         use: {
