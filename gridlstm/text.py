@@ -9,7 +9,6 @@ import charset_normalizer
 import numpy as np
 
 from gridlstm.array_types import FloatArray, IntArray
-from gridlstm.vocabulary import BYTES
 from gridlstm.vocabulary import printable_byte as printable_byte  # who shows a text labels bytes
 
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
@@ -156,8 +155,11 @@ def character_losses(text: Text, loss: FloatArray) -> FloatArray:
     """
     if loss.shape != (len(text.data),):
         raise ValueError(f"The text has {len(text.data)} bytes, the losses have {loss.shape}.")
-    losses = BYTES.encode(text.data).sum_by_character(loss)
-    losses[:1] = np.nan
+    if not text.characters:
+        return loss
+    first_byte = np.concatenate(([0], text.last_byte[:-1] + 1))
+    losses = np.add.reduceat(loss, first_byte)
+    losses[0] = np.nan
     return losses
 
 

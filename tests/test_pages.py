@@ -782,7 +782,7 @@ def test_traces_beyond_what_memory_is_allowed_lie_on_disk(visit, monkeypatch):
     go(paste(app, SHORT[::-1]), "cells")
     assert traces.results()[0] is first
     second = traces.results()[1]
-    assert second.data == SHORT[::-1].encode() and second.storage is not None
+    assert bytes(second.tokens.tolist()) == SHORT[::-1].encode() and second.storage is not None
 
 
 def test_traces_in_the_making_share_the_memory_that_is_allowed(monkeypatch):

@@ -22,4 +22,4 @@ def seconds_to_read(config: ModelConfig, positions: int) -> float:
 
 def seconds_to_go_through(trace: "Trace", quantities: int = 1) -> float:
     """To go through all units of so many of a trace's quantities, as a ranking does."""
-    return SECONDS_A_VALUE * quantities * trace.layers * trace.units * len(trace.data)
+    return SECONDS_A_VALUE * quantities * trace.layers * trace.units * len(trace.tokens)

@@ -27,8 +27,8 @@ class CheckpointError(UserError):
 class Data:
     """What a model was trained and validated on; `byte_entropy` in nats, of the validation part.
 
-    Of a model of another program's it may not be known: then `sha256` is empty, and `name` says
-    where the model is from.
+    Of a model of another program it may not be known: then `sha256` is empty, `bytes` 0, and `name`
+    says where the model is from.
     """
 
     name: str
@@ -44,7 +44,7 @@ class Data:
 
     @property
     def is_known(self) -> bool:
-        return bool(self.sha256)
+        return bool(self.sha256 or self.bytes)
 
 
 @dataclass(frozen=True)
@@ -108,6 +108,8 @@ def parse(text: str | None) -> Metadata:
         vocabulary = document.pop("vocabulary", None)
         if vocabulary is not None:
             vocabulary = vocabulary_from_json(vocabulary)
+            if version == 1:
+                raise CheckpointError("A checkpoint of version 1 has no vocabulary.")
         metadata = Metadata(model=model, data=data, vocabulary=vocabulary, **document)
     except (ConfigError, VocabularyError) as error:
         raise CheckpointError(str(error)) from error

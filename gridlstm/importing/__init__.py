@@ -7,6 +7,7 @@ named arrays, of any program whose conventions are told. One format a file: `tor
 """
 
 from gridlstm.importing.arrays import LayerArrays, model_from_arrays
+from gridlstm.importing.conversion import to_model
 from gridlstm.importing.errors import DamagedFileError, ForeignModelError
 from gridlstm.importing.foreign_model import (
     CellWeights,
@@ -31,4 +32,5 @@ __all__ = [
     "model_from_arrays",
     "read_model",
     "save_model",
+    "to_model",
 ]

@@ -1,6 +1,7 @@
 """From what a reader makes of another program's files to a model of ours: the one common step."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -28,12 +29,21 @@ def to_model(foreign: ForeignModel, name: str = "") -> tuple[LanguageModel, Meta
             "known: give the vocabulary (JSON or a pickle), or the text it was trained on."
         )
     _check_vocabulary(vocabulary)
-    config = config_of(foreign)
+    model = build_model(foreign)
+    return model, metadata_of(foreign, model.config, name)
+
+
+def build_model(
+    foreign: ForeignModel, kind: type[LanguageModel] = LanguageModel, dropout: float = 0.0
+) -> LanguageModel:
+    """The model itself, as a `kind` of its class. Raises ForeignModelError."""
+    config = replace(config_of(foreign), dropout=dropout)
     # A new model draws random weights: not from the caller's random numbers.
     with torch.random.fork_rng(devices=[]):
-        model = LanguageModel(config, vocabulary)
+        assert foreign.vocabulary is not None  # without one there is no config
+        model = kind(config, foreign.vocabulary)
     model.load_tensors({name: torch.tensor(array) for name, array in tensors_of(foreign).items()})
-    return model.eval().requires_grad_(False), metadata_of(foreign, config, name)
+    return model.eval().requires_grad_(False)
 
 
 def _check_vocabulary(vocabulary: Vocabulary) -> None:

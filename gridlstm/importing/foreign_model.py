@@ -133,6 +133,11 @@ class ForeignModel:
                 if (cell := part(layer)) is not None:
                     yield from cell.arrays
 
+    def with_vocabulary(self, vocabulary: Vocabulary) -> "ForeignModel":
+        """The same with a vocabulary of as many tokens; the question for it is answered."""
+        left = tuple(question for question in self.questions if question.key != "vocabulary")
+        return replace(self, vocabulary=vocabulary, questions=left)
+
     def with_note(self, *notes: str) -> "ForeignModel":
         """The same with more sentences for the user."""
         return replace(self, notes=(*self.notes, *notes))

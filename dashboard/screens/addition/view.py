@@ -90,7 +90,7 @@ def in_words(layout: Layout, right: bytes, answer: bytes) -> str:
 
 def draw_answer(first: int, second: int, layout: Layout, reading: Reading) -> bytes:
     """The sum as one writes it, and the model's; returns the bytes that it answers."""
-    chances = reading.trace.next_byte[-layout.answered :].astype(np.float32)
+    chances = reading.trace.next_token[-layout.answered :].astype(np.float32)
     answer = chances.argmax(axis=1).astype(np.uint8).tobytes()
     right = f"{first + second:0{layout.digits + 1}}".encode() + END
     st.markdown(in_words(layout, right, answer))

@@ -118,7 +118,7 @@ class Writing:
         Raises UserError if it cannot be."""
         traced = self._read_again()
         with self._one_at_a_time:
-            while len(traced.data) < len(self.data):  # written on meanwhile
+            while len(traced.tokens) < len(self.data):  # written on meanwhile
                 traced = self._read_again()
             self._values = {name: self._unwritten() for name in self._values}
             here = slice(len(self.prime), len(self.data))
