@@ -37,3 +37,22 @@ def seconds_of_each(work: Callable[[], object], repeats: int) -> list[float]:
     """The seconds of each of some runs, after one that is not counted."""
     work()
     return [seconds(work) for _ in range(repeats)]
+
+
+def reasons(model: LanguageModel, positions: int, sequences: int = 1, **more) -> str:
+    """Under a row: how so much is read, and why (`gridlstm.backends.plan`)."""
+    from gridlstm.backends.linear import LayerWeights
+    from gridlstm.backends.plan import Shape, plan
+
+    shape = Shape(positions, sequences, positions)
+    weights = LayerWeights(model.recurrent, shape)
+    more.setdefault("gradients", False)
+    made = plan(
+        model.config,
+        shape,
+        model.decoder.weight.device.type,
+        in_float16=lambda: weights.in_float16,
+        threads=torch.get_num_threads(),
+        **more,
+    )
+    return "    " + " ".join((f"{made.order.capitalize()}.", *made.reasons))

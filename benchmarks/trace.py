@@ -3,7 +3,9 @@
     python benchmarks/trace.py [--bytes 2000] [--repeats 3] [--units 256 1000] [--layers 3 6]
 
 Rivals: `cell by cell`, the grid walked one cell at a time as the equations read; `nn.LSTM`, the
-bare forward pass of torch.nn.LSTM of as many layers and units, which shows no cells. The floor is
+bare forward pass of torch.nn.LSTM of as many layers and units, which shows no cells; `onnxruntime`,
+the same LSTM with the same weights in ONNX Runtime, which shows none either and gives the same
+numbers (checked to 1e-6). The floor is
 the longer of two times: to read the weights of the recurrence, two bytes each, once a position
 (once for each layer where layers do not share them), at the speed at which this machine sums
 numbers; and to multiply, at the speed of one product of many rows. Weights are random, which cost
@@ -20,10 +22,12 @@ import gridlstm  # noqa: F401 (it says how torch's threads wait, so it comes fir
 
 # isort: split
 import torch
-from common import fresh_model, seconds
+from common import fresh_model, reasons, seconds
+from onnx_rival import check_same, onnx_lstm
 from torch import Tensor
 from torch.nn import functional
 
+from gridlstm.backends.plan import positions_at_once
 from gridlstm.commands.memory import keep_freed_memory
 from gridlstm.config import ModelConfig
 from gridlstm.model import LanguageModel
@@ -68,19 +72,30 @@ def cell_by_cell(model: LanguageModel, data: bytes) -> None:
 # -- The table ------------------------------------------------------------------------------------
 
 
-def works_of(architecture: str, layers: int, units: int, data: bytes) -> dict[str, Work]:
-    """What is measured of a model, by name."""
+def model_of(architecture: str, layers: int, units: int) -> LanguageModel:
     tie = "all" if architecture == "grid" else None
-    model = fresh_model(ModelConfig(architecture, layers, units, tie))
+    return fresh_model(ModelConfig(architecture, layers, units, tie))
+
+
+def works_of(model: LanguageModel, data: bytes) -> dict[str, Work]:
+    """What is measured of a model, by name."""
+    units, layers = model.config.units, model.config.layers
     bare = torch.nn.LSTM(units, units, layers).eval().requires_grad_(False)
     embedded = torch.randn(len(data), 1, units)
     weights = torch.ones(2 * units * units)  # as many bytes as 4 U U numbers of float16
     rows, weight = torch.randn(ROWS, 2 * units), torch.randn(4 * units, 2 * units)
-    walk = {"cell by cell": partial(cell_by_cell, model, data)} if architecture == "grid" else {}
+    onnx = onnx_lstm(bare, len(data))
+    check_same(onnx(embedded.numpy()), bare(embedded)[0].numpy())
+    walk = (
+        {"cell by cell": partial(cell_by_cell, model, data)}
+        if model.config.architecture == "grid"
+        else {}
+    )
     return {
         **walk,
         "trace": partial(trace, model, data),
-        "nn.LSTM": partial(bare, embedded),
+        "nn.LSTM": torch.inference_mode()(partial(bare, embedded)),
+        "onnxruntime": partial(onnx, embedded.numpy()),
         "read weights": lambda: [weights.sum() for _ in range(READS)],
         "multiply": partial(functional.linear, rows, weight),
     }
@@ -95,8 +110,9 @@ def floor_of(architecture: str, layers: int, positions: int, times: dict[str, fl
 
 
 def row(architecture: str, layers: int, units: int, data: bytes, repeats: int) -> str:
-    """A line of the table."""
-    works = works_of(architecture, layers, units, data)
+    """A line of the table, and below it how the trace was read, and why."""
+    model = model_of(architecture, layers, units)
+    works = works_of(model, data)
     times = fastest(works, repeats)
     against_cells = "—"
     if "cell by cell" in times:
@@ -105,7 +121,9 @@ def row(architecture: str, layers: int, units: int, data: bytes, repeats: int) -
     return (
         f"{architecture + f' {layers} x {units}':<24}{times['trace']:>9.2f}"
         f"{against_cells:>22}{times['trace'] / times['nn.LSTM']:>17.2f}"
-        f"{times['trace'] / floor:>15.2f}{floor:>9.2f}"
+        f"{times['trace'] / times['onnxruntime']:>21.2f}"
+        f"{times['trace'] / floor:>15.2f}{floor:>9.2f}\n"
+        f"{reasons(model, min(len(data), positions_at_once(model.config, None)))}"
     )
 
 
@@ -122,7 +140,8 @@ def main() -> None:
     print(f"{options.bytes} bytes, one sequence, {torch.get_num_threads()} threads, "
           f"torch {torch.__version__}")  # fmt: skip
     print(f"{'model':<24}{'trace s':>9}{'cell by cell / trace':>22}"
-          f"{'trace / nn.LSTM':>17}{'trace / floor':>15}{'floor s':>9}")  # fmt: skip
+          f"{'trace / nn.LSTM':>17}{'trace / onnxruntime':>21}{'trace / floor':>15}"
+          f"{'floor s':>9}")  # fmt: skip
     for units in options.units:
         for layers in options.layers:
             for architecture in ("grid", "stacked"):

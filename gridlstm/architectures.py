@@ -109,6 +109,10 @@ class Architecture:
         """The tensors of a layer, counted from 0, by the rest of their names."""
         raise NotImplementedError
 
+    def recurrence_of(self, layer: int) -> str | None:
+        """That of torch's recurrences which runs along time in a layer, from 0, if one does."""
+        return self.recurrence
+
     def width(self, config: Settings, quantity: str) -> int:
         """How many values a layer has of a quantity at each character."""
         return config.units
@@ -218,6 +222,9 @@ class DepthGated(Architecture):
                 "depth.below": (units,),
             }
         return shapes
+
+    def recurrence_of(self, layer: int) -> str | None:
+        return "LSTM" if layer == 0 else None
 
 
 class GatedFeedback(Architecture):

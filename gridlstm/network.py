@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from gridlstm.backends.at_once import FAST
+from gridlstm.backends.fast import FAST
+from gridlstm.backends.feedback import read_feedback
 from gridlstm.backends.linear import LayerWeights
 from gridlstm.backends.parallel import Work, results_of
 from gridlstm.backends.plan import Plan, Shape, plan
@@ -196,6 +197,9 @@ class _Work:
     def blocks(self, chosen: Plan, keep_all: bool) -> Iterator[tuple[Block, dict[str, Values]]]:
         """All blocks in the order of a plan, each with its quantities."""
         steps = chosen.steps(len(self.embedded))
+        if chosen.order == "together":
+            yield from self._read_together(*steps)
+            return
         if chosen.workers == 1:
             for step in steps:
                 yield from self.read(step, keep_all)
@@ -208,6 +212,14 @@ class _Work:
             last[block.layer] = Work(partial(self._read_alone, block, keep_all), needs)
             works.append(last[block.layer])
         yield from results_of(works, chosen.workers)
+
+    def _read_together(self, step: list[Block]) -> Iterator[tuple[Block, dict[str, Values]]]:
+        weights = self.reader.weights.feedback()
+        of_layers = read_feedback(weights, self.embedded, self.states)
+        self.top.append(joined(of_layers[-1][self.cell.outputs]))
+        for block, values in zip(step, of_layers, strict=True):
+            self._carry_on(block.layer, values, block.stop)
+            yield block, values
 
     def _read_alone(self, block: Block, keep_all: bool) -> tuple[Block, dict[str, Values]]:
         (result,) = self.read([block], keep_all)
@@ -278,10 +290,10 @@ class _Work:
         last = [values[quantity][-1] for quantity in self.carried]
         if length > 1:
             last = [part.clone() for part in last]
-        before = self.states[layer]
-        self.states[layer] = tuple(
-            part.to(old.dtype) for part, old in zip(last, before, strict=True)
-        )
+        before = self.states[layer][0].dtype
+        if last[0].dtype != before:
+            last = [part.to(before) for part in last]
+        self.states[layer] = tuple(last)
 
 
 class _Buffer:

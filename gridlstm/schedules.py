@@ -26,6 +26,11 @@ def layer_by_layer(layers: int, positions: int) -> Schedule:
         yield [Block(layer, 0, positions)]
 
 
+def together(layers: int, positions: int) -> Schedule:
+    """All positions of all layers in one step: for what computes all layers side by side."""
+    yield [Block(layer, 0, positions) for layer in range(layers)]
+
+
 def position_by_position(layers: int, positions: int) -> Schedule:
     """All layers read a position before the next one: for what reads upper layers, too."""
     for position in range(positions):

@@ -22,7 +22,7 @@ CONFIGS = {
     "grid-tanh": ModelConfig("grid", LAYERS, UNITS, "all", depth="tanh"),
     "grid-no-priority": ModelConfig("grid", LAYERS, UNITS, "all", priority="none"),
 }
-ORDERS = ["layer by layer", "position by position", "staggered"]
+ORDERS = ["layer by layer", "position by position", "staggered", "together"]
 RECURRENCES = ["cells", "in place", "at once"]
 
 
@@ -37,6 +37,8 @@ def follows(config, order: str) -> bool:
     """Whether an order gives an architecture all that it reads."""
     if order == "staggered":
         return config.tie == "all"
+    if order == "together":
+        return config.form.feedback
     return order == "position by position" or not config.form.feedback
 
 
@@ -78,7 +80,7 @@ def test_every_backend_under_every_schedule_equals_the_cells(monkeypatch, name, 
     torch.testing.assert_close(found, expected, atol=1e-12, rtol=0)
 
 
-@pytest.mark.parametrize("name", [n for n, c in CONFIGS.items() if c.form.recurrence])
+@pytest.mark.parametrize("name", [n for n, c in CONFIGS.items() if not c.form.feedback])
 def test_clamped_units_in_place_and_by_the_cells(monkeypatch, name):
     model, config = make(CONFIGS[name]), CONFIGS[name]
     holds = [[Hold(quantity, 2, 1, 0.5) for quantity in config.holdable], []]

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from gridlstm.backends import at_once
-from gridlstm.backends.at_once import FAST, lstm_at_once
+from gridlstm.backends.at_once import lstm_at_once
+from gridlstm.backends.fast import FAST
 from gridlstm.backends.linear import LayerWeights
 from gridlstm.backends.plan import (
     MAX_ROWS_IN_FLOAT16,

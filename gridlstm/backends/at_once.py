@@ -1,5 +1,5 @@
-"""A layer along time in fewer calls than a step has: through torch's own recurrences, which are
-several times as fast as step by step but show hidden states alone, or in place.
+"""A layer along time at all positions at once: through torch's own recurrences, which are several
+times as fast as step by step but show hidden states alone.
 
 The gates of torch's LSTM are had in one of two ways. On a CPU torch runs it through oneDNN, which
 leaves them, for a backward pass, in a workspace: what is there is read, and nothing computed. How a
@@ -9,16 +9,19 @@ oneDNN, the gates are computed from the hidden states, in one product over all p
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from gridlstm.cells import Layer, Step, Values, spread
+from gridlstm.cells import Layer, Values, spread
 from gridlstm.cells.arithmetic import State, carry_in_place, gates_of, tanh
-from gridlstm.cells.gru import gru_gates, gru_step
-from gridlstm.cells.lstm import NAMES, lstm_step
+from gridlstm.cells.gru import gru_gates
+from gridlstm.cells.lstm import NAMES
 
+# To torch's recurrences: with biases, one layer, no dropout, not in training, in one direction, and
+# positions come first.
+_ONE_LAYER = True, 1, 0.0, False, False, False
 # The code of an LSTM among torch's recurrences.
 _LSTM = 2
 # A row of the workspace begins on a cache line, and never a kilobyte after another.
@@ -32,30 +35,17 @@ Gates = Sequence[Tensor]
 
 def lstm_at_once(layer: Layer, dimension: str) -> dict[str, Values]:
     """As `lstm_step` at all positions, by name [T, B, U]. Nothing in it has a gradient."""
-    inputs = spread(layer.inputs, layer.sequences)
-    weights = layer.weights.torch_weights(layer.number)
+    inputs, weights = _inputs_and_weights(layer)
     values = _from_workspace(inputs, weights, layer.state) if goes_through_onednn(inputs) else None
-    return _named(dimension, values or _from_hidden(layer, dimension, inputs, weights))
+    hidden, cells, gates = values or _from_hidden(layer, dimension, inputs, weights)
+    return dict(zip(NAMES[dimension], (cells, hidden, *gates), strict=True))
 
 
-def lstm_in_place(layer: Layer, dimension: str) -> dict[str, Values]:
-    """As `lstm_step` at all positions, by name [T, B, U]; every number is computed in its place."""
-    (h, c), of_hidden = layer.state, layer.of_hidden(dimension)
-    sums = layer.of_inputs(dimension).contiguous()
-    gates = sums.chunk(4, dim=-1)
-    sigmoids = sums[..., : 3 * h.shape[-1]]
-    cells, hidden = torch.empty_like(gates[0]), torch.empty_like(gates[0])
-    steps = zip(sums, sigmoids, *gates, cells, hidden, strict=True)
-    for of_step, of_sigmoids, i, f, o, g, cell, new in steps:
-        of_step += of_hidden(h)
-        of_sigmoids.sigmoid_()
-        tanh(g, out=g)
-        layer.clamp(f"{dimension}.forget", f)
-        torch.mul(i, g, out=cell).addcmul_(f, c)
-        layer.clamp(f"{dimension}.cell", cell)
-        tanh(cell, out=new).mul_(o)
-        h, c = new, cell
-    return _named(dimension, (hidden, cells, gates))
+def rnn_at_once(layer: Layer, dimension: str) -> dict[str, Values]:
+    """As the step of a plain RNN at all positions."""
+    inputs, weights = _inputs_and_weights(layer)
+    (h,) = layer.state
+    return {"time.hidden": torch.rnn_tanh(inputs, h[None], weights, *_ONE_LAYER)[0]}
 
 
 def gru_at_once(layer: Layer, dimension: str) -> dict[str, Values]:
@@ -64,9 +54,9 @@ def gru_at_once(layer: Layer, dimension: str) -> dict[str, Values]:
 
     The states are then those that follow from the gates: torch computes (h - g) * z + g, which
     moves a state that is to be held, z = 1, by a rounding a position."""
-    (h,), inputs = layer.state, spread(layer.inputs, layer.sequences)
-    weights = layer.weights.torch_weights(layer.number)
-    hidden = torch.gru(inputs, h[None], weights, True, 1, 0.0, False, False, False)[0]
+    inputs, weights = _inputs_and_weights(layer)
+    (h,) = layer.state
+    hidden = torch.gru(inputs, h[None], weights, *_ONE_LAYER)[0]
     before = torch.cat((h[None], hidden[:-1]))
     linear, rows = layer.weights.linear, hidden[..., 0].numel()
     of_hidden = linear(layer.number, dimension, "hidden").over(rows)(before)
@@ -76,23 +66,15 @@ def gru_at_once(layer: Layer, dimension: str) -> dict[str, Values]:
     return {"time.hidden": hidden, "time.reset": r, "time.update": z, "time.candidate": g}
 
 
-# What does the same as a step, by what a plan calls it.
-FAST: dict[str, dict[Step, Callable[[Layer, str], dict[str, Values]]]] = {
-    "at once": {lstm_step: lstm_at_once, gru_step: gru_at_once},
-    "in place": {lstm_step: lstm_in_place},
-    "cells": {},
-}
-
-
 def goes_through_onednn(inputs: Tensor) -> bool:
     onednn = torch.backends.mkldnn
     on_cpu = inputs.device.type == "cpu" and inputs.dtype == torch.float32
     return bool(on_cpu and inputs.numel() > 0 and onednn.is_available() and onednn.enabled)
 
 
-def _named(dimension: str, values: tuple[Tensor, Tensor, Gates]) -> dict[str, Values]:
-    hidden, cells, gates = values
-    return dict(zip(NAMES[dimension], (cells, hidden, *gates), strict=True))
+def _inputs_and_weights(layer: Layer) -> tuple[Tensor, list[Tensor]]:
+    inputs = spread(layer.inputs, layer.sequences)
+    return inputs, layer.weights.torch_weights(layer.number)
 
 
 def _from_workspace(
@@ -141,6 +123,6 @@ def _from_hidden(
 ) -> tuple[Tensor, Tensor, Gates]:
     """Hidden states from torch, and the cells and gates that follow from them."""
     h, c = layer.state
-    hidden = torch.lstm(inputs, (h[None], c[None]), weights, True, 1, 0.0, False, False, False)[0]
+    hidden = torch.lstm(inputs, (h[None], c[None]), weights, *_ONE_LAYER)[0]
     i, f, o, g = gates = gates_of(layer.of_both(dimension, torch.cat((h[None], hidden[:-1]))))
     return hidden, carry_in_place(f, i * g, c), gates

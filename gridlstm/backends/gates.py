@@ -6,7 +6,7 @@ from types import ModuleType
 import torch
 from torch import Tensor
 
-from gridlstm.cells.arithmetic import tanh
+from gridlstm.cells.arithmetic import tanh, update_lstm
 
 # Set to False where they were measured to be wrong or slow (`gridlstm.training.ways`).
 fused_kernels_allowed = True
@@ -29,10 +29,7 @@ def lstm_forward(gates: Tensor, cell: Tensor, new_cell: Tensor, hidden: Tensor) 
     be of another type.
     """
     gates[..., : 3 * cell.shape[-1]].sigmoid_()
-    i, f, o, g = gates.chunk(4, dim=-1)
-    tanh(g, out=g)
-    torch.mul(f, cell, out=new_cell).addcmul_(i, g)
-    torch.mul(o, tanh(new_cell), out=hidden)
+    update_lstm(gates.chunk(4, dim=-1), cell, new_cell, hidden)
 
 
 def lstm_backward(

@@ -8,10 +8,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from gridlstm.backends.feedback import FeedbackWeights
 from gridlstm.backends.plan import (
     MAX_ROWS_IN_FLOAT16,
     MIN_LARGE,
     Shape,
+    gains_by_columns,
     gains_by_packing,
     makes_ready,
     needs_plain_products,
@@ -33,16 +35,31 @@ class Linear:
         self._plain = partial(functional.linear, weight=weight, bias=bias)
         self._weight, self._bias, self._ready = weight, bias, ready
         self._packed: LinearMap | None = None
+        self._columns: Tensor | None = None
 
     def over(self, rows: int) -> LinearMap:
         """The function for so many rows at a time. Where gradients are recorded, it has one."""
-        large = self._ready and not needs_plain_products("cpu")
+        if not self._ready or needs_plain_products("cpu"):
+            return self._plain
         size, device, dtype = self._weight.numel(), self._weight.device.type, self._weight.dtype
-        if not large or not gains_by_packing(size, rows, device, dtype):
+        if not gains_by_packing(size, rows, device, dtype):
             return self._plain
         if self._packed is None:
             self._packed = packed(self._weight, self._bias, rows)
         return self._packed
+
+    def adding(self, rows: int) -> Callable[[Tensor, Tensor], Tensor]:
+        """The function `sums, x -> sums + x weight^T + bias`, written over the sums [rows, O]. It
+        has no gradient."""
+        product = self.over(rows)
+        if product is not self._plain or self._bias is not None:
+            return lambda sums, x: sums.add_(product(x))
+        if self._columns is None:
+            columns = self._weight.detach().t()
+            gains = self._ready and gains_by_columns(rows, self._weight.numel())
+            self._columns = columns.contiguous() if gains else columns
+        by_column = self._columns
+        return lambda sums, x: sums.addmm_(x, by_column)
 
 
 _Made = TypeVar("_Made")
@@ -88,6 +105,15 @@ class LayerWeights:
         """The weights of a layer along time as torch's recurrences take them."""
         home = self._home(layer, "time.weight")
         return self._once(home, lambda: self._network.torch_weights(home))
+
+    def feedback(self) -> FeedbackWeights:
+        """Those of all layers with gated feedback."""
+        config, of = self._network.config, self._network.of
+        tensors = (
+            {name: of(layer, name) for name in config.form.layer(config, layer)}
+            for layer in range(config.layers)
+        )
+        return self._once("feedback", lambda: FeedbackWeights.of(tensors))
 
     @cached_property
     def in_float16(self) -> bool:

@@ -8,7 +8,6 @@ these. Shapes: T positions, B sequences, U units.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import repeat
 from typing import Protocol
 
 import torch
@@ -55,6 +54,9 @@ class LayerLinear(Protocol):
     def over(self, rows: int) -> LinearMap:
         """The function for so many rows at a time."""
 
+    def adding(self, rows: int) -> Callable[[Tensor, Tensor], Tensor]:
+        """The function that adds the product of so many rows to sums, in their place."""
+
 
 class Weights(Protocol):
     """The weights of all layers, as `gridlstm.backends.linear` has them."""
@@ -89,7 +91,7 @@ class Layer:
     carried: Sequence[str]
     clamps: Holds | None = None
     everywhere: Tensor | None = None
-    fast: Mapping[Step, Callable[["Layer", str], dict[str, Values]]] = field(default_factory=dict)
+    fast: Mapping[Step, Callable[..., dict[str, Values]]] = field(default_factory=dict)
 
     @property
     def memories(self) -> Tensor:
@@ -114,33 +116,38 @@ class Layer:
     def of_inputs(self, dimension: str, rows: slice = slice(None)) -> Tensor:
         """`W inputs + b` at all positions [T, B, O], of some rows of a dimension's weight."""
         linear = self.weights.linear(self.number, dimension, "inputs", rows)
-        sums = linear.over(self.inputs[..., 0].numel())(self.inputs)
-        return spread(sums.to(self.state[0].dtype), self.sequences)
+        sums = linear.over(self.inputs.shape[:-1].numel())(self.inputs)
+        dtype = self.state[0].dtype
+        return spread(sums if sums.dtype == dtype else sums.to(dtype), self.sequences)
 
     def of_hidden(self, dimension: str, rows: slice = slice(None)) -> LinearMap:
         """The function `h -> U h` for h [B, U], to be asked for at each position."""
         return self.weights.linear(self.number, dimension, "hidden", rows).over(self.sequences)
 
+    def adding_hidden(self, dimension: str) -> Callable[[Tensor, Tensor], Tensor]:
+        """The function that adds `U h` to sums [B, O], in their place, for h [B, U]."""
+        return self.weights.linear(self.number, dimension, "hidden").adding(self.sequences)
+
     def of_both(self, dimension: str, hidden: Tensor) -> Tensor:
         """`W [h ; inputs] + b` at all positions, for hidden states that are known [T, B, U]."""
-        of, rows = self.weights.linear, hidden[..., 0].numel()
+        of, rows = self.weights.linear, hidden.shape[:-1].numel()
         if hidden.shape == self.inputs.shape:
             whole = of(self.number, dimension, "both").over(rows)
             return whole(torch.cat((hidden, self.inputs), -1)).to(hidden.dtype)
         own = of(self.number, dimension, "hidden").over(rows)(hidden)
         return own.add_(self.of_inputs(dimension))
 
-    def over_time(self, step: Step, dimension: str, *given: Tensor | None) -> dict[str, Values]:
+    def over_time(self, step: Step, dimension: str, *given: Tensor) -> dict[str, Values]:
         """The quantities that `step(layer, of_hidden, sums, *given, *state)` has at each position.
 
         It gets the product with h as a function, that with the inputs as sums [B, O], and of what
         else is `given` [T, B, U] its part; the state is what it said before.
         """
         if step in self.fast:
-            return self.fast[step](self, dimension)
+            return self.fast[step](self, dimension, *given)
         state, steps, of_hidden = self.state, [], self.of_hidden(dimension)
-        parts = (repeat(None) if part is None else part for part in given)
-        for here in zip(self.of_inputs(dimension), *parts, strict=False):
+        parts = (part.unbind() for part in (self.of_inputs(dimension), *given))
+        for here in zip(*parts, strict=True):
             steps.append(step(self, of_hidden, *here, *state))
             state = tuple(steps[-1][quantity] for quantity in self.carried)
         return {quantity: [values[quantity] for values in steps] for quantity in steps[0]}

@@ -59,6 +59,15 @@ def gates_of(sums: Tensor, activation: str = "sigmoid") -> Sequence[Tensor]:
     return i, f, o, tanh(g, out=g)
 
 
+def update_lstm(gates: Sequence[Tensor], cell: Tensor, new_cell: Tensor, hidden: Tensor) -> None:
+    """`c' = f*c + i*g`, `h = o*tanh(c')` from i, f, o and the sum before g, which becomes g in its
+    place; writes c' and h, which can be of another type. Nothing has a gradient."""
+    i, f, o, g = gates
+    tanh(g, out=g)
+    torch.mul(i, g, out=new_cell).addcmul_(f, cell)
+    torch.mul(o, tanh(new_cell), out=hidden)
+
+
 def swap_gates(tensor: Tensor) -> Tensor:
     """i, f, o, g <-> i, f, g, o, torch's order, along the first axis [4U, ...]."""
     i, f, third, fourth = tensor.chunk(4)

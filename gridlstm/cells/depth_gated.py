@@ -9,11 +9,10 @@ The first layer has no memory below: its depth gate is 0.
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
-from gridlstm.cells import Cell, Layer, Values, spread
+from gridlstm.cells import Cell, Layer, Values, joined, spread
 from gridlstm.cells.arithmetic import LinearMap
-from gridlstm.cells.lstm import lstm
+from gridlstm.cells.lstm import lstm, lstm_step
 
 
 class DepthGatedLSTM(Cell):
@@ -22,27 +21,24 @@ class DepthGatedLSTM(Cell):
 
     def read(self, layer: Layer) -> dict[str, Values]:
         if layer.memory is None:
-            return layer.over_time(self.step, "time", None, None)
-        weight, bias, below = (layer.tensor(f"depth.{n}") for n in ("weight", "bias", "below"))
-        sums = functional.linear(layer.inputs, weight, bias) + below * layer.memory
-        given = spread(sums, layer.sequences), spread(layer.memory, layer.sequences)
-        return layer.over_time(self.step, "time", *given)
+            values = layer.over_time(lstm_step, "time")
+            closed = torch.zeros_like(joined(values["time.cell"]))
+            return {**values, "depth.gate": layer.clamp("depth.gate", closed)}
+        below = spread(layer.memory, layer.sequences)
+        sums = layer.of_inputs("depth") + layer.tensor("depth.below") * below
+        return layer.over_time(self.step, "time", sums, below)
 
     @staticmethod
     def step(
         layer: Layer,
         of_hidden: LinearMap,
         sums: Tensor,
-        for_depth: Tensor | None,
-        below: Tensor | None,
+        for_depth: Tensor,
+        below: Tensor,
         h: Tensor,
         c: Tensor,
     ) -> dict[str, Tensor]:
-        joined: Tensor | float
-        if below is None or for_depth is None:
-            depth, joined = layer.clamp("depth.gate", torch.zeros_like(c)), 0.0
-        else:
-            depth = (for_depth + layer.tensor("depth.before") * c).sigmoid()
-            depth = layer.clamp("depth.gate", depth)
-            joined = depth * below
-        return {**lstm(layer, "time", sums + of_hidden(h), c, joined), "depth.gate": depth}
+        depth = torch.addcmul(for_depth, layer.tensor("depth.before"), c).sigmoid()
+        depth = layer.clamp("depth.gate", depth)
+        values = lstm(layer, "time", sums + of_hidden(h), c, depth * below)
+        return {**values, "depth.gate": depth}
