@@ -16,6 +16,7 @@ from hashlib import blake2b
 
 import numpy as np
 
+from gridlstm.array_types import BoolArray, IntArray
 from gridlstm.errors import UserError
 
 MOST_DIGITS = 100
@@ -78,7 +79,7 @@ class Layout:
         operands = np.array([[_digits(number, self.digits) for number in (first, second)]])
         return self.lay_out(operands)[0][:, 0].astype(np.uint8).tobytes()
 
-    def lay_out(self, operands: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def lay_out(self, operands: IntArray) -> tuple[IntArray, IntArray]:
         """Bytes read and bytes to predict, int64 [position, sample], for operands
         [sample, 2, digit], first digits first. What is predicted before the sum is not counted."""
         samples = len(operands)
@@ -111,7 +112,7 @@ def layout_of(training: Mapping[str, object]) -> Layout | None:
         return None
 
 
-def add(operands: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def add(operands: IntArray) -> tuple[IntArray, BoolArray]:
     """Sums [sample, digit + 1] of operands [sample, 2, digit], digit by digit as one learns it at
     school, and the carries bool [sample, digit + 1]: whether 1 is carried into that digit."""
     samples, _, digits = operands.shape
@@ -126,9 +127,11 @@ def add(operands: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return sums, carries
 
 
-def carries_of(first: int, second: int, digits: int) -> np.ndarray:
+def carries_of(first: int, second: int, digits: int) -> BoolArray:
     """Whether 1 is carried into each digit of the sum, bool [digits + 1], first digit first."""
-    return add(np.array([[_digits(number, digits) for number in (first, second)]]))[1][0]
+    _, carries = add(np.array([[_digits(number, digits) for number in (first, second)]]))
+    carried: BoolArray = carries[0]
+    return carried
 
 
 def _digits(number: int, digits: int) -> list[int]:
@@ -152,14 +155,14 @@ class Sums:
     layout: Layout
     train_fraction: float
 
-    def training(self, seed: int, update: int, samples: int) -> np.ndarray:
+    def training(self, seed: int, update: int, samples: int) -> IntArray:
         """The operands [sample, 2, digit] of an update, always the same for its number.
 
         Raises AdditionError if hardly any pair is there to train on.
         """
         return self._draw(np.random.default_rng((seed, update)), samples, training=True)
 
-    def validation(self, samples: int = VALIDATION_SAMPLES) -> np.ndarray:
+    def validation(self, samples: int = VALIDATION_SAMPLES) -> IntArray:
         """Operands [sample, 2, digit] to validate on, always the same.
 
         Of numbers of one or two digits no pair is there twice, so there may be fewer than
@@ -179,14 +182,14 @@ class Sums:
             raise self._too_few(training=False)
         return found
 
-    def is_for_training(self, operands: np.ndarray) -> np.ndarray:
+    def is_for_training(self, operands: IntArray) -> BoolArray:
         """Whether pairs [sample, 2, digit] are to be trained on, bool [sample]."""
         rows = operands.astype(np.uint8)
         parts = [int.from_bytes(blake2b(row.tobytes(), digest_size=8).digest()) for row in rows]
         return np.array(parts, dtype=np.uint64) < self.train_fraction * 2.0**64
 
-    def _draw(self, generator: np.random.Generator, samples: int, training: bool) -> np.ndarray:
-        found: list[np.ndarray] = []
+    def _draw(self, generator: np.random.Generator, samples: int, training: bool) -> IntArray:
+        found: list[IntArray] = []
         missing = samples
         for _ in range(MOST_ROUNDS):
             drawn = generator.integers(0, 10, (samples, 2, self.layout.digits))

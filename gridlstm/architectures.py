@@ -23,14 +23,29 @@ GATE_KINDS = ("input", "forget", "output", "reset", "update", "carry", "gate")
 class Settings(Protocol):
     """What an architecture asks of a `gridlstm.config.ModelConfig`."""
 
-    layers: int
-    units: int
-    tie: str | None
-    priority: str | None
-    depth: str | None
-    reset: str | None
-    gates: str | None
-    input_size: int
+    @property
+    def layers(self) -> int: ...
+
+    @property
+    def units(self) -> int: ...
+
+    @property
+    def tie(self) -> str | None: ...
+
+    @property
+    def priority(self) -> str | None: ...
+
+    @property
+    def depth(self) -> str | None: ...
+
+    @property
+    def reset(self) -> str | None: ...
+
+    @property
+    def gates(self) -> str | None: ...
+
+    @property
+    def input_size(self) -> int: ...
 
     def input_width(self, layer: int) -> int: ...
 
@@ -104,16 +119,16 @@ class Architecture:
 
 
 class Stacked(Architecture):
-    def form(self, config):
+    def form(self, config: Settings) -> "Architecture":
         return _with_hard_gates(self, config)
 
-    def layer(self, config, layer):
+    def layer(self, config: Settings, layer: int) -> dict[str, tuple[int, ...]]:
         units, columns = config.units, config.units + config.input_width(layer)
         return {"time.weight": (4 * units, columns), "time.bias": (4 * units,)}
 
 
 class Grid(Architecture):
-    def form(self, config):
+    def form(self, config: Settings) -> "Architecture":
         title = self.title + (" without depth priority" if config.priority == "none" else "")
         if config.depth == "lstm":
             # The walk has the weights of all layers in one tensor.
@@ -126,10 +141,11 @@ class Grid(Architecture):
             memories=self.memories[:1],
         )
 
-    def layer(self, config, layer):
+    def layer(self, config: Settings, layer: int) -> dict[str, tuple[int, ...]]:
         units = config.units
         gates = {"time": 4, "depth": 4 if config.depth == "lstm" else 1}
-        columns, shapes = units + config.input_width(layer), {}
+        columns = units + config.input_width(layer)
+        shapes: dict[str, tuple[int, ...]] = {}
         for dimension, count in gates.items():
             shared = config.tie == "all" or (config.tie == "depth" and dimension == "depth")
             if layer == 0 or not shared:
@@ -142,15 +158,18 @@ class Gru(Architecture):
     """Rows: reset, update, candidate. Where the reset comes after the product, the candidate has a
     bias of its own within it."""
 
-    def form(self, config):
+    def form(self, config: Settings) -> "Architecture":
         form = _with_hard_gates(self, config)
         if config.reset == "after":
             return form
         return replace(form, title=f"{form.title} with the reset before", recurrence=None)
 
-    def layer(self, config, layer):
+    def layer(self, config: Settings, layer: int) -> dict[str, tuple[int, ...]]:
         units, columns = config.units, config.units + config.input_width(layer)
-        shapes = {"time.weight": (3 * units, columns), "time.bias": (3 * units,)}
+        shapes: dict[str, tuple[int, ...]] = {
+            "time.weight": (3 * units, columns),
+            "time.bias": (3 * units,),
+        }
         if config.reset == "after":
             shapes["time.candidate_bias"] = (units,)
         return shapes
@@ -160,13 +179,13 @@ class Minimal(Architecture):
     """Gates read what is below alone. Rows of a minGRU: update, candidate; of a minLSTM: input,
     forget, candidate."""
 
-    def layer(self, config, layer):
+    def layer(self, config: Settings, layer: int) -> dict[str, tuple[int, ...]]:
         rows = (len(self.quantities) - 1) * config.units
         return {"time.weight": (rows, config.input_width(layer)), "time.bias": (rows,)}
 
 
 class Rnn(Architecture):
-    def layer(self, config, layer):
+    def layer(self, config: Settings, layer: int) -> dict[str, tuple[int, ...]]:
         units, columns = config.units, config.units + config.input_width(layer)
         return {"time.weight": (units, columns), "time.bias": (units,)}
 
@@ -174,13 +193,13 @@ class Rnn(Architecture):
 class Highway(Architecture):
     """Rows: carry gate, candidate."""
 
-    def layer(self, config, layer):
+    def layer(self, config: Settings, layer: int) -> dict[str, tuple[int, ...]]:
         units = config.units
         return {"depth.weight": (2 * units, 2 * units), "depth.bias": (2 * units,)}
 
 
 class DepthGrid(Architecture):
-    def layer(self, config, layer):
+    def layer(self, config: Settings, layer: int) -> dict[str, tuple[int, ...]]:
         units, columns = config.units, config.units + config.input_width(layer)
         return {"depth.weight": (4 * units, columns), "depth.bias": (4 * units,)}
 
@@ -189,9 +208,12 @@ class DepthGated(Architecture):
     """From the second layer on a depth gate, which reads what is below, and by a weight of each
     unit's own its memory at the character before and the memory below."""
 
-    def layer(self, config, layer):
+    def layer(self, config: Settings, layer: int) -> dict[str, tuple[int, ...]]:
         units, columns = config.units, config.units + config.input_width(layer)
-        shapes = {"time.weight": (4 * units, columns), "time.bias": (4 * units,)}
+        shapes: dict[str, tuple[int, ...]] = {
+            "time.weight": (4 * units, columns),
+            "time.bias": (4 * units,),
+        }
         if layer > 0:
             shapes |= {
                 "depth.weight": (units, units),
@@ -201,7 +223,7 @@ class DepthGated(Architecture):
             }
         return shapes
 
-    def recurrence_of(self, layer):
+    def recurrence_of(self, layer: int) -> str | None:
         return "LSTM" if layer == 0 else None
 
 
@@ -209,7 +231,7 @@ class GatedFeedback(Architecture):
     """The gates read [h ; below], rows input, forget, output. The candidate reads the states of all
     layers, and below; so do the resets, one row for each layer that is read."""
 
-    def layer(self, config, layer):
+    def layer(self, config: Settings, layer: int) -> dict[str, tuple[int, ...]]:
         units, layers, inputs = config.units, config.layers, config.input_width(layer)
         return {
             "time.weight": (3 * units, units + inputs),
@@ -218,7 +240,7 @@ class GatedFeedback(Architecture):
             "feedback.weight": (layers, layers * units + inputs),
         }
 
-    def width(self, config, quantity):
+    def width(self, config: Settings, quantity: str) -> int:
         return config.layers if quantity == "feedback.reset" else config.units
 
 

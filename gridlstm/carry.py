@@ -8,6 +8,7 @@ import torch
 
 from gridlstm.addition import MAX_BYTES_MEASURED, Layout, Sums, add
 from gridlstm.analysis.ranking import rank_units
+from gridlstm.array_types import FloatArray, IntArray
 from gridlstm.backends.plan import Shape
 from gridlstm.evaluation import MAX_VALUES_AT_ONCE, SAMPLES_AT_ONCE
 from gridlstm.model import LanguageModel
@@ -50,7 +51,7 @@ def rank_by_carry(
     return rank_units(observer.values(), np.concatenate(marks))
 
 
-def _read_in_pieces(model: LanguageModel, read: np.ndarray, observer: "_Observer") -> None:
+def _read_in_pieces(model: LanguageModel, read: IntArray, observer: "_Observer") -> None:
     """Read samples [position, sample] side by side from the model's beginning, observed."""
     length, samples = read.shape
     state = model.start(samples)
@@ -72,14 +73,16 @@ class _Observer:
 
     layers: int
     total: int
-    at: np.ndarray
+    at: IntArray
     asked: list[str]
     progress: Progress | None
     start: int = 0
     done: int = 0
 
     def __post_init__(self) -> None:
-        self._parts = {name: [[] for _ in range(self.layers)] for name in self.asked}
+        self._parts: dict[str, list[list[torch.Tensor]]] = {
+            name: [[] for _ in range(self.layers)] for name in self.asked
+        }
 
     def __call__(self, layer: int, start: int, values: dict[str, torch.Tensor]) -> None:
         """Of `values` [position, sample, unit] by quantity."""
@@ -93,7 +96,7 @@ class _Observer:
         if self.progress is not None:
             self.progress(self.done / (self.total * self.layers))
 
-    def values(self) -> dict[str, np.ndarray]:
+    def values(self) -> dict[str, FloatArray]:
         """[layer, position and sample, unit] by quantity."""
         return {
             name: torch.stack([torch.cat(of_layer) for of_layer in of_layers]).numpy()

@@ -88,5 +88,8 @@ def holds_of(sequences: Sequence[Sequence[Hold]], config: ModelConfig, like: Ten
 
 def _places(rows: list[tuple[int, int, float]], like: Tensor) -> Places:
     sequence, unit, value = zip(*rows, strict=True)
-    index = (torch.tensor(column, device=like.device) for column in (sequence, unit))
-    return Places(*index, torch.tensor(value, dtype=like.dtype, device=like.device))
+    return Places(
+        torch.tensor(sequence, device=like.device),
+        torch.tensor(unit, device=like.device),
+        torch.tensor(value, dtype=like.dtype, device=like.device),
+    )

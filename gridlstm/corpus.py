@@ -3,21 +3,35 @@
 import bz2
 import gzip
 import hashlib
+import io
 import lzma
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import numpy as np
 
+from gridlstm.array_types import ByteArray, IntArray
 from gridlstm.errors import UserError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 # What is read whole: the longest of the texts that such models are usually measured on, enwik9, has
 # so many bytes. Of a compressed file it is what it expands to that counts.
 MAX_WHOLE_BYTES = 10**9
 BLOCK_BYTES = 2**20
-OPENERS = {".xz": lzma.open, ".gz": gzip.open, ".bz2": bz2.open}
+# How a compressed file, by its path or open, is opened for reading.
+OPENERS: dict[str, Callable[..., io.BufferedIOBase]] = {
+    ".xz": lzma.open,
+    ".gz": gzip.open,
+    ".bz2": bz2.open,
+}
+
+
+Rows = TypeVar("Rows", ByteArray, "Tensor")
 
 
 class CorpusError(UserError):
@@ -32,7 +46,7 @@ class Corpus:
     """
 
     name: str
-    data: np.ndarray
+    data: ByteArray
     train_fraction: float
     sha256: str
 
@@ -41,15 +55,15 @@ class Corpus:
         return int(len(self.data) * self.train_fraction)
 
     @property
-    def train(self) -> np.ndarray:
+    def train(self) -> ByteArray:
         return self.data[: self.cut]
 
     @property
-    def validation(self) -> np.ndarray:
+    def validation(self) -> ByteArray:
         return self.data[self.cut :]
 
 
-def read_bytes(path: Path | str, max_bytes: int | None = None) -> np.ndarray:
+def read_bytes(path: Path | str, max_bytes: int | None = None) -> ByteArray:
     """The file's bytes, decompressed if it ends in .xz, .gz or .bz2: uint8 [byte].
 
     With `max_bytes` only so many from the beginning, and no more is decompressed. Raises
@@ -79,7 +93,7 @@ def read_corpus(path: Path | str, train_fraction: float) -> Corpus:
     if not 0 < train_fraction < 1:
         raise CorpusError(f"The share to train on must be between 0 and 1, not {train_fraction}.")
     data = read_bytes(path)
-    corpus = Corpus(path.name, data, train_fraction, hashlib.sha256(data).hexdigest())
+    corpus = Corpus(path.name, data, train_fraction, hashlib.sha256(data.data).hexdigest())
     if min(len(corpus.train), len(corpus.validation)) < 2:
         raise CorpusError(
             f"{path.name} has {len(data)} bytes: too few to split into training and validation."
@@ -87,7 +101,7 @@ def read_corpus(path: Path | str, train_fraction: float) -> Corpus:
     return corpus
 
 
-def byte_entropy(data: np.ndarray) -> float:
+def byte_entropy(data: IntArray) -> float:
     """Entropy in nats of single bytes: the loss of a model that knows only how frequent each is."""
     counts = np.bincount(data, minlength=256)
     shares = counts[counts > 0] / len(data)
@@ -95,29 +109,30 @@ def byte_entropy(data: np.ndarray) -> float:
 
 
 @dataclass(frozen=True)
-class Streams:
+class Streams(Generic[Rows]):
     """Data cut into parallel streams, each read on and on, the next piece where the last ended.
 
     `rows` uint8 [stream, byte], an array or a tensor: one byte more than a whole number of pieces
     of `length`.
     """
 
-    rows: np.ndarray
+    rows: Rows
     length: int
 
     @property
     def pieces(self) -> int:
         """Updates an epoch."""
-        return (self.rows.shape[1] - 1) // self.length
+        columns: int = self.rows.shape[1]
+        return (columns - 1) // self.length
 
-    def piece(self, number: int) -> tuple[np.ndarray, np.ndarray]:
+    def piece(self, number: int) -> tuple[Rows, Rows]:
         """The bytes read and the bytes to predict, views [position, stream]; wraps at the end."""
         start = (number % self.pieces) * self.length
         window = self.rows[:, start : start + self.length + 1].T
         return window[:-1], window[1:]
 
 
-def cut_into_streams(data: np.ndarray, streams: int, length: int) -> Streams:
+def cut_into_streams(data: ByteArray, streams: int, length: int) -> Streams[ByteArray]:
     """Cut data [byte] into equal streams; the few bytes left over at the end are not used.
 
     Raises CorpusError if a stream would hold no piece of `length` bytes and the one after it.

@@ -26,7 +26,7 @@ def equations(config: ModelConfig) -> Equations | None:
     of_architecture = _OF_ARCHITECTURE.get(config.architecture)
     if of_architecture is None:
         return None
-    found, width = of_architecture(config), _HARD_SIGMOIDS.get(config.gates)
+    found, width = of_architecture(config), _HARD_SIGMOIDS.get(config.gates or "")
     return _with_hard_gates(found, width) if width else found
 
 
@@ -62,6 +62,7 @@ def _grid(config: ModelConfig) -> Equations:
     if config.depth == "lstm":
         depth = _lstm("depth", read, "m", "m_{l-1}", "d", mark="^d")
         return Equations(r"d_0 = e,\quad m_0 = 0", time | depth, _guess("d"))
+    assert config.depth is not None  # every grid has one
     transfer = {"tanh": r"\tanh", "relu": r"\mathrm{relu}"}[config.depth]
     depth = {"depth.hidden": rf"d = {transfer}(W^d\,[{read}] + b^d)"}
     return Equations("d_0 = e", time | depth, _guess("d"))

@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from gridlstm.array_types import BoolArray, IntArray
+from gridlstm.cells.arithmetic import State
 from gridlstm.corpus import CorpusError, evaluation_blocks
 from gridlstm.model import LanguageModel
 from gridlstm.progress import Progress
@@ -69,7 +71,7 @@ class TextEvaluation(Evaluation):
 
 def evaluate(
     model: LanguageModel,
-    data: np.ndarray,
+    data: IntArray,
     most_bytes: int | None = None,
     progress: Progress | None = None,
 ) -> Evaluation:
@@ -127,7 +129,7 @@ def evaluate_text(
 @torch.no_grad()
 def _loss(
     model: LanguageModel,
-    tokens: np.ndarray,
+    tokens: IntArray,
     streams: int,
     warm_up: int,
     most_tokens: int | None,
@@ -144,7 +146,7 @@ def _loss(
 
 
 @contextmanager
-def _without_dropout(model: LanguageModel):
+def _without_dropout(model: LanguageModel) -> Iterator[None]:
     was_training = model.training
     model.eval()
     try:
@@ -155,9 +157,9 @@ def _without_dropout(model: LanguageModel):
 
 def _summed_loss(
     model: LanguageModel,
-    tokens: np.ndarray,
-    starts: np.ndarray,
-    lengths: np.ndarray,
+    tokens: IntArray,
+    starts: IntArray,
+    lengths: IntArray,
     warm_up: int,
     progress: Progress | None,
 ) -> float:
@@ -198,11 +200,11 @@ def _summed_loss(
 @torch.no_grad()
 def evaluate_answers(
     model: LanguageModel,
-    read: np.ndarray,
-    target: np.ndarray,
+    read: IntArray,
+    target: IntArray,
     answered: int,
     progress: Progress | None = None,
-) -> tuple[Evaluation, np.ndarray]:
+) -> tuple[Evaluation, BoolArray]:
     """Loss at the last `answered` positions of samples [position, sample], each read from the
     model's beginning, no dropout; and where the likeliest byte is the right one,
     bool [answered, sample].
@@ -232,7 +234,7 @@ def evaluate_answers(
 
 
 def _answers(
-    model: LanguageModel, read: np.ndarray, answered: int, progress: Progress
+    model: LanguageModel, read: IntArray, answered: int, progress: Progress
 ) -> Iterator[tuple[slice, torch.Tensor]]:
     """The logits [position, sample, 256] of the last `answered` positions of samples
     [position, sample], piece by piece, each with where it lies among these positions."""
@@ -252,18 +254,18 @@ def _answers(
 
 def _warmed_up(
     model: LanguageModel,
-    tokens: np.ndarray,
-    first_read: np.ndarray,
+    tokens: IntArray,
+    first_read: IntArray,
     warm_up: int,
     positions: int,
-):
+) -> State:
     """The state of each stream before it reads tokens[first_read]: h and c [L, stream, U]."""
     state = model.start(len(first_read))
     if len(first_read) == 1:
         return state
     read = tokens[first_read[1:] - warm_up + np.arange(warm_up)[:, None]]
-    read = torch.from_numpy(read).to(model.decoder.weight.device).long()
+    inputs = torch.from_numpy(read).to(model.decoder.weight.device).long()
     warm = model.start(len(first_read) - 1)
-    for piece in read.split(positions):
+    for piece in inputs.split(positions):
         _, warm = model(piece, warm)
     return tuple(torch.cat((cold[:, :1], hot), 1) for cold, hot in zip(state, warm, strict=True))

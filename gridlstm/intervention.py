@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from gridlstm.array_types import BoolArray, FloatArray, IntArray
 from gridlstm.clamps import Hold
 from gridlstm.errors import UserError
 from gridlstm.model import LanguageModel
@@ -37,7 +38,7 @@ def losses(
     text: EncodedText | str | bytes,
     interventions: Sequence[Sequence[Hold]],
     progress: Progress | None = None,
-) -> np.ndarray:
+) -> FloatArray:
     """Nats spent on each token under each intervention: float32 [intervention, token], NaN first.
 
     An empty set of holds is the model as it is. Raises HoldError for a hold that the model does not
@@ -53,7 +54,7 @@ def losses(
     for start in range(0, len(order), SEQUENCES):
         group = order[start : start + SEQUENCES]
 
-        def of_group(share: float, start=start, group=group) -> None:
+        def of_group(share: float, start: int = start, group: IntArray = group) -> None:
             if progress is not None:
                 progress((start + share * len(group)) / len(order))
 
@@ -62,7 +63,12 @@ def losses(
 
 
 @torch.inference_mode()
-def _read(model, tokens: np.ndarray, interventions, progress: Progress) -> np.ndarray:
+def _read(
+    model: LanguageModel,
+    tokens: IntArray,
+    interventions: Sequence[Sequence[Hold]],
+    progress: Progress,
+) -> FloatArray:
     """The losses [intervention, token] of some interventions, piece by piece."""
     length, config = len(tokens), model.config
     found = np.full((len(interventions), length), np.nan, np.float32)
@@ -83,7 +89,7 @@ def _read(model, tokens: np.ndarray, interventions, progress: Progress) -> np.nd
     return found
 
 
-def value_to_hold(values: np.ndarray, marks: np.ndarray | None, name: str) -> float:
+def value_to_hold(values: FloatArray, marks: BoolArray | None, name: str) -> float:
     """The value, of `VALUES`, that a unit's `values` [character] give it; `marks` bool [character].
 
     `closed` and `open` are those of a gate, 0 and 1. Raises InterventionError for another name, or
@@ -107,7 +113,7 @@ def value_to_hold(values: np.ndarray, marks: np.ndarray | None, name: str) -> fl
 def ablate(
     model: LanguageModel,
     text: Text,
-    marks: np.ndarray,
+    marks: BoolArray,
     cells: pd.DataFrame,
     value: str = "mean",
     *,
@@ -135,11 +141,12 @@ def ablate(
     traced = trace(model, encoded, sorted(set(rows["quantity"]))).values
     read = ~encoded.skipped
     at = encoded.last_token[read]
+    units = list(zip(rows["quantity"], rows["layer"], rows["unit"], strict=True))
     rows["value"] = [
-        value_to_hold(traced[r.quantity][r.layer - 1, at, r.unit], marks[read], value)
-        for r in rows.itertuples()
+        value_to_hold(traced[quantity][layer - 1, at, unit], marks[read], value)
+        for quantity, layer, unit in units
     ]
-    holds = [[Hold(r.quantity, r.layer, r.unit, r.value)] for r in rows.itertuples()]
+    holds = [[Hold(*unit, held)] for unit, held in zip(units, rows["value"], strict=True)]
     found = losses(model, encoded, [[], *holds], progress)
     by_character = np.stack([encoded.sum_by_character(loss) for loss in found])
     for name, where in (("inside", marks & predicted), ("outside", ~marks & predicted)):

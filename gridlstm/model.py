@@ -32,6 +32,7 @@ class OneHot(nn.Module):
         super().__init__()
         self.tokens = tokens
         # Of the type and on the device of what it is a part of.
+        self.zero: Tensor
         self.register_buffer("zero", torch.zeros(()), persistent=False)
 
     def forward(self, inputs: Tensor) -> Tensor:

@@ -6,9 +6,10 @@ I numbers that the first layer reads of a token (the embedding, or a one-hot vec
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from functools import partial
 from itertools import chain
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -51,7 +52,9 @@ class Network(nn.Module):
     def of(self, layer: int, name: str) -> Tensor:
         """One of a layer's tensors, the shared one where it has none of its own."""
         own = _attribute(f"layers.{layer}.{name}")
-        return getattr(self, own if hasattr(self, own) else _attribute(f"layers.0.{name}"))
+        found = own if hasattr(self, own) else _attribute(f"layers.0.{name}")
+        tensor: Tensor = getattr(self, found)
+        return tensor
 
     def torch_weights(self, layer: int) -> list[Tensor]:
         """The weights of a layer's LSTM along time as torch.lstm takes them: for what is below, for
@@ -106,7 +109,8 @@ class Reader:
     """
 
     def __init__(self, network: Network, shape: Shape) -> None:
-        self.network, self.shape, self._plans = network, shape, {}
+        self.network, self.shape = network, shape
+        self._plans: dict[Hashable, tuple[Plan, Holds | None]] = {}
         self.weights = LayerWeights(network, shape)
 
     def __call__(
@@ -160,7 +164,7 @@ class Reader:
         told = buffer.keep if observer and buffer else observer
         for block, values in work.blocks(chosen, keep_all=told is not None):
             if told is not None:
-                told(block.layer, block.start, values)
+                told(block.layer, block.start, {name: joined(of) for name, of in values.items()})
         if observer and buffer:
             buffer.tell(observer)
         return work.top[0] if len(work.top) == 1 else torch.cat(work.top)
@@ -169,13 +173,21 @@ class Reader:
 class _Work:
     """One call of a reader: what each layer carries, and what is waiting for it from below."""
 
-    def __init__(self, reader: Reader, embedded, states, clamps, dropout) -> None:
+    def __init__(
+        self,
+        reader: Reader,
+        embedded: Tensor,
+        states: list[State],
+        clamps: Sequence[Holds | None],
+        dropout: float,
+    ) -> None:
         self.reader, self.embedded, self.states = reader, embedded, states
         self.clamps, self.dropout = clamps, dropout
         self.cell, form = reader.network.cell, reader.network.config.form
         self.carried, self.feedback = tuple(form.state.values()), form.feedback
         self.waiting: dict[tuple[int, int], tuple[Tensor, Tensor | None]] = {}
-        self.everywhere, self.top = None, []
+        self.everywhere: Tensor | None = None
+        self.top: list[Tensor] = []
         device = embedded.device.type
         self.plans = [
             reader.plan(len(embedded), len(hidden), device, of_layer)
@@ -192,7 +204,8 @@ class _Work:
             for step in steps:
                 yield from self.read(step, keep_all)
             return
-        works, last = [], {}
+        works: list[Work[tuple[Block, dict[str, Values]]]] = []
+        last: dict[int, Work[tuple[Block, dict[str, Values]]]] = {}
         for block in chain.from_iterable(map(reversed, steps)):
             # In a step from the top down, so that the last of the layer below is that below it.
             needs = [last[layer] for layer in (block.layer - 1, block.layer) if layer in last]
@@ -204,7 +217,7 @@ class _Work:
         weights = self.reader.weights.feedback()
         with torch_threads(1):  # its products are too small to be shared
             of_layers = read_feedback(weights, self.embedded, self.states)
-        self.top.append(of_layers[-1][self.cell.outputs])
+        self.top.append(joined(of_layers[-1][self.cell.outputs]))
         for block, values in zip(step, of_layers, strict=True):
             self._carry_on(block.layer, values, block.stop)
             yield block, values
@@ -223,7 +236,7 @@ class _Work:
             if len(step) > 1:
                 sequences = len(self.states[block.layer][0])
                 rows = slice(n * sequences, (n + 1) * sequences)
-                own = {quantity: of[:, rows] for quantity, of in values.items()}
+                own = {quantity: joined(of)[:, rows] for quantity, of in values.items()}
             above = joined(own[self.cell.outputs])
             self._hand_up(block, above, own)
             if above.shape[0] > length:
@@ -237,6 +250,7 @@ class _Work:
         if lowest == 0:
             self._begin(step)
         inputs, memory = _beside([self.waiting.pop(block[:2]) for block in step], dim=1)
+        assert inputs is not None  # a memory alone may be missing
         dropout = self.dropout if lowest > 0 else 0
         recurrence = self.plans[lowest].recurrences[lowest]
         return Layer(
@@ -244,7 +258,7 @@ class _Work:
             self.reader.weights,
             drop(inputs, dropout),
             memory,
-            _beside([self.states[block.layer] for block in step], dim=0),
+            cast(State, _beside([self.states[block.layer] for block in step], dim=0)),
             self.carried,
             self.clamps[lowest],
             self.everywhere,
@@ -266,7 +280,9 @@ class _Work:
             self.top.append(above[: block.stop - block.start])
             return
         memory = self.cell.memory
-        carried = above if memory == self.cell.outputs else memory and joined(values[memory])
+        carried = (
+            above if memory == self.cell.outputs else joined(values[memory]) if memory else None
+        )
         self.waiting[block.layer + 1, block.start] = above, carried
 
     def _carry_on(self, layer: int, values: dict[str, Values], length: int) -> None:
@@ -285,7 +301,7 @@ class _Buffer:
     """Keeps what layers did position by position, and tells it layer by layer."""
 
     def __init__(self) -> None:
-        self._kept = defaultdict(list)
+        self._kept: dict[int, list[dict[str, Tensor]]] = defaultdict(list)
 
     def keep(self, layer: int, start: int, values: dict[str, Tensor]) -> None:
         self._kept[layer].append(values)
@@ -295,7 +311,7 @@ class _Buffer:
             observer(layer, 0, {name: torch.cat([part[name] for part in kept]) for name in kept[0]})
 
 
-def _beside(parts: list[tuple[Tensor | None, ...]], dim: int) -> tuple[Tensor | None, ...]:
+def _beside(parts: Sequence[tuple[Tensor | None, ...]], dim: int) -> tuple[Tensor | None, ...]:
     """What several layers get, each part of it along one dimension after the other."""
     if len(parts) == 1:
         return parts[0]

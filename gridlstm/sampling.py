@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from gridlstm.array_types import Float64Array, FloatArray, IntArray
 from gridlstm.backends.plan import Shape, positions_at_once
 from gridlstm.clamps import Hold, Holds, holds_of
 from gridlstm.config import MAX_VOCABULARY
@@ -54,7 +55,7 @@ class Step:
     token: int
     chance: float
     loss: float
-    values: dict[str, np.ndarray]
+    values: dict[str, FloatArray]
 
 
 def write(
@@ -118,12 +119,14 @@ class _Reader:
         self.reader = model.recurrent.reader(Shape(1, 1, positions))
 
     @torch.inference_mode()
-    def read(self, tokens: np.ndarray, quantities: Sequence[str]) -> tuple[np.ndarray, dict]:
+    def read(
+        self, tokens: IntArray, quantities: Sequence[str]
+    ) -> tuple[Float64Array, dict[str, FloatArray]]:
         """Read on; the logits [V] of the token that comes next, and the quantities' values
         [layer, unit] at the last of `tokens`."""
         model, device = self.model, self.model.decoder.weight.device
         inputs = torch.tensor(tokens)[:, None]
-        layers = {}
+        layers: dict[int, dict[str, torch.Tensor]] = {}
 
         def keep(layer: int, start: int, values: dict[str, torch.Tensor]) -> None:
             # Copied: a view would keep all that this step computed.
@@ -142,7 +145,14 @@ class _Reader:
         return logits, values
 
 
-def _steps(reader, prime, length, choice, numbers, quantities) -> Iterator[Step]:
+def _steps(
+    reader: _Reader,
+    prime: IntArray,
+    length: int,
+    choice: Choice,
+    numbers: np.random.Generator,
+    quantities: Sequence[str],
+) -> Iterator[Step]:
     logits, _ = reader.read(prime, ())
     vocabulary = reader.model.vocabulary
     for _ in range(length):
@@ -153,12 +163,14 @@ def _steps(reader, prime, length, choice, numbers, quantities) -> Iterator[Step]
         yield Step(token, float(chances[token]), loss, values)
 
 
-def chances_of(logits: np.ndarray, choice: Choice, vocabulary: Vocabulary = BYTES) -> np.ndarray:
+def chances_of(
+    logits: Float64Array, choice: Choice, vocabulary: Vocabulary = BYTES
+) -> Float64Array:
     """The chances [V] from which a token is drawn: 0 of those that no text can hold; of equally
     likely ones the lower is kept."""
     logits = np.where(vocabulary.writable, logits, -np.inf)
     if choice.temperature == 0:
-        chances = np.zeros(len(logits))
+        chances: Float64Array = np.zeros(len(logits))
         chances[logits.argmax()] = 1
         return chances
     with np.errstate(over="ignore"):
@@ -174,8 +186,8 @@ def chances_of(logits: np.ndarray, choice: Choice, vocabulary: Vocabulary = BYTE
     return chances
 
 
-def _choose(chances: np.ndarray, number: float) -> int:
+def _choose(chances: Float64Array, number: float) -> int:
     """The token at which a number in [0, 1) falls among `chances` [V]; never one without any."""
     possible = np.flatnonzero(chances)
-    place = np.searchsorted(np.cumsum(chances[possible]), number, side="right")
+    place = int(np.searchsorted(np.cumsum(chances[possible]), number, side="right"))
     return int(possible[min(place, len(possible) - 1)])

@@ -18,7 +18,7 @@ from pathlib import Path
 try:
     import fcntl
 except ImportError:  # Windows: nothing is locked there, and nothing removed
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]  # mypy checks as on Linux
 
 # What `tempfile` puts after a prefix.
 RANDOM = "[a-z0-9_]{8}"
@@ -47,7 +47,7 @@ def temporary_file(folder: Path, prefix: str) -> Iterator[Path]:
             _let_go(lock)
 
 
-class TemporaryFolder(tempfile.TemporaryDirectory):
+class TemporaryFolder(tempfile.TemporaryDirectory[str]):
     """A folder for files of a `kind`, one word, that goes when the object does. Raises OSError."""
 
     def __init__(self, kind: str) -> None:

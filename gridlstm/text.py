@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 import charset_normalizer
 import numpy as np
 
+from gridlstm.array_types import FloatArray, IntArray
 from gridlstm.vocabulary import printable_byte as printable_byte  # who shows a text labels bytes
 
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
@@ -76,7 +77,7 @@ class Text:
 
     data: bytes
     characters: str
-    last_byte: np.ndarray = field(compare=False, repr=False)
+    last_byte: IntArray = field(compare=False, repr=False)
     note: str | None = None
     encoding: str = field(default="utf_8", compare=False)
     guessed: bool = field(default=False, compare=False)
@@ -146,7 +147,7 @@ def _cut(text: Text, max_bytes: int, total: int | None) -> Text:
     )
 
 
-def character_losses(text: Text, loss: np.ndarray) -> np.ndarray:
+def character_losses(text: Text, loss: FloatArray) -> FloatArray:
     """Nats spent on each character [character]: the sum over its bytes of `loss` [byte].
 
     The first character is NaN, as nothing predicts the first byte. ValueError if `loss` does not
@@ -162,12 +163,14 @@ def character_losses(text: Text, loss: np.ndarray) -> np.ndarray:
     return losses
 
 
-def _text(characters: str, note: str | None, encoding: str = "utf_8", guessed=False) -> Text:
+def _text(
+    characters: str, note: str | None, encoding: str = "utf_8", guessed: bool = False
+) -> Text:
     data = characters.encode("utf-8")
     return Text(data, characters, _last_bytes(data), note, encoding, guessed)
 
 
-def _last_bytes(data: bytes) -> np.ndarray:
+def _last_bytes(data: bytes) -> IntArray:
     """int64 [character]: a character ends where a byte begins that continues none."""
     values = np.frombuffer(data, np.uint8)
     begins = np.flatnonzero((values & 0b1100_0000) != 0b1000_0000)
@@ -189,9 +192,9 @@ def _decode(data: bytes, name: str, encoding: str | None, is_whole: bool) -> Tex
         characters = _characters(data.removeprefix(mark), codec, is_whole)
         return _file_text(characters, _read_as(name, marked), codec)
     data = data.removeprefix(codecs.BOM_UTF8)
-    if codec := _unmarked_utf16(data):
-        note = f"{name} is not UTF-8; it was read as {ENCODINGS[codec]}, without a byte order mark."
-        return _file_text(_characters(data, codec, is_whole), note, codec, guessed=True)
+    if utf16 := _unmarked_utf16(data):
+        note = f"{name} is not UTF-8; it was read as {ENCODINGS[utf16]}, without a byte order mark."
+        return _file_text(_characters(data, utf16, is_whole), note, utf16, guessed=True)
     try:
         return _file_text(_characters(data, "utf_8", is_whole, "strict"), None)
     except UnicodeDecodeError:
@@ -296,10 +299,13 @@ def _guessed_encoding(data: bytes) -> str | None:
     if b"\0" in data:
         return None
     # Before the first byte beyond ASCII a character begins in each of them.
-    first = re.search(rb"[\x80-\xff]", data).start()
-    sample = data[max(0, first - GUESSED_FROM_BYTES // 4) :][:GUESSED_FROM_BYTES]
+    beyond = re.search(rb"[\x80-\xff]", data)
+    assert beyond is not None  # else it would have been read as UTF-8
+    sample = data[max(0, beyond.start() - GUESSED_FROM_BYTES // 4) :][:GUESSED_FROM_BYTES]
     matches = charset_normalizer.from_bytes(sample, cp_isolation=list(OLD_ENCODINGS))
     best = matches.best()
+    if best is None:
+        return None
     equals = {
         encoding
         for match in matches

@@ -4,7 +4,7 @@ import errno
 import math
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from numpy.lib.format import open_memmap
 
+from gridlstm.array_types import Float32Array, FloatArray, IntArray
 from gridlstm.backends.plan import Shape, positions_at_once
 from gridlstm.clamps import Hold, Holds, holds_of
 from gridlstm.config import ModelConfig
@@ -50,13 +51,13 @@ class Trace:
     text: EncodedText
     layers: int
     units: int
-    values: dict[str, np.ndarray]
-    loss: np.ndarray
-    next_token: np.ndarray
+    values: dict[str, FloatArray]
+    loss: Float32Array
+    next_token: FloatArray
     storage: TemporaryFolder | None = field(default=None, repr=False)
 
     @property
-    def tokens(self) -> np.ndarray:
+    def tokens(self) -> IntArray:
         """What was read, int64 [position]."""
         return self.text.tokens
 
@@ -81,7 +82,7 @@ class Trace:
         predicted = int(self.text.byte_counts[1:].sum())
         return float(self.loss[1:].sum(dtype=np.float64)) / predicted if predicted else math.nan
 
-    def likeliest(self, count: int) -> tuple[np.ndarray, np.ndarray]:
+    def likeliest(self, count: int) -> tuple[IntArray, Float32Array]:
         """The likeliest next tokens after each position, the likeliest first.
 
         Returns tokens int32 [position, count] and their probabilities float32 [position, count]; of
@@ -104,7 +105,7 @@ def trace(
     text: EncodedText | str | bytes,
     quantities: Iterable[str] | None = None,
     *,
-    dtype: type = np.float16,
+    dtype: type[np.floating] = np.float16,
     holds: Sequence[Hold] = (),
     most_in_memory: int = MOST_IN_MEMORY,
     progress: Progress | None = None,
@@ -177,25 +178,33 @@ class _Observer:
             self.progress(self.kept / (len(self.result.tokens) * self.result.layers))
 
 
-def _put(rows: torch.Tensor, whole: np.ndarray, layer: int, first: int) -> None:
+def _put(rows: torch.Tensor, whole: FloatArray, layer: int, first: int) -> None:
     """Put the rows [position, unit] of a layer where they belong, from position `first` on."""
-    if isinstance(whole, np.memmap):
+    if isinstance(whole, np.memmap) and whole.filename is not None:
         # To the file: what is written through a mapping stays resident.
         kept = np.empty(rows.shape, whole.dtype)
         torch.from_numpy(kept).copy_(rows)
         of_layer, of_position, _ = whole.strides
         with _room_on_disk(), open(whole.filename, "r+b") as file:
             file.seek(whole.offset + layer * of_layer + first * of_position)
-            file.write(kept)
+            file.write(kept.data)
     else:
         torch.from_numpy(whole[layer, first : first + len(rows)]).copy_(rows)
 
 
-def _reserve(model, text, wanted, dtype, most_in_memory) -> Trace:
+def _reserve(
+    model: LanguageModel,
+    text: EncodedText,
+    wanted: Sequence[str],
+    dtype: np.dtype[np.floating],
+    most_in_memory: int,
+) -> Trace:
     """A trace of the right size with nothing in it yet."""
-    config, storage = model.config, None
+    config = model.config
+    storage: TemporaryFolder | None = None
+    values: dict[str, FloatArray]
     shapes = {q: (config.layers, len(text), config.width(q)) for q in wanted}
-    wide = np.promote_types(dtype, np.float32)
+    wide: np.dtype[np.floating] = np.promote_types(dtype, np.float32)
     dtypes = {q: wide if _outgrows(config, q) else dtype for q in wanted}
     size = sum(math.prod(shape) * dtypes[q].itemsize for q, shape in shapes.items())
     if size <= most_in_memory:
@@ -207,7 +216,7 @@ def _reserve(model, text, wanted, dtype, most_in_memory) -> Trace:
     return Trace(text, config.layers, config.units, values, loss, next_token, storage)
 
 
-def _distributions(shape: tuple[int, int]) -> np.ndarray:
+def _distributions(shape: tuple[int, int]) -> FloatArray:
     """Room for a distribution a position: of a large vocabulary in a file that has no name, and is
     gone with the array."""
     if math.prod(shape) * 2 <= MOST_IN_MEMORY:
@@ -218,7 +227,11 @@ def _distributions(shape: tuple[int, int]) -> np.ndarray:
         return np.memmap(file, np.float16, "w+", shape=shape)
 
 
-def _files(shapes, dtypes, size: int) -> tuple[TemporaryFolder, dict[str, np.memmap]]:
+def _files(
+    shapes: Mapping[str, tuple[int, int, int]],
+    dtypes: Mapping[str, np.dtype[np.floating]],
+    size: int,
+) -> tuple[TemporaryFolder, dict[str, FloatArray]]:
     """Arrays in files of `size` bytes together, and the folder that these are in."""
     with _room_on_disk():
         storage = TemporaryFolder("trace")
@@ -254,7 +267,9 @@ def _outgrows(config: ModelConfig, quantity: str) -> bool:
     return sum(memory.cell == quantity for memory in config.form.memories) > 1
 
 
-def _predict(model, top: torch.Tensor, inputs: torch.Tensor, here: slice, result: Trace) -> None:
+def _predict(
+    model: LanguageModel, top: torch.Tensor, inputs: torch.Tensor, here: slice, result: Trace
+) -> None:
     """Fill in the next-token distributions [here, V] and the losses one position further on."""
     log_chance = torch.log_softmax(model.decoder(top), dim=-1)
     result.next_token[here] = log_chance.exp().half().cpu().numpy()

@@ -8,9 +8,11 @@ import reprlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
+from gridlstm.array_types import BoolArray, FloatArray, IntArray
 from gridlstm.config import MAX_VOCABULARY
 from gridlstm.errors import UserError
 from gridlstm.plurals import counted
@@ -41,13 +43,13 @@ class EncodedText:
     those `unknown` are read as the vocabulary's unknown token; those `lowered` in lower case.
     """
 
-    tokens: np.ndarray
-    character: np.ndarray
-    byte_counts: np.ndarray
-    last_token: np.ndarray
-    skipped: np.ndarray
-    unknown: np.ndarray
-    lowered: np.ndarray
+    tokens: IntArray
+    character: IntArray
+    byte_counts: IntArray
+    last_token: IntArray
+    skipped: BoolArray
+    unknown: BoolArray
+    lowered: BoolArray
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -76,7 +78,7 @@ class EncodedText:
         ]
         return f"Of this text's characters {', '.join(parts)}." if parts else None
 
-    def sum_by_character(self, values: np.ndarray) -> np.ndarray:
+    def sum_by_character(self, values: FloatArray) -> FloatArray:
         """The sum over each character's tokens of `values` [token]: [character], NaN of those of
         which no token was read. ValueError if there is not one value for each token."""
         if values.shape != self.tokens.shape:
@@ -87,6 +89,10 @@ class EncodedText:
         if len(first):
             sums[self.character[first]] = np.add.reduceat(values, first)
         return sums
+
+
+# Indices, characters and byte counts int64 [token], and which characters [character] are lowered.
+_Encoded = tuple[IntArray, IntArray, IntArray, BoolArray]
 
 
 @dataclass(frozen=True)
@@ -170,16 +176,16 @@ class Vocabulary:
             array.flags.writeable = False
         return EncodedText(*arrays)
 
-    def _encode_bytes(self, text: str | bytes) -> tuple[np.ndarray, ...]:
-        data = text.encode(errors="surrogatepass") if isinstance(text, str) else bytes(text)
-        data = np.frombuffer(data, np.uint8)
+    def _encode_bytes(self, text: str | bytes) -> _Encoded:
+        raw = text.encode(errors="surrogatepass") if isinstance(text, str) else bytes(text)
+        data = np.frombuffer(raw, np.uint8)
         begins = (data & 0b1100_0000) != 0b1000_0000
         begins[:1] = True
         character = np.cumsum(begins) - 1
         lowered = np.zeros(np.count_nonzero(begins), bool)
         return self._index_of_byte[data], character, np.ones(len(data), np.int64), lowered
 
-    def _encode_characters(self, text: str | bytes) -> tuple[np.ndarray, ...]:
+    def _encode_characters(self, text: str | bytes) -> _Encoded:
         if not isinstance(text, str):
             text = bytes(text).decode(errors="replace")
         codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
@@ -191,19 +197,22 @@ class Vocabulary:
             lower = np.array([self.index.get(sign.lower(), -1) for sign in signs], np.int64)
             lowered = (indices < 0) & (lower >= 0)
             indices = np.where(lowered, lower, indices)
-        byte_counts = 1 + sum((codes > most).astype(np.int64) for most in (0x7F, 0x7FF, 0xFFFF))
+        byte_counts = np.ones(len(codes), np.int64)
+        for most in (0x7F, 0x7FF, 0xFFFF):
+            byte_counts += codes > most
         return indices[which], np.arange(len(codes)), byte_counts, lowered[which]
 
     @cached_property
-    def _index_of_byte(self) -> np.ndarray:
+    def _index_of_byte(self) -> IntArray:
         """int64 [256], -1 of bytes that are not known."""
         table = np.full(256, -1, np.int64)
         for token, index in self.index.items():
-            table[token[0]] = index
+            if isinstance(token, bytes):
+                table[token[0]] = index
         return table
 
     @cached_property
-    def writable(self) -> np.ndarray:
+    def writable(self) -> BoolArray:
         """Which tokens a text can hold, bool [token]: neither special ones nor lost ones."""
         marks = np.zeros(len(self), bool)
         marks[list(self.index.values())] = True
@@ -234,7 +243,7 @@ class Vocabulary:
 
     # -- As JSON -----------------------------------------------------------------------------------
 
-    def to_json(self) -> dict:
+    def to_json(self) -> dict[str, object]:
         """The vocabulary as a checkpoint holds it: bytes are numbers, lost signs null."""
         return {
             "tokens": [token[0] if isinstance(token, bytes) else token for token in self.tokens],
@@ -274,7 +283,7 @@ def vocabulary_from_json(document: object) -> Vocabulary:
     return Vocabulary(tokens, source, document["unknown"], document["begin"], document["lowercase"])
 
 
-def _token(listed: object) -> str | bytes | None:
+def _token(listed: Any) -> str | bytes | None:
     if listed is None or _is_text(listed, MAX_SPECIAL_LENGTH) and listed:
         return listed
     if type(listed) is int and 0 <= listed < 256:

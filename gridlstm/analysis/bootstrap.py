@@ -17,6 +17,14 @@ import numpy as np
 from scipy.special import stdtrit
 
 from gridlstm.analysis.ranks import centred_ranks
+from gridlstm.array_types import (
+    BoolArray,
+    Float64Array,
+    FloatArray,
+    IntArray,
+    NumberArray,
+    are_marks,
+)
 
 BLOCK = 100
 LEVEL = 0.95
@@ -31,18 +39,18 @@ class Bootstrap:
     `places` is of how many blocks it tells apart from the rest.
     """
 
-    def __init__(self, target: np.ndarray, resamples: int, seed: int):
+    def __init__(self, target: NumberArray, resamples: int, seed: int):
         self.target = target
         self.block = blocks_of(target)
         self.places = places_in(target, self.block)
         self.drawn = draws(int(self.block[-1]) + 1, resamples, seed)
 
-    def interval(self, unit: np.ndarray, score: float) -> tuple[float, float]:
+    def interval(self, unit: FloatArray, score: float) -> tuple[float, float]:
         """The 95 % interval of a unit's AUC (of marks) or Spearman correlation (of numbers), which
         is `score` for its values [position]. NaN for both ends where there are too few places."""
         if self.places < MIN_PLACES:
             return np.nan, np.nan
-        if self.target.dtype != bool:
+        if not are_marks(self.target):
             resampled = spearman_resampled(unit, self.target, self.block, self.drawn)
             return interval(score, resampled, self.places, 1 / len(unit))
         resampled = auc_resampled(unit, self.target, self.block, self.drawn)
@@ -51,7 +59,7 @@ class Bootstrap:
         return (low + 1) / 2, (high + 1) / 2
 
 
-def blocks_of(target: np.ndarray) -> np.ndarray:
+def blocks_of(target: NumberArray) -> IntArray:
     """The block of each position: int64 [position], from 0, all of about equal length.
 
     Where one would end within a span (see `spans_of`), it goes on to the span's end.
@@ -68,17 +76,18 @@ def blocks_of(target: np.ndarray) -> np.ndarray:
     return np.cumsum(first)
 
 
-def spans_of(target: np.ndarray) -> np.ndarray:
+def spans_of(target: NumberArray) -> BoolArray:
     """bool [position]: where the target is not as at most positions; of a number that is nowhere
     usual in this sense, none."""
     values, counts = np.unique(target, return_counts=True)
     usual = counts.argmax()
     if 2 * counts[usual] < len(target):
         return np.zeros(len(target), bool)
-    return target != values[usual]
+    unusual: BoolArray = target != values[usual]
+    return unusual
 
 
-def places_in(target: np.ndarray, block: np.ndarray) -> int:
+def places_in(target: NumberArray, block: IntArray) -> int:
     """How many blocks hold a span, or how many hold none of it if these are fewer."""
     spans = spans_of(target)
     if not spans.any():
@@ -86,14 +95,14 @@ def places_in(target: np.ndarray, block: np.ndarray) -> int:
     return min(len(np.unique(block[spans])), len(np.unique(block[~spans])))
 
 
-def draws(blocks: int, resamples: int, seed: int) -> np.ndarray:
+def draws(blocks: int, resamples: int, seed: int) -> IntArray:
     """How often each resample holds each block: int64 [resample, block], as many as there are."""
     return np.random.default_rng(seed).multinomial(blocks, np.full(blocks, 1 / blocks), resamples)
 
 
 def auc_resampled(
-    unit: np.ndarray, marks: np.ndarray, block: np.ndarray, drawn: np.ndarray
-) -> np.ndarray:
+    unit: FloatArray, marks: BoolArray, block: IntArray, drawn: IntArray
+) -> Float64Array:
     """The exact AUC of a unit's values [position] in each of the `draws`: float64 [resample].
 
     NaN where all that was drawn is marked, or nothing.
@@ -108,8 +117,8 @@ def auc_resampled(
 
 
 def spearman_resampled(
-    unit: np.ndarray, number: np.ndarray, block: np.ndarray, drawn: np.ndarray
-) -> np.ndarray:
+    unit: FloatArray, number: NumberArray, block: IntArray, drawn: IntArray
+) -> Float64Array:
     """The Spearman correlation of values [position] with a number in each of the `draws`.
 
     Both are ranked anew in each resample, from 32 bins of about as many positions each, a bin's
@@ -126,11 +135,12 @@ def spearman_resampled(
     number_spread = (of_number * number_ranks**2).sum(axis=1)
     scale = np.sqrt(unit_spread * number_spread)
     rho = np.where(number_spread > 0, 0, np.nan)
-    return np.divide(shared, scale, out=rho, where=scale > 0)
+    np.divide(shared, scale, out=rho, where=scale > 0)
+    return rho
 
 
 def interval(
-    score: float, resampled: np.ndarray, places: int, resolution: float
+    score: float, resampled: FloatArray, places: int, resolution: float
 ) -> tuple[float, float]:
     """The 95 % interval of a score between -1 and 1, from its resamples; NaN are left out.
 
@@ -145,7 +155,7 @@ def interval(
     return float(min(low, score)), float(max(high, score))
 
 
-def _pairs_won(unit: np.ndarray, marks: np.ndarray, block: np.ndarray) -> np.ndarray:
+def _pairs_won(unit: FloatArray, marks: BoolArray, block: IntArray) -> Float64Array:
     """float64 [block, block]: pairs of a marked position in the first block and an unmarked one in
     the second in which the marked has the higher value, a tie counting half."""
     blocks = block[-1] + 1
@@ -160,13 +170,14 @@ def _pairs_won(unit: np.ndarray, marks: np.ndarray, block: np.ndarray) -> np.nda
     return won
 
 
-def _bins(values: np.ndarray) -> np.ndarray:
+def _bins(values: NumberArray) -> IntArray:
     """The bin of each value, by its rank: int64 [position]; equal values share one."""
     ranks = (centred_ranks(values[None])[0] + len(values)) / (2 * len(values))
-    return (ranks * BINS).astype(np.int64)
+    bins: IntArray = (ranks * BINS).astype(np.int64)
+    return bins
 
 
-def _binned_ranks(counts: np.ndarray) -> np.ndarray:
+def _binned_ranks(counts: FloatArray) -> Float64Array:
     """As `centred_ranks`, of the bins: [resample, bin] from how many values are in each."""
     upto = np.cumsum(counts, axis=1)
     return 2 * upto - counts - upto[:, -1:]

@@ -12,8 +12,9 @@ import numpy as np
 import pandas as pd
 
 from gridlstm.analysis.chunks import chunks
-from gridlstm.analysis.provenance import LSTM_DEPTH, Carried, carried, check_index, held
+from gridlstm.analysis.provenance import LSTM_DEPTH, Carried, Index, carried, check_index, held
 from gridlstm.architectures import Memory
+from gridlstm.array_types import Float32Array, Float64Array, FloatArray, IntArray
 from gridlstm.progress import Progress
 
 # A write survives as long as more than this part of it is kept.
@@ -21,11 +22,11 @@ SURVIVES = 0.5
 
 
 def depth_shares(
-    values: Mapping[str, np.ndarray],
+    values: Mapping[str, FloatArray],
     unit: int,
     upto_layer: int | None = None,
     memory: Memory = LSTM_DEPTH,
-) -> np.ndarray:
+) -> Float32Array:
     """What each layer wrote of one unit's depth memory, over the text: float32 [layer, position].
 
     `values` are a trace's; `upto_layer` is the index, from 0, of the layer whose memory is taken
@@ -39,8 +40,8 @@ def depth_shares(
 
 
 def depth_start(
-    values: Mapping[str, np.ndarray], unit: int, upto_layer: int | None, memory: Memory
-) -> np.ndarray:
+    values: Mapping[str, FloatArray], unit: int, upto_layer: int | None, memory: Memory
+) -> Float32Array:
     """What is left, in one layer's memory, of what it was below the first: float32 [position].
 
     For a memory that has a start other than 0; arguments and errors as for `depth_shares`.
@@ -48,18 +49,18 @@ def depth_start(
     parts = carried(values, memory)
     check_index("unit", unit, parts.keep.shape[2])
     here = slice(None), unit
-    left = parts.cell[0, *here] - parts.written((0, *here))
+    left = parts.held_cell[0, *here] - parts.written((0, *here))
     for layer in range(1, _layers(parts, upto_layer)):
         left = left * parts.kept((layer, *here))
     return left.astype(np.float32)
 
 
 def depth_shares_at(
-    values: Mapping[str, np.ndarray],
+    values: Mapping[str, FloatArray],
     position: int,
     upto_layer: int | None = None,
     memory: Memory = LSTM_DEPTH,
-) -> np.ndarray:
+) -> Float32Array:
     """As `depth_shares`, for all units at one position: float32 [layer, unit]."""
     parts = carried(values, memory)
     check_index("position", position, parts.keep.shape[1])
@@ -67,11 +68,11 @@ def depth_shares_at(
 
 
 def mean_depth_shares(
-    values: Mapping[str, np.ndarray],
+    values: Mapping[str, FloatArray],
     upto_layer: int | None = None,
     progress: Progress | None = None,
     memory: Memory = LSTM_DEPTH,
-) -> np.ndarray:
+) -> Float64Array:
     """How much of a layer's depth memory each layer wrote on the whole: float64 [layer], sum 1.
 
     The mean, over all units and positions, of |share of the layer| / sum of all layers' |shares|,
@@ -86,7 +87,7 @@ def mean_depth_shares(
         sizes = np.abs(_shares(parts, layers, (part, slice(None))))
         whole = sizes.sum(axis=0)
         something = whole > 0
-        memories += np.count_nonzero(something)
+        memories += int(np.count_nonzero(something))
         fractions = np.divide(sizes, whole, out=sizes, where=something)
         total += fractions.sum(axis=(1, 2), where=something, dtype=np.float64)
         if progress:
@@ -95,10 +96,10 @@ def mean_depth_shares(
 
 
 def layers_survived(
-    values: Mapping[str, np.ndarray],
+    values: Mapping[str, FloatArray],
     progress: Progress | None = None,
     memory: Memory = LSTM_DEPTH,
-) -> np.ndarray:
+) -> IntArray:
     """How many layers further up writes survive: counts int64 [writing layer, layers survived].
 
     A write is one layer's at one position of one unit, however small; it survives the layers above
@@ -124,7 +125,7 @@ def layers_survived(
 
 
 def layer_shares_frame(
-    values: Mapping[str, np.ndarray],
+    values: Mapping[str, FloatArray],
     progress: Progress | None = None,
     memory: Memory = LSTM_DEPTH,
 ) -> pd.DataFrame:
@@ -150,9 +151,10 @@ def _layers(parts: Carried, upto_layer: int | None) -> int:
     return upto_layer + 1
 
 
-def _shares(parts: Carried, layers: int, where: tuple) -> np.ndarray:
+def _shares(parts: Carried, layers: int, where: Index) -> FloatArray:
     """Shares [layer, ...] at an index into [position, unit], from the layer itself downwards."""
-    kept, shares = 1, []
+    kept: FloatArray | int = 1
+    shares = []
     for layer in reversed(range(layers)):
         here = layer, *where
         before = parts.value((layer - 1, *where)) if layer > 0 else 0.0

@@ -9,6 +9,7 @@ gap is longer than nearly every marked span, so none is in both parts, and than 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -24,6 +25,7 @@ from gridlstm.analysis.ranking import (
     unit_rows,
 )
 from gridlstm.analysis.thresholds import best_thresholds, f1_scores
+from gridlstm.array_types import BoolArray, FloatArray, IntArray, NumberArray, are_marks
 from gridlstm.errors import UserError
 from gridlstm.plurals import counted
 from gridlstm.progress import Progress
@@ -86,7 +88,7 @@ class Baseline:
     period makes it look stronger.)
     """
 
-    best: np.ndarray
+    best: FloatArray
 
     @property
     def maximum(self) -> float:
@@ -119,9 +121,9 @@ class Findings:
 
 
 def find_cells(
-    values: Mapping[str, np.ndarray],
-    target: np.ndarray,
-    positions: np.ndarray,
+    values: Mapping[str, FloatArray],
+    target: NumberArray,
+    positions: IntArray,
     *,
     top: int = 20,
     held_out: float = 0.5,
@@ -157,9 +159,9 @@ def find_cells(
 
 
 def best_by_layer(
-    values: Mapping[str, np.ndarray],
-    target: np.ndarray,
-    positions: np.ndarray,
+    values: Mapping[str, FloatArray],
+    target: NumberArray,
+    positions: IntArray,
     *,
     held_out: float = 0.5,
     gap: int = GAP,
@@ -187,7 +189,7 @@ def best_by_layer(
     return _judged(values, target, positions, split, chosen, resamples, seed, _rest_of(progress))
 
 
-def split_text(target: np.ndarray, held_out: float = 0.5, gap: int = GAP) -> Split:
+def split_text(target: NumberArray, held_out: float = 0.5, gap: int = GAP) -> Split:
     """Where a text is cut, from the `target` [character]; errors as for `find_cells`."""
     if not 0 < held_out < 1:
         raise HeldOutError("The share that is held out must lie between 0 and 1.")
@@ -207,7 +209,7 @@ def split_text(target: np.ndarray, held_out: float = 0.5, gap: int = GAP) -> Spl
     )
 
 
-def _part(target: np.ndarray, start: int, end: int, name: str, use: str) -> Part:
+def _part(target: NumberArray, start: int, end: int, name: str, use: str) -> Part:
     """A part, once it is sure that the target tells its characters apart."""
     here = target[start:end]
     if (here == here[0]).all():
@@ -220,22 +222,22 @@ def _part(target: np.ndarray, start: int, end: int, name: str, use: str) -> Part
             f"(characters {start:,} to {end:,}): choose a longer text or another."
         )
     places = places_in(here, blocks_of(here))
-    if target.dtype != bool:
+    if not are_marks(here):
         return Part(start, end, None, None, places)
     spans = int(here[0]) + int(np.count_nonzero(here[1:] & ~here[:-1]))
     return Part(start, end, int(np.count_nonzero(here)), spans, places)
 
 
-def _shifted(target: np.ndarray, shifts: int, seed: int) -> np.ndarray:
+def _shifted(target: NumberArray, shifts: int, seed: int) -> NumberArray:
     """The target itself and moved round by random amounts: [character, 1 + shift]."""
     amounts = np.random.default_rng(seed).integers(BLOCK, len(target) - BLOCK, shifts)
     return np.stack([target, *(np.roll(target, amount) for amount in amounts)], axis=1)
 
 
 def _judged(
-    values: Mapping[str, np.ndarray],
-    target: np.ndarray,
-    positions: np.ndarray,
+    values: Mapping[str, FloatArray],
+    target: NumberArray,
+    positions: IntArray,
     split: Split,
     chosen: pd.DataFrame,
     resamples: int,
@@ -246,14 +248,15 @@ def _judged(
     here = target[split.held_out.slice]
     bootstrap = None if split.why_no_interval else Bootstrap(here, resamples, seed)
     judged, done = [], 0
-    for (quantity, layer), rows in chosen.groupby(["quantity", "layer"], sort=False):
+    for key, rows in chosen.groupby(["quantity", "layer"], sort=False):
+        quantity, layer = cast("tuple[str, int]", key)
         signs, units = rows["sign"].to_numpy(), rows["unit"].to_numpy()
         found, held = (
             values[quantity][layer - 1][np.ix_(positions[part.slice], units)].astype(np.float64)
             for part in (split.found, split.held_out)
         )
         columns = _scores(signs * held, here, bootstrap)
-        if target.dtype == bool:
+        if are_marks(target) and are_marks(here):
             columns |= _switches(found, target[split.found.slice], held, here, signs)
         judged.append(pd.DataFrame(columns, index=rows.index))
         done += len(rows)
@@ -266,8 +269,8 @@ def _judged(
 
 
 def _scores(
-    signed: np.ndarray, target: np.ndarray, bootstrap: Bootstrap | None
-) -> dict[str, np.ndarray]:
+    signed: FloatArray, target: NumberArray, bootstrap: Bootstrap | None
+) -> dict[str, FloatArray]:
     """The measure of `signed` values [character, unit] on the held-out part, and its interval, NaN
     without a bootstrap."""
     scores = auc(signed, target) if target.dtype == bool else spearman(signed, target)
@@ -281,12 +284,12 @@ def _scores(
 
 
 def _switches(
-    found: np.ndarray,
-    found_marks: np.ndarray,
-    held: np.ndarray,
-    held_marks: np.ndarray,
-    signs: np.ndarray,
-) -> dict[str, np.ndarray]:
+    found: FloatArray,
+    found_marks: BoolArray,
+    held: FloatArray,
+    held_marks: BoolArray,
+    signs: IntArray,
+) -> dict[str, FloatArray]:
     """The best threshold of units on the first part, and F1 with it on both."""
     thresholds, f1 = best_thresholds(found, found_marks, signs)
     return {
@@ -296,7 +299,7 @@ def _switches(
     }
 
 
-def _checked(target: np.ndarray, positions: np.ndarray) -> np.ndarray:
+def _checked(target: NumberArray, positions: IntArray) -> NumberArray:
     target = np.asarray(target)
     if target.shape != positions.shape:
         raise ValueError(f"There are {len(positions)} characters; the target is {target.shape}.")

@@ -8,6 +8,7 @@ from scipy.cluster import hierarchy
 from scipy.spatial.distance import squareform
 
 from gridlstm.analysis.chunks import chunks
+from gridlstm.array_types import Float64Array, FloatArray, IntArray
 
 MOST_CLUSTERED = 2048  # the time and memory of the clustering grow with the square of the units
 POSITIONS_COMPARED = 4096
@@ -19,10 +20,10 @@ class Order:
 
     name: str
     explanation: str
-    find: Callable[[np.ndarray], np.ndarray]
+    find: Callable[[FloatArray], IntArray]
 
 
-def order(values: np.ndarray, by: str) -> np.ndarray:
+def order(values: FloatArray, by: str) -> IntArray:
     """The units of `values` [position, unit] in the order named `by`: int [unit], a permutation.
 
     ValueError for an unknown name, for no positions, or for more units than can be clustered.
@@ -34,15 +35,15 @@ def order(values: np.ndarray, by: str) -> np.ndarray:
     return ORDERS[by].find(values)
 
 
-def _by_index(values: np.ndarray) -> np.ndarray:
+def _by_index(values: FloatArray) -> IntArray:
     return np.arange(values.shape[1])
 
 
-def _by_mean(values: np.ndarray) -> np.ndarray:
+def _by_mean(values: FloatArray) -> IntArray:
     return np.argsort(_mean(values), kind="stable")
 
 
-def _by_variance(values: np.ndarray) -> np.ndarray:
+def _by_variance(values: FloatArray) -> IntArray:
     mean = _mean(values)
     squares = np.zeros(values.shape[1])
     for part in chunks(*values.shape):
@@ -50,11 +51,11 @@ def _by_variance(values: np.ndarray) -> np.ndarray:
     return np.argsort(-squares, kind="stable")
 
 
-def _by_peak(values: np.ndarray) -> np.ndarray:
+def _by_peak(values: FloatArray) -> IntArray:
     return np.argsort(np.argmax(values, axis=0), kind="stable")
 
 
-def _by_similarity(values: np.ndarray) -> np.ndarray:
+def _by_similarity(values: FloatArray) -> IntArray:
     """Leaves of the tree of average-linkage clustering by 1 - correlation; constant units last."""
     units = values.shape[1]
     if units > MOST_CLUSTERED:
@@ -73,8 +74,9 @@ def _by_similarity(values: np.ndarray) -> np.ndarray:
     return np.concatenate((varying[hierarchy.leaves_list(tree)], constant))
 
 
-def _mean(values: np.ndarray) -> np.ndarray:
-    return values.mean(axis=0, dtype=np.float64)
+def _mean(values: FloatArray) -> Float64Array:
+    mean: Float64Array = values.mean(axis=0, dtype=np.float64)
+    return mean
 
 
 ORDERS: dict[str, Order] = {

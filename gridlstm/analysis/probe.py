@@ -15,6 +15,14 @@ import pandas as pd
 from gridlstm.analysis.bootstrap import Bootstrap
 from gridlstm.analysis.held_out import GAP, Split, split_text
 from gridlstm.analysis.ranking import auc
+from gridlstm.array_types import (
+    BoolArray,
+    Float64Array,
+    FloatArray,
+    IntArray,
+    NumberArray,
+    are_marks,
+)
 from gridlstm.errors import UserError
 from gridlstm.progress import Progress
 
@@ -57,9 +65,9 @@ class Probe:
 
 
 def probe(
-    activations: np.ndarray,
-    marks: np.ndarray,
-    positions: np.ndarray,
+    activations: FloatArray,
+    marks: NumberArray,
+    positions: IntArray,
     *,
     held_out: float = 0.5,
     gap: int = GAP,
@@ -75,7 +83,7 @@ def probe(
     a number or no unit varies.
     """
     marks = np.asarray(marks)
-    if marks.dtype != bool:
+    if not are_marks(marks):
         raise ProbeError("A probe reads marks, and this property is a number.")
     split = split_text(marks, held_out, gap)
     found, held = (
@@ -117,7 +125,7 @@ def _counts(units: int) -> list[int]:
     return [2**power for power in range((units - 1).bit_length())] + [units]
 
 
-def _standardised(found: np.ndarray, held: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _standardised(found: FloatArray, held: FloatArray) -> tuple[Float64Array, Float64Array]:
     """Both parts [character, unit] by the mean and deviation of the first; 0 where that is 0."""
     mean, deviation = found.mean(axis=0), found.std(axis=0)
     varies = (found != found[0]).any(axis=0)
@@ -128,8 +136,8 @@ def _standardised(found: np.ndarray, held: np.ndarray) -> tuple[np.ndarray, np.n
 
 
 def _order_of_entry(
-    values: np.ndarray, marks: np.ndarray, progress: Progress | None, fits: int
-) -> np.ndarray:
+    values: FloatArray, marks: BoolArray, progress: Progress | None, fits: int
+) -> IntArray:
     """All units, those that are used under the strongest penalty first: int64 [unit].
 
     Of units that come in together the one with the larger weight is first.
@@ -147,7 +155,7 @@ def _order_of_entry(
     return np.lexsort((-first_weight, entered))
 
 
-def _fit(values: np.ndarray, marks: np.ndarray, strength: float) -> tuple[np.ndarray, float]:
+def _fit(values: FloatArray, marks: BoolArray, strength: float) -> tuple[Float64Array, float]:
     """The weights [unit] of a logistic regression with an L1 penalty, and its intercept, which is
     not penalised: the sum of the weights without their signs, and `strength` times the nats spent
     on all marks, are least together."""
@@ -166,7 +174,7 @@ def _fit(values: np.ndarray, marks: np.ndarray, strength: float) -> tuple[np.nda
     return model.coef_[0], float(model.intercept_[0])
 
 
-def _weights_frame(order: np.ndarray, weights: np.ndarray) -> pd.DataFrame:
+def _weights_frame(order: IntArray, weights: FloatArray) -> pd.DataFrame:
     """The `weights` of `Probe`, from the weights of all units in the order of their entry."""
     size = np.abs(weights)
     frame = pd.DataFrame(

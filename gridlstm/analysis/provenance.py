@@ -12,9 +12,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from gridlstm.architectures import ARCHITECTURES, Memory
+from gridlstm.array_types import FloatArray
 from gridlstm.errors import UserError
 
 LSTM_TIME, LSTM_DEPTH = ARCHITECTURES["grid"].memories
+
+
+# An index into [layer, position, unit].
+Index = tuple[int | slice, ...]
 
 
 class ProvenanceError(UserError):
@@ -25,29 +30,35 @@ class ProvenanceError(UserError):
 class Carried:
     """What makes a memory: arrays [layer, position, unit], None where it does without."""
 
-    keep: np.ndarray
-    gate: np.ndarray | None
-    candidate: np.ndarray | None
-    cell: np.ndarray | None
+    keep: FloatArray
+    gate: FloatArray | None
+    candidate: FloatArray | None
+    cell: FloatArray | None
 
-    def kept(self, where: tuple) -> np.ndarray:
+    @property
+    def held_cell(self) -> FloatArray:
+        """The memory's own values, where it does not do without them."""
+        assert self.cell is not None
+        return self.cell
+
+    def kept(self, where: Index) -> FloatArray:
         """The part that is kept at an index into [layer, position, unit], at least in float32."""
         return self.keep[where].astype(np.result_type(self.keep, np.float32))
 
-    def written(self, where: tuple, before: np.ndarray | float = 0.0) -> np.ndarray:
+    def written(self, where: Index, before: FloatArray | float = 0.0) -> FloatArray:
         """What is added there to the memory, which was `before`."""
         keep = self.kept(where)
         if self.candidate is None:
-            return self.cell[where] - keep * before
+            return self.held_cell[where] - keep * before
         gate = 1 - keep if self.gate is None else self.gate[where].astype(keep.dtype)
         return gate * self.candidate[where]
 
-    def value(self, where: tuple) -> np.ndarray | float:
+    def value(self, where: Index) -> FloatArray | float:
         """The memory there, where what is written cannot be told without it; else 0."""
-        return self.cell[where].astype(np.float32) if self.candidate is None else 0.0
+        return self.held_cell[where].astype(np.float32) if self.candidate is None else 0.0
 
 
-def carried(values: Mapping[str, np.ndarray], memory: Memory) -> Carried:
+def carried(values: Mapping[str, FloatArray], memory: Memory) -> Carried:
     """What makes a memory, among a trace's values. Raises ProvenanceError if one is not there."""
     keep = held(values, memory.keep)
     gate = held(values, memory.gate) if memory.gate else None
@@ -56,7 +67,7 @@ def carried(values: Mapping[str, np.ndarray], memory: Memory) -> Carried:
     return Carried(keep, gate, candidate, held(values, memory.cell) if needs_cell else None)
 
 
-def held(values: Mapping[str, np.ndarray], quantity: str) -> np.ndarray:
+def held(values: Mapping[str, FloatArray], quantity: str) -> FloatArray:
     """One quantity of a trace; ProvenanceError if it is not there."""
     if quantity in values:
         return values[quantity]

@@ -7,6 +7,7 @@ import pandas as pd
 
 from gridlstm.analysis.chunks import chunks
 from gridlstm.analysis.ranks import centred_ranks, pairs_won
+from gridlstm.array_types import BoolArray, Float64Array, FloatArray, IntArray, NumberArray
 from gridlstm.errors import UserError
 from gridlstm.progress import Progress
 
@@ -15,7 +16,7 @@ class RankingError(UserError):
     """A target that tells no two positions apart; the message is one sentence for the user."""
 
 
-def auc(values: np.ndarray, marks: np.ndarray) -> np.ndarray:
+def auc(values: FloatArray, marks: NumberArray) -> Float64Array:
     """The area under each unit's ROC curve: float64 [unit], exact, ties counted half.
 
     It is the chance that a marked position has the higher value of a random pair of a marked and
@@ -30,10 +31,11 @@ def auc(values: np.ndarray, marks: np.ndarray) -> np.ndarray:
     won = np.empty((values.shape[1], *marks.shape[1:]))
     for units, of_units in _by_unit(values):
         won[units] = pairs_won(of_units, marks)
-    return (pairs + won) / (2 * pairs)
+    areas: Float64Array = (pairs + won) / (2 * pairs)
+    return areas
 
 
-def spearman(values: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+def spearman(values: FloatArray, numbers: NumberArray) -> Float64Array:
     """Each unit's Spearman correlation with a number: float64 [unit], exact, ties at mean rank.
 
     0 for a unit that never varies. `values` [position, unit], `numbers` [position], or several,
@@ -51,9 +53,9 @@ def spearman(values: np.ndarray, numbers: np.ndarray) -> np.ndarray:
 
 
 def rank_units(
-    values: Mapping[str, np.ndarray],
-    target: np.ndarray,
-    positions: np.ndarray | None = None,
+    values: Mapping[str, FloatArray],
+    target: NumberArray,
+    positions: IntArray | None = None,
     top: int | None = None,
     progress: Progress | None = None,
 ) -> pd.DataFrame:
@@ -77,22 +79,22 @@ def rank_units(
     return best_first(rows, top)
 
 
-def measure_of(target: np.ndarray) -> str:
+def measure_of(target: NumberArray) -> str:
     """What a target is measured by: "auc" if it marks (bool), "rho" if it is of numbers."""
     return "auc" if target.dtype == bool else "rho"
 
 
-def strength(measured: np.ndarray, measure: str) -> np.ndarray:
+def strength(measured: FloatArray, measure: str) -> Float64Array:
     """How well a unit follows a target, whichever way: max(auc, 1 - auc), or |rho|."""
     return np.maximum(measured, 1 - measured) if measure == "auc" else np.abs(measured)
 
 
 def measure_units(
-    values: Mapping[str, np.ndarray],
-    target: np.ndarray,
-    positions: np.ndarray | None = None,
+    values: Mapping[str, FloatArray],
+    target: NumberArray,
+    positions: IntArray | None = None,
     progress: Progress | None = None,
-) -> Iterator[tuple[str, int, np.ndarray]]:
+) -> Iterator[tuple[str, int, FloatArray]]:
     """Each quantity and layer (from 1) with the `auc` or `spearman` of its units [unit].
 
     `target` may also be several of a kind, [position, target]: then [unit, target].
@@ -108,7 +110,7 @@ def measure_units(
                 progress(done / total)
 
 
-def unit_rows(quantity: str, layer: int, measured: np.ndarray, measure: str) -> pd.DataFrame:
+def unit_rows(quantity: str, layer: int, measured: FloatArray, measure: str) -> pd.DataFrame:
     """The rows of `rank_units` for the units of one layer, from their `measured` [unit]."""
     middle = 0.5 if measure == "auc" else 0
     return pd.DataFrame(
@@ -130,13 +132,13 @@ def best_first(rows: list[pd.DataFrame], top: int | None = None) -> pd.DataFrame
     return ranking if top is None else ranking.head(top)
 
 
-def _by_unit(values: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
+def _by_unit(values: FloatArray) -> Iterator[tuple[slice, FloatArray]]:
     """The units of `values` [position, unit] by and by, with their values [unit, position]."""
     for units in chunks(values.shape[1], len(values)):
         yield units, np.ascontiguousarray(values[:, units].T)
 
 
-def _checked_marks(marks: np.ndarray, positions: int) -> np.ndarray:
+def _checked_marks(marks: BoolArray, positions: int) -> BoolArray:
     if len(marks) != positions:
         raise ValueError(f"There are {positions} positions but marks of shape {marks.shape}.")
     if not marks.any(axis=0).all():
@@ -146,7 +148,7 @@ def _checked_marks(marks: np.ndarray, positions: int) -> np.ndarray:
     return marks
 
 
-def _checked_numbers(numbers: np.ndarray, positions: int) -> np.ndarray:
+def _checked_numbers(numbers: FloatArray, positions: int) -> FloatArray:
     if len(numbers) != positions:
         raise ValueError(f"There are {positions} positions but numbers of shape {numbers.shape}.")
     if not positions or (numbers == numbers[0]).all(axis=0).any():

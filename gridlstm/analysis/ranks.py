@@ -1,12 +1,17 @@
 """Ranks of every unit's values over a text: what AUC and Spearman's correlation are made of."""
 
+from typing import Literal
+
 import numpy as np
+import numpy.typing as npt
+
+from gridlstm.array_types import BoolArray, Float64Array, FloatArray, NumberArray
 
 # To count 2^16 possible keys takes as long as to sort so many.
 MANY_POSITIONS = 8192
 
 
-def centred_ranks(values: np.ndarray) -> np.ndarray:
+def centred_ranks(values: NumberArray) -> Float64Array:
     """Twice each value's rank, less its mean: float64 [unit, position], whole numbers.
 
     For each value of `values` [unit, position], the number of positions with a lower value less
@@ -22,7 +27,7 @@ def centred_ranks(values: np.ndarray) -> np.ndarray:
     return _counted(keys)
 
 
-def pairs_won(values: np.ndarray, marks: np.ndarray) -> np.ndarray:
+def pairs_won(values: FloatArray, marks: BoolArray) -> Float64Array:
     """How many pairs of a marked and an unmarked position the marked one wins, less those it loses.
 
     It wins where its value is the higher one, of `values` [unit, position]; `marks` is bool
@@ -33,10 +38,11 @@ def pairs_won(values: np.ndarray, marks: np.ndarray) -> np.ndarray:
         _check_numbers(values)
         return _won_by_sorting(_whole(values), marks)
     # Against each other the marked ones win as many as they lose.
-    return centred_ranks(values) @ marks.astype(np.float64)
+    won: Float64Array = centred_ranks(values) @ marks.astype(np.float64)
+    return won
 
 
-def _won_by_sorting(keys: np.ndarray, marks: np.ndarray) -> np.ndarray:
+def _won_by_sorting(keys: npt.NDArray[np.uint16], marks: BoolArray) -> Float64Array:
     """As `pairs_won`, of uint16 keys: each is sorted with its mark as one number of 32 bits, of
     which a processor compares many at a time. For ranks it would have to sort places."""
     units, positions = keys.shape
@@ -50,26 +56,27 @@ def _won_by_sorting(keys: np.ndarray, marks: np.ndarray) -> np.ndarray:
     # The places of the marked ones, less those that they would have if they were the lowest, count
     # the pairs that they win.
     won_twice = sorted_at - marked * (marked - 1)
-    return won_twice - marked * (positions - marked)
+    won: Float64Array = won_twice - marked * (positions - marked)
+    return won
 
 
-def _check_numbers(values: np.ndarray) -> None:
+def _check_numbers(values: NumberArray) -> None:
     if np.isnan(values).any():
         raise ValueError("Units cannot be ranked: a value is not a number (NaN).")
 
 
-def _whole(values: np.ndarray) -> np.ndarray:
+def _whole(values: NumberArray) -> npt.NDArray[np.uint16]:
     """The float16 values as uint16 of the same order."""
     bits = values.view(np.uint16)
     # Positive numbers get the top bit; negative ones are inverted, as the larger their magnitude
     # the earlier they come. Whole-number arithmetic here is several times as fast as a choice.
-    negative = bits >> 15
+    negative = bits >> np.uint16(15)
     keys = bits ^ (negative * np.uint16(0x7FFF) | np.uint16(0x8000))
     keys[keys == 0x7FFF] = 0x8000  # -0 is the same as 0
     return keys
 
 
-def _counted(keys: np.ndarray) -> np.ndarray:
+def _counted(keys: npt.NDArray[np.uint16]) -> Float64Array:
     """As `centred_ranks`, of uint16 keys: they are few enough to be counted, without sorting."""
     ranks = np.empty(keys.shape)
     for own, of_unit in zip(keys, ranks, strict=True):
@@ -85,7 +92,7 @@ def _counted(keys: np.ndarray) -> np.ndarray:
     return ranks
 
 
-def _sorted(values: np.ndarray, kind: str | None = None) -> np.ndarray:
+def _sorted(values: NumberArray, kind: Literal["stable"] | None = None) -> Float64Array:
     """As `centred_ranks`, by sorting; several times as fast as SciPy's `rankdata`."""
     ranks = np.empty(values.shape)
     for own, of_unit in zip(values, ranks, strict=True):

@@ -3,11 +3,12 @@
 import numpy as np
 
 from gridlstm.analysis.chunks import chunks
+from gridlstm.array_types import FloatArray, IntArray
 
 
 def saturation(
-    gate: np.ndarray, low: float = 0.1, high: float = 0.9
-) -> tuple[np.ndarray, np.ndarray]:
+    gate: FloatArray, low: float = 0.1, high: float = 0.9
+) -> tuple[FloatArray, FloatArray]:
     """The shares of the text in which each gate is nearly closed and nearly open.
 
     `gate` [layer, position, unit] -> left, right: float64 [layer, unit], the fractions of all
@@ -28,7 +29,7 @@ def saturation(
     return below / positions, above / positions
 
 
-def gate_histogram(gate: np.ndarray, bins: int = 50) -> np.ndarray:
+def gate_histogram(gate: FloatArray, bins: int = 50) -> IntArray:
     """How often a gate of a layer has each value: int64 [layer, bin], equal bins from 0 to 1.
 
     `gate` [layer, position, unit]. A bin holds its lower edge, the last one its upper edge too.

@@ -10,11 +10,13 @@ A selection is `start`, `end` in characters from 0, without `end` itself. `posit
 """
 
 from collections.abc import Mapping
+from typing import cast
 
 import numpy as np
 import pandas as pd
 
 from gridlstm.analysis.chunks import chunks
+from gridlstm.array_types import BoolArray, Float64Array, FloatArray, IntArray
 from gridlstm.errors import UserError
 from gridlstm.progress import Progress
 
@@ -27,8 +29,8 @@ class SelectionError(UserError):
 
 
 def units_on(
-    values: Mapping[str, np.ndarray],
-    positions: np.ndarray,
+    values: Mapping[str, FloatArray],
+    positions: IntArray,
     start: int,
     end: int,
     *,
@@ -76,11 +78,11 @@ def units_on(
 
 
 def share_on(
-    values: Mapping[str, np.ndarray],
-    positions: np.ndarray,
+    values: Mapping[str, FloatArray],
+    positions: IntArray,
     units: pd.DataFrame,
     progress: Progress | None = None,
-) -> np.ndarray:
+) -> Float64Array:
     """What share of a set of units is on at each character: float64 [character], 0 to 1.
 
     `units` are rows of `units_on`: layer, quantity, unit, direction, threshold. Raises
@@ -90,7 +92,8 @@ def share_on(
         raise SelectionError("Choose at least one unit to look for.")
     count = np.zeros(len(positions), np.int64)
     done = 0
-    for (quantity, layer), rows in units.groupby(["quantity", "layer"]):
+    for key, rows in units.groupby(["quantity", "layer"]):
+        quantity, layer = cast("tuple[str, int]", key)
         activations = values[quantity][layer - 1]
         sign = rows["direction"].map(DIRECTIONS).to_numpy()
         threshold = sign * rows["threshold"].to_numpy()
@@ -104,8 +107,8 @@ def share_on(
 
 
 def similar_places(
-    values: Mapping[str, np.ndarray],
-    positions: np.ndarray,
+    values: Mapping[str, FloatArray],
+    positions: IntArray,
     units: pd.DataFrame,
     start: int,
     end: int,
@@ -132,7 +135,8 @@ def similar_places(
     lengths, selected = ends - starts, end - start
     apart = (ends <= start) | (starts >= end)
     alike = (lengths * stretch >= selected) & (lengths <= selected * stretch)
-    starts, ends, lengths = (found[apart & alike] for found in (starts, ends, lengths))
+    fits = apart & alike
+    starts, ends, lengths = starts[fits], ends[fits], lengths[fits]
     on = np.concatenate(([0], np.cumsum(np.rint(share * len(units)))))
     mean = (on[ends] - on[starts]) / (lengths * len(units))
     order = np.lexsort((starts, np.abs(np.log(lengths / selected)), -mean))[:top]
@@ -140,10 +144,10 @@ def similar_places(
 
 
 def _on(
-    activations: np.ndarray,
-    positions: np.ndarray,
-    inside: np.ndarray,
-    outside: np.ndarray,
+    activations: FloatArray,
+    positions: IntArray,
+    inside: IntArray,
+    outside: IntArray,
     direction: str,
     quantile: float,
 ) -> pd.DataFrame:
@@ -172,12 +176,12 @@ def _on(
     )
 
 
-def _wide(values: np.ndarray) -> np.ndarray:
+def _wide(values: FloatArray) -> FloatArray:
     """The values in float32 or wider, in which thresholds between float16 values exist."""
     return values.astype(np.result_type(values, np.float32))
 
 
-def _runs(marks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _runs(marks: BoolArray) -> tuple[IntArray, IntArray]:
     """The starts and ends int [run] of the longest runs of True in `marks` bool [character]."""
     edges = np.flatnonzero(np.diff(np.concatenate(([0], marks.view(np.int8), [0]))))
     return edges[::2], edges[1::2]

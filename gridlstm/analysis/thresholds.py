@@ -6,10 +6,12 @@ its threshold and above it, with -1 at its threshold and below.
 
 import numpy as np
 
+from gridlstm.array_types import BoolArray, Float64Array, FloatArray, IntArray
+
 
 def best_thresholds(
-    values: np.ndarray, marks: np.ndarray, signs: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+    values: FloatArray, marks: BoolArray, signs: IntArray
+) -> tuple[Float64Array, Float64Array]:
     """The threshold of each unit with the highest F1, and that F1: float64 [unit] each.
 
     Thresholds are values of the unit; of equally good ones the strictest is taken. At least one
@@ -29,9 +31,10 @@ def best_thresholds(
 
 
 def f1_scores(
-    values: np.ndarray, marks: np.ndarray, signs: np.ndarray, thresholds: np.ndarray
-) -> np.ndarray:
+    values: FloatArray, marks: BoolArray, signs: IntArray, thresholds: FloatArray
+) -> Float64Array:
     """F1 at given thresholds [unit]: 2 * hits / (marked + on), float64 [unit]."""
     on = signs * values.astype(np.float64) >= signs * thresholds
     hits = np.count_nonzero(on & marks[:, None], axis=0)
-    return 2 * hits / (np.count_nonzero(marks) + np.count_nonzero(on, axis=0))
+    f1: Float64Array = 2 * hits / (np.count_nonzero(marks) + np.count_nonzero(on, axis=0))
+    return f1

@@ -15,6 +15,7 @@ import pandas as pd
 from gridlstm.analysis.chunks import chunks
 from gridlstm.analysis.provenance import LSTM_TIME, carried, check_index, held
 from gridlstm.architectures import Memory
+from gridlstm.array_types import BoolArray, Float32Array, FloatArray, IntArray
 from gridlstm.progress import Progress
 
 # Halves are told to a billionth: sums of logarithms of gates are not exact.
@@ -28,17 +29,17 @@ class HalfLives:
     Counted in the steps that `half_lives` was asked for: tokens or characters.
     """
 
-    half_life: np.ndarray
-    censored: np.ndarray
+    half_life: IntArray
+    censored: BoolArray
 
 
 def time_shares(
-    values: Mapping[str, np.ndarray],
+    values: Mapping[str, FloatArray],
     layer: int,
     unit: int,
     position: int,
     memory: Memory = LSTM_TIME,
-) -> np.ndarray:
+) -> Float32Array:
     """What each position so far wrote of a memory's value at `position`: float32 [position + 1].
 
     `values` are a trace's; `layer`, `unit` and `position` are indices from 0. Each share is signed
@@ -55,12 +56,13 @@ def time_shares(
     kept = np.append(np.cumprod(passed[::-1])[::-1], 1)
     before = np.append(0, np.broadcast_to(parts.value((layer, slice(position), unit)), position))
     written = parts.written((layer, slice(position + 1), unit), before)
-    return (written * kept).astype(np.float32)
+    shares: Float32Array = (written * kept).astype(np.float32)
+    return shares
 
 
 def by_character(
-    shares: np.ndarray, last_token: np.ndarray, skipped: np.ndarray | None = None
-) -> np.ndarray:
+    shares: FloatArray, last_token: IntArray, skipped: BoolArray | None = None
+) -> FloatArray:
     """What each character wrote, the sum over its tokens: [character], up to that of the position,
     0 of those that are `skipped` bool [character].
 
@@ -79,8 +81,8 @@ def by_character(
 
 
 def half_lives(
-    values: Mapping[str, np.ndarray],
-    positions: np.ndarray | None = None,
+    values: Mapping[str, FloatArray],
+    positions: IntArray | None = None,
     progress: Progress | None = None,
     memory: Memory = LSTM_TIME,
 ) -> HalfLives:
@@ -136,7 +138,7 @@ def half_life_frame(found: HalfLives) -> pd.DataFrame:
     )
 
 
-def _decay(forget: np.ndarray) -> np.ndarray:
+def _decay(forget: FloatArray) -> FloatArray:
     """What all gates so far take, in logarithms: float64 [unit, position] of [position, unit].
 
     A gate under a half halves whatever comes, so it counts as a half: no logarithm is infinite.
@@ -148,7 +150,7 @@ def _decay(forget: np.ndarray) -> np.ndarray:
     return np.negative(decay, out=decay)
 
 
-def _half_life(decay: np.ndarray) -> tuple[int, bool]:
+def _half_life(decay: FloatArray) -> tuple[int, bool]:
     """The half-life of one unit, and whether it is longer, from its decay [place]."""
     places = len(decay)
     halved_at = np.searchsorted(decay, decay + (np.log(2) - TOLERANCE))

@@ -9,11 +9,12 @@ oneDNN, the gates are computed from the hidden states, in one product over all p
 """
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from gridlstm.cells import Layer, spread
+from gridlstm.cells import Layer, Values, spread
 from gridlstm.cells.arithmetic import State, carry_in_place, gates_of, tanh
 from gridlstm.cells.gru import gru_gates
 from gridlstm.cells.lstm import NAMES
@@ -28,10 +29,11 @@ _LINE, _KILOBYTE = 16, 256
 # How far what follows from the gates may be off, absolutely and by its size: wrong ones miss it by
 # far more. Hidden states are compared at so many positions spread over all.
 _NEAR, _COMPARED = 1e-3, 8
-Gates = tuple[Tensor, Tensor, Tensor, Tensor]
+# i, f, o, g.
+Gates = Sequence[Tensor]
 
 
-def lstm_at_once(layer: Layer, dimension: str) -> dict[str, Tensor]:
+def lstm_at_once(layer: Layer, dimension: str) -> dict[str, Values]:
     """As `lstm_step` at all positions, by name [T, B, U]. Nothing in it has a gradient."""
     inputs, weights = _inputs_and_weights(layer)
     values = _from_workspace(inputs, weights, layer.state) if goes_through_onednn(inputs) else None
@@ -39,14 +41,14 @@ def lstm_at_once(layer: Layer, dimension: str) -> dict[str, Tensor]:
     return dict(zip(NAMES[dimension], (cells, hidden, *gates), strict=True))
 
 
-def rnn_at_once(layer: Layer, dimension: str) -> dict[str, Tensor]:
+def rnn_at_once(layer: Layer, dimension: str) -> dict[str, Values]:
     """As the step of a plain RNN at all positions."""
     inputs, weights = _inputs_and_weights(layer)
     (h,) = layer.state
     return {"time.hidden": torch.rnn_tanh(inputs, h[None], weights, *_ONE_LAYER)[0]}
 
 
-def gru_at_once(layer: Layer, dimension: str) -> dict[str, Tensor]:
+def gru_at_once(layer: Layer, dimension: str) -> dict[str, Values]:
     """As `gru_step` at all positions: given the hidden states of torch's GRU, every gate follows
     from one product over all positions.
 
@@ -67,7 +69,7 @@ def gru_at_once(layer: Layer, dimension: str) -> dict[str, Tensor]:
 def goes_through_onednn(inputs: Tensor) -> bool:
     onednn = torch.backends.mkldnn
     on_cpu = inputs.device.type == "cpu" and inputs.dtype == torch.float32
-    return on_cpu and inputs.numel() > 0 and onednn.is_available() and onednn.enabled
+    return bool(on_cpu and inputs.numel() > 0 and onednn.is_available() and onednn.enabled)
 
 
 def _inputs_and_weights(layer: Layer) -> tuple[Tensor, list[Tensor]]:
@@ -81,10 +83,14 @@ def _from_workspace(
     """Hidden states, cells and gates, or None where the workspace is not what is expected."""
     # It takes what it is given for contiguous.
     inputs, h, c = (values.detach().contiguous() for values in (inputs, *state))
-    weights = (weight.detach() for weight in weights)
+    of_inputs, of_h, bias, bias_of_h = (weight.detach() for weight in weights)
     with torch.enable_grad():  # it keeps its workspace for a gradient alone
         hidden, _, last, workspace = torch.mkldnn_rnn_layer(
-            inputs, *weights, h, c, False, [], _LSTM, h.shape[-1], 1, True, False, False, True
+            *(inputs, of_inputs, of_h, bias, bias_of_h, h, c),
+            False,
+            [],
+            *(_LSTM, h.shape[-1], 1),
+            *(True, False, False, True),
         )
     gates = _gates_in(workspace, hidden.shape)
     if gates is None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from gridlstm.cells import Values
 from gridlstm.cells.arithmetic import State, update_lstm
 from gridlstm.cells.lstm import NAMES
 
@@ -55,7 +56,7 @@ class FeedbackWeights:
 
 def read_feedback(
     weights: FeedbackWeights, inputs: Tensor, states: Sequence[State]
-) -> list[dict[str, Tensor]]:
+) -> list[dict[str, Values]]:
     """The quantities [T, B, U] of all layers by name, from `inputs` [T, B, I] and states [B, U]."""
     positions, layers, (sequences, units) = len(inputs), len(states), states[0][0].shape
     hidden = inputs.new_empty(positions + 1, sequences, layers, units)

@@ -5,10 +5,13 @@ Needs Triton, which comes with torch's CUDA builds, so only `grid_walk` imports 
 Shapes: D dimensions, L layers, B sequences, U units.
 """
 
+from typing import Any
+
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
+from triton.runtime import JITFunction
 
 # Units that a program computes, one for each of its threads: Triton's usual number of those. Fixed,
 # as nothing can be tried out while a CUDA graph is recorded.
@@ -38,12 +41,12 @@ def update_backward(
     _launch(_update_backward, *arrays)
 
 
-def _launch(kernel, *arrays: Tensor) -> None:
+def _launch(kernel: "JITFunction[Any]", *given: Tensor) -> None:
     """Run a kernel with a program for each sequence, layer and dimension and each block of units.
 
     The last of the arrays has the units in its last axis, [..., B, U].
     """
-    arrays = [array[(None,) * (4 - array.dim())] for array in arrays]
+    arrays = [array[(None,) * (4 - array.dim())] for array in given]
     if any(array.stride(-1) != 1 for array in arrays):
         raise ValueError("The units of an array of gates or cells must lie side by side.")
     dimensions, layers, sequences, units = arrays[-1].shape

@@ -2,6 +2,8 @@
 gradient: to train and to evaluate, the grid is walked along its diagonals; to be observed it is
 read as all networks are."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -21,7 +23,18 @@ class _GridFunction(torch.autograd.Function):
     """The walk with its gradient: step by step backward, the weights' in one product."""
 
     @staticmethod
-    def forward(ctx, time_weight, time_bias, depth_weight, depth_bias, embedded, h, c, mask, dtype):
+    def forward(
+        ctx: Any,
+        time_weight: Tensor,
+        time_bias: Tensor,
+        depth_weight: Tensor,
+        depth_bias: Tensor,
+        embedded: Tensor,
+        h: Tensor,
+        c: Tensor,
+        mask: Tensor | None,
+        dtype: torch.dtype,
+    ) -> tuple[Tensor, Tensor, Tensor]:
         weights = GridWeights(time_weight, time_bias, depth_weight, depth_bias)
         walk = walk_grid(Affine(weights, dtype, rows=h[..., 0].numel()), embedded, (h, c), mask)
         ctx.walk, ctx.weights, ctx.dtype = walk, weights, dtype
@@ -29,7 +42,9 @@ class _GridFunction(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx, grad_top, grad_h, grad_c):
+    def backward(
+        ctx: Any, grad_top: Tensor, grad_h: Tensor, grad_c: Tensor
+    ) -> tuple[Tensor | None, ...]:
         walk, weights = ctx.walk, ctx.weights
         back = walk_back(walk, weights, grad_top, (grad_h, grad_c), ctx.dtype)
         of_time, of_depth = weight_gradients(walk, back.gates, weights)
@@ -39,6 +54,11 @@ class _GridFunction(torch.autograd.Function):
 class GridNetwork(Network):
     """`tie` = "none" (each layer its own), "depth" (layers share the depth
     LSTM) or "all" (they share both, paper section 3.5)."""
+
+    time_weight: nn.Parameter
+    time_bias: nn.Parameter
+    depth_weight: nn.Parameter
+    depth_bias: nn.Parameter
 
     def add_parameters(self) -> None:
         """Those of all layers together, [W, ...]: W = 1 where layers share them."""
@@ -56,7 +76,7 @@ class GridNetwork(Network):
 
     def of(self, layer: int, name: str) -> Tensor:
         """One of a layer's tensors, the shared one where it has none of its own."""
-        by_layer = getattr(self, name.replace(".", "_"))
+        by_layer: Tensor = getattr(self, name.replace(".", "_"))
         return by_layer[layer if len(by_layer) > 1 else 0]
 
     def forward(self, embedded: Tensor, state: State) -> tuple[Tensor, State]:
@@ -70,7 +90,9 @@ class GridNetwork(Network):
         dtype = torch.get_autocast_dtype(device) if autocast else embedded.dtype
         parameters = (self.time_weight, self.time_bias, self.depth_weight, self.depth_bias)
         if torch.is_grad_enabled():
-            top, h, c = _GridFunction.apply(*parameters, embedded, *state, mask, dtype)
+            # Torch's `apply` has no types.
+            given = *parameters, embedded, *state, mask, dtype
+            top, h, c = _GridFunction.apply(*given)  # type: ignore[no-untyped-call]
         else:
             walk = walk_grid(
                 Affine(self.weights, dtype, rows=state[0][..., 0].numel()), embedded, state, mask

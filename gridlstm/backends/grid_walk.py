@@ -10,7 +10,7 @@ Shapes: L layers, T positions, B sequences, U units, S = T + 2L - 1 steps. Layer
 steps count from 0 here. Dimension 0 is time, dimension 1 depth.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -23,6 +23,9 @@ from gridlstm.backends.linear import packed
 from gridlstm.backends.plan import gains_by_packing
 from gridlstm.cells.arithmetic import State, tanh
 from gridlstm.schedules import diagonals
+
+# An index into [2, L, ...]: of all, or of some layers of a dimension.
+Part = tuple[()] | tuple[int, slice]
 
 
 @dataclass(frozen=True)
@@ -111,7 +114,7 @@ class Walk:
         """Whether every layer has a position for its time LSTM and one for its depth LSTM."""
         return 2 * self.layers - 1 <= step < self.positions
 
-    def parts(self, step: int) -> list[tuple]:
+    def parts(self, step: int) -> list[Part]:
         """Indices into [2, L, ...] of what is computed in a step: all, or layers by dimension."""
         if self.is_steady(step):
             return [()]
@@ -171,7 +174,7 @@ class Lstms(NamedTuple):
     new_cells: Tensor
     outputs: Tensor
 
-    def at(self, part: tuple) -> "Lstms":
+    def at(self, part: Part) -> "Lstms":
         return Lstms(*(view[part] for view in self)) if part else self
 
     def update(self) -> None:
@@ -206,8 +209,8 @@ class Affine:
         `rows`: all layers of all sequences."""
         self.dtype = dtype
         # A weight's columns are [h ; d], what the time LSTM reads is d | h.
-        self.weights = weights.time_weight.roll(weights.units, dims=-1), weights.depth_weight
-        self.weights = [weight.to(dtype).transpose(1, 2) for weight in self.weights]
+        both = weights.time_weight.roll(weights.units, dims=-1), weights.depth_weight
+        self.weights = [weight.to(dtype).transpose(1, 2) for weight in both]
         self.biases = [bias.to(dtype)[:, None] for bias in (weights.time_bias, weights.depth_bias)]
         self.joint = self.packed = None
         if all(len(weight) == 1 for weight in self.weights):
@@ -218,10 +221,11 @@ class Affine:
             else:
                 self.joint = torch.cat(self.biases), torch.cat(self.weights)
 
-    def __call__(self, step: Step, part: tuple) -> None:
+    def __call__(self, step: Step, part: Part) -> None:
         """Write the sums before the gates of a part of a step's LSTMs, as `Walk.parts` has it."""
         if part:
-            self._one(*part, step.read[part], step.sums[part])
+            dimension, layers = part
+            self._one(dimension, layers, step.read[part], step.sums[part])
         elif self.joint:
             bias, weight = self.joint
             _multiply(torch.baddbmm, bias, step.read_rows, weight, step.sum_rows)
@@ -240,7 +244,9 @@ class Affine:
             _multiply(torch.addmm, bias[0], rows, weight[0], sums.flatten(0, 1))
 
 
-def _multiply(product, bias: Tensor, rows: Tensor, weight: Tensor, out: Tensor) -> None:
+def _multiply(
+    product: Callable[..., Tensor], bias: Tensor, rows: Tensor, weight: Tensor, out: Tensor
+) -> None:
     if rows.dtype == out.dtype:
         product(bias, rows, weight, out=out)
     else:
@@ -288,7 +294,7 @@ def _start_walk(embedded: Tensor, state: State, mask: Tensor | None, dtype: torc
     walk.cells[:, 1, 0] = 0
     layer = torch.arange(layers, device=embedded.device)
     walk.h[2 * layer, layer], walk.cells[2 * layer, 0, layer] = state[0].to(dtype), state[1]
-    if mask is not None:
+    if mask is not None and walk.masks is not None:
         walk.straight(walk.masks[2:]).copy_(mask.transpose(0, 1))
     return walk
 
@@ -297,7 +303,7 @@ def _drop(received: Tensor, walk: Walk, step: int) -> None:
     """Multiply what a step's active layers received from below [n, B, U] by the step's mask."""
     here, _ = walk.order[step]
     start = max(here.start, 1)
-    if start < here.stop:
+    if start < here.stop and walk.masks is not None:
         received[start - here.start :].mul_(walk.masks[step, start - 1 : here.stop - 1])
 
 
@@ -328,7 +334,8 @@ def walk_back(
     # On their way to the step before: of its outputs and its cells, by dimension. A depth memory
     # skips a step, as does what was read as `before`.
     to_outputs, to_cells = (grad_top.new_zeros(walk.gates[0, ..., :units].shape) for _ in range(2))
-    to_memory, to_before = torch.zeros_like(to_cells[1]), 0
+    to_memory = torch.zeros_like(to_cells[1])
+    to_before: Tensor | int = 0
     for k in reversed(range(len(walk.gates))):
         here, later = walk.order[k]
         if 0 <= k - 2 * layers + 1 < positions:
@@ -342,7 +349,7 @@ def walk_back(
         to_came_in = torch.zeros_like(to_cells)
         for part in walk.parts(k):
             values = walk.gates[k], walk.cells[k, :, :-1], new_cells[k], to_outputs, to_cells
-            backward(*(x[part] for x in values), grads[:, k][part], to_came_in[part])
+            backward(*(x[part] for x in (*values, grads[:, k], to_came_in)))
         to_time = _transposed(grads[0, k, here], time_weight, here, grad_top.dtype)
         to_depth = _transposed(grads[1, k, later], depth_weight, later, grad_top.dtype)
 
@@ -384,8 +391,8 @@ def _of_weight(walk: Walk, gradient: Tensor, read: Tensor, weight: Tensor) -> tu
     if weight.shape[0] == 1:
         pairs = [(gradient.flatten(0, 2), read.flatten(0, 2))]
     else:
-        pairs = zip(walk.straight(gradient), walk.straight(read), strict=True)
-        pairs = [(g.flatten(0, 1), x.flatten(0, 1)) for g, x in pairs]
+        by_layer = zip(walk.straight(gradient), walk.straight(read), strict=True)
+        pairs = [(g.flatten(0, 1), x.flatten(0, 1)) for g, x in by_layer]
     products = torch.stack([g.t() @ x for g, x in pairs]).to(weight.dtype)
     # In the type of the products: torch widens all of a gradient before it sums it in another.
     sums = torch.stack([g.sum(0) for g, _ in pairs]).to(weight.dtype)

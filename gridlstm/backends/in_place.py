@@ -11,7 +11,7 @@ from itertools import repeat
 import torch
 from torch import Tensor
 
-from gridlstm.cells import Layer
+from gridlstm.cells import Layer, Values
 from gridlstm.cells.arithmetic import tanh
 from gridlstm.cells.lstm import NAMES
 
@@ -21,7 +21,7 @@ def lstm_in_place(
     dimension: str,
     memories: Tensor | None = None,
     join: Callable[[Tensor, Tensor], object] | None = None,
-) -> dict[str, Tensor]:
+) -> dict[str, Values]:
     """An LSTM, its cells carried from position to position or put on `memories` [T, B, U]; `join`
     adds to a new cell, given the one before, both [B, U]."""
     h, *carried = layer.state
@@ -31,7 +31,7 @@ def lstm_in_place(
     cells, hidden = torch.empty_like(gates[0]), torch.empty_like(gates[0])
     names = f"{dimension}.forget", f"{dimension}.cell"
     before = repeat(None) if memories is None else memories.unbind()
-    c = carried[0] if carried else None
+    c = carried[0] if carried else h  # without a memory of its own it is not read
     parts = (part.unbind() for part in (sums, sigmoids, *gates, cells, hidden))
     steps = zip(*parts, before, strict=False)
     for of_step, of_sigmoids, i, f, o, g, cell, new, memory in steps:
@@ -50,7 +50,7 @@ def lstm_in_place(
 
 def depth_gated_in_place(
     layer: Layer, dimension: str, sums: Tensor, below: Tensor
-) -> dict[str, Tensor]:
+) -> dict[str, Values]:
     """An LSTM whose cells the memory `below` joins through a gate with `sums`, [T, B, U] both."""
     gates, of_cell = sums.contiguous(), layer.tensor("depth.before")
     steps = zip(gates.unbind(), below.unbind(), strict=True)
@@ -64,7 +64,7 @@ def depth_gated_in_place(
     return {**lstm_in_place(layer, dimension, join=join), "depth.gate": gates}
 
 
-def highway_in_place(layer: Layer, dimension: str, below: Tensor) -> dict[str, Tensor]:
+def highway_in_place(layer: Layer, dimension: str, below: Tensor) -> dict[str, Values]:
     """`y = carry * below + (1 - carry) * candidate`."""
     (y,), sums = layer.state, layer.of_inputs(dimension).contiguous()
     add_hidden, gates = layer.adding_hidden(dimension), sums.chunk(2, -1)

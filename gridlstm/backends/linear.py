@@ -1,7 +1,8 @@
 """Products of many rows with the same weight, and weights made ready for them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from functools import cached_property, partial
+from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -17,6 +18,8 @@ from gridlstm.backends.plan import (
     makes_ready,
     needs_plain_products,
 )
+from gridlstm.cells.arithmetic import LinearMap
+from gridlstm.config import ModelConfig
 
 # Of a weight at a time, so that what is computed to check it stays in the near caches.
 ROWS_CHECKED = 32
@@ -31,9 +34,10 @@ class Linear:
     def __init__(self, weight: Tensor, bias: Tensor | None = None, *, ready: bool = True) -> None:
         self._plain = partial(functional.linear, weight=weight, bias=bias)
         self._weight, self._bias, self._ready = weight, bias, ready
-        self._packed = self._columns = None
+        self._packed: LinearMap | None = None
+        self._columns: Tensor | None = None
 
-    def over(self, rows: int) -> Callable[[Tensor], Tensor]:
+    def over(self, rows: int) -> LinearMap:
         """The function for so many rows at a time. Where gradients are recorded, it has one."""
         if not self._ready or needs_plain_products("cpu"):
             return self._plain
@@ -54,7 +58,25 @@ class Linear:
             columns = self._weight.detach().t()
             gains = self._ready and gains_by_columns(rows, self._weight.numel())
             self._columns = columns.contiguous() if gains else columns
-        return lambda sums, x: sums.addmm_(x, self._columns)
+        by_column = self._columns
+        return lambda sums, x: sums.addmm_(x, by_column)
+
+
+_Made = TypeVar("_Made")
+
+
+class Tensors(Protocol):
+    """What is asked of a `gridlstm.network.Network`."""
+
+    @property
+    def config(self) -> ModelConfig:
+        """Of which model the layers are."""
+
+    def of(self, layer: int, name: str) -> Tensor:
+        """One of a layer's tensors."""
+
+    def torch_weights(self, layer: int) -> list[Tensor]:
+        """The weights of a layer along time as torch's recurrences take them."""
 
 
 class LayerWeights:
@@ -63,8 +85,9 @@ class LayerWeights:
     It shows what the weights were when they were first used. `shape` says what is to be read.
     """
 
-    def __init__(self, network, shape: Shape) -> None:
-        self._network, self._shape, self._made = network, shape, {}
+    def __init__(self, network: Tensors, shape: Shape) -> None:
+        self._network, self._shape = network, shape
+        self._made: dict[Hashable, Any] = {}
         self._own = network.config.layer_shapes()
 
     def linear(self, layer: int, dimension: str, part: str, rows: slice = slice(None)) -> Linear:
@@ -102,10 +125,11 @@ class LayerWeights:
     def _home(self, layer: int, name: str) -> int:
         return layer if f"layers.{layer}.{name}" in self._own else 0
 
-    def _once(self, key, make: Callable):
+    def _once(self, key: Hashable, make: Callable[[], _Made]) -> _Made:
         if key not in self._made:
             self._made[key] = make()
-        return self._made[key]
+        made: _Made = self._made[key]
+        return made
 
     def _linear(self, home: int, dimension: str, part: str, rows: slice) -> Linear:
         weight = self._network.of(home, f"{dimension}.weight")[rows]
@@ -125,7 +149,7 @@ class LayerWeights:
         return Linear(inputs.contiguous(), bias, ready=ready)
 
 
-def packed(weight: Tensor, bias: Tensor | None, rows: int) -> Callable[[Tensor], Tensor]:
+def packed(weight: Tensor, bias: Tensor | None, rows: int) -> LinearMap:
     """The same function with the weight in an order made for products of so many `rows`, though it
     takes any number. It has no gradient.
 

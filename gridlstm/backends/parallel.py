@@ -6,8 +6,11 @@ from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from threading import Event, Thread
+from typing import Any, Generic, TypeVar, cast
 
 import torch
+
+Result = TypeVar("Result")
 
 
 @contextmanager
@@ -22,14 +25,14 @@ def torch_threads(count: int) -> Iterator[None]:
 
 
 @dataclass(eq=False)
-class Work:
+class Work(Generic[Result]):
     """What `compute` gives, once all that it `needs` is done; or the error that it raised."""
 
-    compute: Callable[[], object]
-    needs: Sequence["Work"] = ()
+    compute: Callable[[], Result]
+    needs: Sequence["Work[Any]"] = ()
     done: Event = field(default_factory=Event)
     error: BaseException | None = None
-    result: object = None
+    result: Result | None = None
 
     def run(self, threads: int) -> None:
         """Do it with so many of torch's threads. What needs a work that failed fails likewise."""
@@ -52,14 +55,14 @@ class Work:
         if self.error is not None:
             raise self.error
 
-    def take(self) -> object:
+    def take(self) -> Result:
         """Its result, which is then kept no longer."""
         self.wait()
         result, self.result = self.result, None
-        return result
+        return cast(Result, result)
 
 
-def results_of(works: Sequence[Work], workers: int) -> Iterator:
+def results_of(works: Sequence[Work[Result]], workers: int) -> Iterator[Result]:
     """The result of each work, in their order, as soon as it and those before it are there.
 
     A work needs earlier ones alone. So many threads compute, one of them the caller's, each with
@@ -83,7 +86,7 @@ def results_of(works: Sequence[Work], workers: int) -> Iterator:
             other.join()
 
 
-def _next(left: deque[Work]) -> Work | None:
+def _next(left: deque[Work[Result]]) -> Work[Result] | None:
     """The next work, which no other thread gets."""
     try:
         return left.popleft()
@@ -91,7 +94,7 @@ def _next(left: deque[Work]) -> Work | None:
         return None
 
 
-def _work_on(left: deque[Work], share: int, inference: bool) -> None:
+def _work_on(left: deque[Work[Any]], share: int, inference: bool) -> None:
     with torch.inference_mode(inference), torch.no_grad():  # modes of a thread
         while work := _next(left):
             work.run(share)

@@ -9,7 +9,7 @@ Shapes: T positions, B sequences, U units, G rows of a weight (4U, 3U, U).
 """
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -31,6 +31,10 @@ class Steps(Protocol):
     """
 
     hidden: Tensor
+
+    @property
+    def state(self) -> State:
+        """What is carried on after the last position [B, U] each."""
 
     def forward(self, position: int, from_h: Tensor) -> None:
         """Write the gates and the new state, given what h gives to the gates [B, G]."""
@@ -150,7 +154,9 @@ def read_recurrence(
     `weights`: of the inputs [G, I] and of h [G, U], the bias [G], and the bias that is added to
     what h alone gives [G], if any. Matrix products are in `dtype`.
     """
-    hidden, *after = _Recurrence.apply(kind, dtype, inputs, *weights, *state)
+    # Torch's `apply` has no types.
+    given = kind, dtype, inputs, *weights, *state
+    hidden, *after = _Recurrence.apply(*given)  # type: ignore[no-untyped-call]
     return hidden, tuple(after)
 
 
@@ -158,7 +164,17 @@ class _Recurrence(torch.autograd.Function):
     """The steps with their gradient; what all positions need of a weight is one product."""
 
     @staticmethod
-    def forward(ctx, kind, dtype, inputs, of_inputs, of_h, bias, bias_of_h, *state):
+    def forward(
+        ctx: Any,
+        kind: Callable[[Tensor, State], Steps],
+        dtype: torch.dtype,
+        inputs: Tensor,
+        of_inputs: Tensor,
+        of_h: Tensor,
+        bias: Tensor,
+        bias_of_h: Tensor | None,
+        *state: Tensor,
+    ) -> tuple[Tensor, ...]:
         below, recurrent = (round_to(weight, dtype) for weight in (of_inputs, of_h))
         rows = round_to(inputs, dtype)
         sums = multiply(rows.flatten(0, 1), below.t(), dtype).view(*inputs.shape[:2], -1)
@@ -173,7 +189,7 @@ class _Recurrence(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx, grad_hidden, *grad_state):
+    def backward(ctx: Any, grad_hidden: Tensor, *grad_state: Tensor) -> tuple[Tensor | None, ...]:
         rows, below, recurrent = ctx.saved_tensors
         steps, dtype = ctx.steps, ctx.dtype
         steps.begin_backward(grad_state)

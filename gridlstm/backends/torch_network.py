@@ -5,17 +5,23 @@ torch keeps an LSTM's gates as i, f, g, o, and two biases for each gate that are
 an LSTM the second stays 0 here and is not trained; the GRU's candidate needs both.
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from gridlstm.backends.plan import Shape, plan
-from gridlstm.backends.recurrence import GRUSteps, LSTMSteps, RNNSteps, read_recurrence
+from gridlstm.backends.recurrence import GRUSteps, LSTMSteps, RNNSteps, Steps, read_recurrence
 from gridlstm.cells.arithmetic import State, swap_gates
 from gridlstm.dropout import drop
 from gridlstm.network import Network
 
-RECURRENCES = {"LSTM": torch.lstm, "GRU": torch.gru, "RNN_TANH": torch.rnn_tanh}
+RECURRENCES: dict[str, Callable[..., tuple[Tensor, ...]]] = {
+    "LSTM": torch.lstm,
+    "GRU": torch.gru,
+    "RNN_TANH": torch.rnn_tanh,
+}
 
 
 class TorchNetwork(Network):
@@ -24,7 +30,9 @@ class TorchNetwork(Network):
     def add_parameters(self) -> None:
         config, is_lstm = self.config, self.cell.module is nn.LSTM
         between = config.dropout if config.layers > 1 else 0.0
-        module = self.cell.module(config.input_size, config.units, config.layers, dropout=between)
+        kind = self.cell.module
+        assert kind is not None
+        module = kind(config.input_size, config.units, config.layers, dropout=between)
         # Under its name in the states that runs are resumed from.
         self.name = "lstm" if is_lstm else "torch"
         setattr(self, self.name, module)
@@ -34,7 +42,8 @@ class TorchNetwork(Network):
 
     @property
     def module(self) -> nn.RNNBase:
-        return getattr(self, self.name)
+        module: nn.RNNBase = getattr(self, self.name)
+        return module
 
     def torch_weights(self, layer: int) -> list[Tensor]:
         """A layer's weights for what is below and for h, and the biases of both."""
@@ -126,7 +135,10 @@ def _read_with_torch(
 def _read_in_half_precision(
     module: nn.RNNBase, layer: int, inputs: Tensor, state: State
 ) -> tuple[Tensor, State]:
-    of_inputs, of_h, bias, bias_of_h = module.all_weights[layer]
+    weights: tuple[Tensor, Tensor, Tensor, Tensor | None]
+    kind: Callable[[Tensor, State], Steps]
+    own: list[Tensor] = [*module.all_weights[layer]]
+    of_inputs, of_h, bias, bias_of_h = own
     if module.mode == "LSTM":
         of_inputs, of_h, bias = map(swap_gates, (of_inputs, of_h, bias + bias_of_h))
         kind, weights = LSTMSteps, (of_inputs, of_h, bias, None)

@@ -8,14 +8,17 @@ these. Shapes: T positions, B sequences, U units.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
-from gridlstm.cells.arithmetic import State
+from gridlstm.cells.arithmetic import LinearMap, State
 from gridlstm.clamps import Holds
 from gridlstm.config import ModelConfig
 
+# What a layer computes at one position: see `Layer.over_time`.
+Step = Callable[..., dict[str, Tensor]]
 # Values of a quantity in one layer [T, B, U], or one [B, U] for each position.
 Values = Tensor | Sequence[Tensor]
 
@@ -31,7 +34,7 @@ class Cell:
     outputs: str
     memory: str | None = None
     forget: Sequence[tuple[str, int]] = ()
-    module: type[nn.RNNBase] | None = None
+    module: type[nn.LSTM | nn.GRU | nn.RNN] | None = None
 
     def __init__(self, config: ModelConfig) -> None:
         self.config = config
@@ -45,6 +48,31 @@ class Cell:
         return None
 
 
+class LayerLinear(Protocol):
+    """A linear layer of a weight, as `gridlstm.backends.linear` has it, which knows no cells."""
+
+    def over(self, rows: int) -> LinearMap:
+        """The function for so many rows at a time."""
+
+    def adding(self, rows: int) -> Callable[[Tensor, Tensor], Tensor]:
+        """The function that adds the product of so many rows to sums, in their place."""
+
+
+class Weights(Protocol):
+    """The weights of all layers, as `gridlstm.backends.linear` has them."""
+
+    def linear(
+        self, layer: int, dimension: str, part: str, rows: slice = slice(None)
+    ) -> LayerLinear:
+        """That of some rows of a dimension's weight, of the "hidden" or "inputs" part or "both"."""
+
+    def tensor(self, layer: int, name: str) -> Tensor:
+        """One of a layer's tensors."""
+
+    def torch_weights(self, layer: int) -> list[Tensor]:
+        """The weights of a layer along time as torch's recurrences take them."""
+
+
 @dataclass
 class Layer:
     """A layer at work: its number, from 0, its weights, and all that it is given.
@@ -56,14 +84,20 @@ class Layer:
     """
 
     number: int
-    weights: "LayerWeights"  # noqa: F821 (gridlstm.backends.linear, which knows no cells)
+    weights: Weights
     inputs: Tensor
     memory: Tensor | None
     state: State
     carried: Sequence[str]
     clamps: Holds | None = None
     everywhere: Tensor | None = None
-    fast: Mapping[Callable, Callable] = field(default_factory=dict)
+    fast: Mapping[Step, Callable[..., dict[str, Values]]] = field(default_factory=dict)
+
+    @property
+    def memories(self) -> Tensor:
+        """The memory from below of each sequence [T, B, U], where there is one."""
+        assert self.memory is not None
+        return spread(self.memory, self.sequences)
 
     @property
     def sequences(self) -> int:
@@ -86,7 +120,7 @@ class Layer:
         dtype = self.state[0].dtype
         return spread(sums if sums.dtype == dtype else sums.to(dtype), self.sequences)
 
-    def of_hidden(self, dimension: str, rows: slice = slice(None)) -> Callable[[Tensor], Tensor]:
+    def of_hidden(self, dimension: str, rows: slice = slice(None)) -> LinearMap:
         """The function `h -> U h` for h [B, U], to be asked for at each position."""
         return self.weights.linear(self.number, dimension, "hidden", rows).over(self.sequences)
 
@@ -103,7 +137,7 @@ class Layer:
         own = of(self.number, dimension, "hidden").over(rows)(hidden)
         return own.add_(self.of_inputs(dimension))
 
-    def over_time(self, step: Callable, dimension: str, *given: Tensor) -> dict[str, Values]:
+    def over_time(self, step: Step, dimension: str, *given: Tensor) -> dict[str, Values]:
         """The quantities that `step(layer, of_hidden, sums, *given, *state)` has at each position.
 
         It gets the product with h as a function, that with the inputs as sums [B, O], and of what

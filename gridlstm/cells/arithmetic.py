@@ -7,11 +7,15 @@ units.
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
 
-# What a network carries: each [layer, sequence, U], of one layer [sequence, U].
+# `h -> U h`, or any other product with a weight.
+LinearMap = Callable[[Tensor], Tensor]
+# What a network carries, in the order of `ModelConfig.state`, which names it: each
+# [layer, sequence, U], of one layer [sequence, U].
 State = tuple[Tensor, ...]
 # Measured on CPUs: torch computes the sigmoids of so many values in a sixth of the time of tanh.
 MIN_FAST_TANH = 8192
@@ -73,7 +77,9 @@ def swap_gates(tensor: Tensor) -> Tensor:
 def carry_linearly(keep: Tensor, written: Tensor, before: Tensor) -> Tensor:
     """`c_t = keep_t * c_t-1 + written_t` over all positions [T, B, U], from `before` [B, U]."""
     if torch.is_grad_enabled():
-        return _LinearRecurrence.apply(keep, written, before)
+        # Torch's `apply` has no types.
+        cells: Tensor = _LinearRecurrence.apply(keep, written, before)  # type: ignore[no-untyped-call]
+        return cells
     return carry_in_place(keep, written.clone(), before)
 
 
@@ -99,14 +105,14 @@ class _LinearRecurrence(torch.autograd.Function):
     """With its gradient, which is such a recurrence, too, from the last position to the first."""
 
     @staticmethod
-    def forward(ctx, keep, written, before):
+    def forward(ctx: Any, keep: Tensor, written: Tensor, before: Tensor) -> Tensor:
         cells = carry_in_place(keep, written.clone(), before)
         ctx.save_for_backward(keep, torch.cat((before[None], cells[:-1])))
         return cells
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx, grad):
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         keep, cells_before = ctx.saved_tensors
         later = torch.cat((keep[1:], torch.zeros_like(keep[:1]))).flip(0)
         grad = carry_in_place(later, grad.flip(0), torch.zeros_like(keep[0])).flip(0)

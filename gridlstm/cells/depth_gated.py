@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from gridlstm.cells import Cell, Layer, Values, joined, spread
+from gridlstm.cells.arithmetic import LinearMap
 from gridlstm.cells.lstm import lstm, lstm_step
 
 
@@ -30,7 +31,7 @@ class DepthGatedLSTM(Cell):
     @staticmethod
     def step(
         layer: Layer,
-        of_hidden,
+        of_hidden: LinearMap,
         sums: Tensor,
         for_depth: Tensor,
         below: Tensor,

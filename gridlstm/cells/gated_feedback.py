@@ -9,10 +9,9 @@ the input, forget and output gates are those of a stacked LSTM.
 """
 
 import torch
-from torch import Tensor
 from torch.nn.functional import linear
 
-from gridlstm.cells import Cell, Layer, spread
+from gridlstm.cells import Cell, Layer, Values, spread
 from gridlstm.cells.lstm import lstm
 
 
@@ -22,9 +21,10 @@ class GatedFeedbackLSTM(Cell):
     outputs = "time.hidden"
     forget = (("time.bias", 1),)
 
-    def read(self, layer: Layer) -> dict[str, Tensor]:
+    def read(self, layer: Layer) -> dict[str, Values]:
         (h, c), units = layer.state, self.config.units
         below, everywhere = spread(layer.inputs[0], layer.sequences), layer.everywhere
+        assert everywhere is not None
         weight, of_candidate = layer.tensor("time.weight"), layer.tensor("time.candidate")
         bias, of_reset = layer.tensor("time.bias"), layer.tensor("feedback.weight")
         reset = linear(torch.cat((everywhere, below), -1), of_reset).sigmoid()

@@ -8,8 +8,9 @@ place of the LSTM (section 3.4, where the time dimension alone has a memory).
 import torch
 from torch import Tensor
 
-from gridlstm.cells import Cell, Layer, Values, joined, no_memory, spread
+from gridlstm.cells import Cell, Layer, Values, joined, no_memory
 from gridlstm.cells.lstm import lstm, lstm_step
+from gridlstm.config import ModelConfig
 
 TRANSFERS = {"tanh": torch.tanh, "relu": torch.relu}
 
@@ -17,7 +18,7 @@ TRANSFERS = {"tanh": torch.tanh, "relu": torch.relu}
 class GridLSTM(Cell):
     outputs = "depth.hidden"
 
-    def __init__(self, config) -> None:
+    def __init__(self, config: ModelConfig) -> None:
         super().__init__(config)
         self.has_memory = config.depth == "lstm"
         self.memory = "depth.cell" if self.has_memory else None
@@ -33,5 +34,6 @@ class GridLSTM(Cell):
             seen = torch.cat((layer.state[0][None], seen[:-1]))
         sums = layer.of_both("depth", seen)
         if not self.has_memory:
+            assert self.config.depth is not None
             return {**time, "depth.hidden": TRANSFERS[self.config.depth](sums)}
-        return {**time, **lstm(layer, "depth", sums, spread(layer.memory, layer.sequences))}
+        return {**time, **lstm(layer, "depth", sums, layer.memories)}

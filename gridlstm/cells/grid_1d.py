@@ -5,7 +5,8 @@ memory in time: what a layer knows of the characters before is its own hidden st
 
 from torch import Tensor
 
-from gridlstm.cells import Cell, Layer, Values, no_memory, spread
+from gridlstm.cells import Cell, Layer, Values, no_memory
+from gridlstm.cells.arithmetic import LinearMap
 from gridlstm.cells.lstm import lstm
 
 
@@ -17,8 +18,10 @@ class DepthGridLSTM(Cell):
         return no_memory(embedded, self.config.units)
 
     def read(self, layer: Layer) -> dict[str, Values]:
-        return layer.over_time(self.step, "depth", spread(layer.memory, layer.sequences))
+        return layer.over_time(self.step, "depth", layer.memories)
 
     @staticmethod
-    def step(layer: Layer, of_hidden, sums: Tensor, m: Tensor, d: Tensor) -> dict[str, Tensor]:
+    def step(
+        layer: Layer, of_hidden: LinearMap, sums: Tensor, m: Tensor, d: Tensor
+    ) -> dict[str, Tensor]:
         return lstm(layer, "depth", sums + of_hidden(d), m)

@@ -15,11 +15,12 @@ import torch
 from torch import Tensor, nn
 
 from gridlstm.cells import Cell, Layer, Values
-from gridlstm.cells.arithmetic import GATE_ACTIVATIONS
+from gridlstm.cells.arithmetic import GATE_ACTIVATIONS, LinearMap
+from gridlstm.config import ModelConfig
 
 
 def gru_gates(
-    of_hidden: Tensor, of_inputs: Tensor, bias: Tensor, activation=torch.sigmoid
+    of_hidden: Tensor, of_inputs: Tensor, bias: Tensor, activation: LinearMap = torch.sigmoid
 ) -> tuple[Tensor, Tensor, Tensor]:
     """r, z, g from the products of h and of the inputs [..., 3U], and the candidate's own bias,
     with the reset after the product."""
@@ -29,7 +30,11 @@ def gru_gates(
 
 
 def gru_step(
-    layer: Layer, of_hidden, sums: Tensor, h: Tensor, activation=torch.sigmoid
+    layer: Layer,
+    of_hidden: LinearMap,
+    sums: Tensor,
+    h: Tensor,
+    activation: LinearMap = torch.sigmoid,
 ) -> dict[str, Tensor]:
     r, z, g = gru_gates(of_hidden(h), sums, layer.tensor("time.candidate_bias"), activation)
     return _update(layer, h, r, z, g)
@@ -44,12 +49,13 @@ def _update(layer: Layer, h: Tensor, r: Tensor, z: Tensor, g: Tensor) -> dict[st
 class GRU(Cell):
     outputs = "time.hidden"
 
-    def __init__(self, config) -> None:
+    def __init__(self, config: ModelConfig) -> None:
         super().__init__(config)
         is_torchs = config.reset == "after" and config.gates == "sigmoid"
         self.module = nn.GRU if is_torchs else None
 
     def read(self, layer: Layer) -> dict[str, Values]:
+        assert self.config.gates is not None
         activation = GATE_ACTIVATIONS[self.config.gates]
         if self.module is not None:
             return layer.over_time(gru_step, "time")
@@ -59,7 +65,7 @@ class GRU(Cell):
         of_gates, of_candidate = slice(gates), slice(gates, None)
         recurrent = layer.of_hidden("time", of_gates), layer.of_hidden("time", of_candidate)
 
-        def step(layer: Layer, _, sums: Tensor, h: Tensor) -> dict[str, Tensor]:
+        def step(layer: Layer, _: LinearMap, sums: Tensor, h: Tensor) -> dict[str, Tensor]:
             r, z = activation(sums[..., of_gates] + recurrent[0](h)).chunk(2, -1)
             g = (sums[..., of_candidate] + recurrent[1](r * h)).tanh()
             return _update(layer, h, r, z, g)

@@ -8,7 +8,8 @@ the carry gate; the gate is learnt as C, whose bias of 1 at the start is T's of 
 
 from torch import Tensor
 
-from gridlstm.cells import Cell, Layer, Values, spread
+from gridlstm.cells import Cell, Layer, Values
+from gridlstm.cells.arithmetic import LinearMap
 
 
 class HighwayRNN(Cell):
@@ -19,10 +20,12 @@ class HighwayRNN(Cell):
         return embedded
 
     def read(self, layer: Layer) -> dict[str, Values]:
-        return layer.over_time(self.step, "depth", spread(layer.memory, layer.sequences))
+        return layer.over_time(self.step, "depth", layer.memories)
 
     @staticmethod
-    def step(layer: Layer, of_hidden, sums: Tensor, below: Tensor, y: Tensor) -> dict[str, Tensor]:
+    def step(
+        layer: Layer, of_hidden: LinearMap, sums: Tensor, below: Tensor, y: Tensor
+    ) -> dict[str, Tensor]:
         carry, candidate = (sums + of_hidden(y)).chunk(2, -1)
         carry, candidate = layer.clamp("depth.carry", carry.sigmoid()), candidate.tanh()
         y = layer.clamp("depth.cell", carry * below + (1 - carry) * candidate)

@@ -5,7 +5,8 @@ from torch import Tensor, nn
 
 from gridlstm.architectures import LSTM
 from gridlstm.cells import Cell, Layer, Values
-from gridlstm.cells.arithmetic import gates_of, tanh
+from gridlstm.cells.arithmetic import LinearMap, gates_of, tanh
+from gridlstm.config import ModelConfig
 
 NAMES = {along: [f"{along}.{kind}" for kind in LSTM] for along in ("time", "depth")}
 
@@ -32,7 +33,9 @@ def lstm(
     return dict(zip(NAMES[dimension], (cell, o * tanh(cell), i, f, o, g), strict=True))
 
 
-def lstm_step(layer: Layer, of_hidden, sums: Tensor, h: Tensor, c: Tensor) -> dict[str, Tensor]:
+def lstm_step(
+    layer: Layer, of_hidden: LinearMap, sums: Tensor, h: Tensor, c: Tensor
+) -> dict[str, Tensor]:
     """An LSTM along time at one position."""
     return lstm(layer, "time", sums + of_hidden(h), c)
 
@@ -43,7 +46,7 @@ class StackedLSTM(Cell):
     outputs = "time.hidden"
     forget = (("time.bias", 1),)
 
-    def __init__(self, config) -> None:
+    def __init__(self, config: ModelConfig) -> None:
         super().__init__(config)
         self.module = nn.LSTM if config.gates == "sigmoid" else None
 
@@ -51,5 +54,8 @@ class StackedLSTM(Cell):
         is_usual = self.config.gates == "sigmoid"
         return layer.over_time(lstm_step if is_usual else self._step, "time")
 
-    def _step(self, layer: Layer, of_hidden, sums: Tensor, h: Tensor, c: Tensor) -> dict:
+    def _step(
+        self, layer: Layer, of_hidden: LinearMap, sums: Tensor, h: Tensor, c: Tensor
+    ) -> dict[str, Tensor]:
+        assert self.config.gates is not None
         return lstm(layer, "time", sums + of_hidden(h), c, activation=self.config.gates)

@@ -3,6 +3,7 @@
 from torch import Tensor, nn
 
 from gridlstm.cells import Cell, Layer, Values
+from gridlstm.cells.arithmetic import LinearMap
 
 
 class RNN(Cell):
@@ -13,5 +14,5 @@ class RNN(Cell):
         return layer.over_time(self.step, "time")
 
     @staticmethod
-    def step(layer: Layer, of_hidden, sums: Tensor, h: Tensor) -> dict[str, Tensor]:
+    def step(layer: Layer, of_hidden: LinearMap, sums: Tensor, h: Tensor) -> dict[str, Tensor]:
         return {"time.hidden": layer.clamp("time.hidden", (sums + of_hidden(h)).tanh())}

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from gridlstm.cells import Cell, Layer, Values
+from gridlstm.cells.arithmetic import LinearMap
 
 QUANTITIES = "hidden", "cell", "normaliser", "stabiliser", "input", "forget", "output", "candidate"
 
@@ -25,7 +26,7 @@ class SLSTM(Cell):
 
     @staticmethod
     def step(
-        layer: Layer, of_hidden, sums: Tensor, h: Tensor, c: Tensor, n: Tensor, m: Tensor
+        layer: Layer, of_hidden: LinearMap, sums: Tensor, h: Tensor, c: Tensor, n: Tensor, m: Tensor
     ) -> dict[str, Tensor]:
         i, f, o, g = (sums + of_hidden(h)).chunk(4, -1)
         log_kept = torch.where(n == 0, -torch.inf, logsigmoid(f) + m)

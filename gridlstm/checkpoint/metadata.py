@@ -4,6 +4,7 @@ import json
 import math
 import reprlib
 from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
 from gridlstm.config import ConfigError, ModelConfig
 from gridlstm.errors import UserError
@@ -57,18 +58,18 @@ class Metadata:
 
     model: ModelConfig
     data: Data
-    training: dict = field(default_factory=dict)
+    training: dict[str, Any] = field(default_factory=dict)
     updates: int = 0
     bytes_seen: int = 0
     validation_loss: float = math.nan
     validation_bytes: int = 0
     seconds: float = 0.0
     machine: str = ""
-    libraries: dict = field(default_factory=dict)
+    libraries: dict[str, Any] = field(default_factory=dict)
     vocabulary: Vocabulary | None = None
 
 
-def to_document(metadata: Metadata) -> dict:
+def to_document(metadata: Metadata) -> dict[str, Any]:
     """What stands in a file: in version 1, which older programs read, where that can say it."""
     document = asdict(replace(metadata, vocabulary=None))
     model, vocabulary = document["model"], metadata.vocabulary
@@ -155,7 +156,7 @@ def _is_text(value: object) -> bool:
     return type(value) is str and value.encode(errors="ignore").decode() == value
 
 
-def _is_number(value: object) -> bool:
+def _is_number(value: Any) -> bool:
     """Whether it is a finite number small enough for any format."""
     return type(value) in (int, float) and -(2**63) <= value < 2**63
 

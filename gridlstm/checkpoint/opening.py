@@ -9,10 +9,11 @@ from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 from safetensors import SafetensorError, safe_open
 
+from gridlstm.array_types import FloatArray
 from gridlstm.checkpoint.metadata import METADATA_KEY, CheckpointError
 from gridlstm.checkpoint.names import SHARD, index_name, is_index, is_shard, model_name
 
@@ -46,9 +47,10 @@ class Tensors:
 
     def kind(self, name: str) -> str:
         """The tensor's type in the words of the format: F16, F32, ..."""
-        return self._slice(name).get_dtype()
+        kind: str = self._slice(name).get_dtype()
+        return kind
 
-    def read(self, name: str) -> np.ndarray:
+    def read(self, name: str) -> FloatArray:
         """The tensor as it lies in its file; bfloat16, which NumPy lacks, as float32. Raises
         CheckpointError where the file has become another meanwhile."""
         file, stored = self._places[name]
@@ -58,7 +60,7 @@ class Tensors:
             raise _changed(file.path)
         return tensor
 
-    def _slice(self, name: str):
+    def _slice(self, name: str) -> Any:  # safetensors has no types of what it gives
         file, stored = self._places[name]
         return file.open.get_slice(stored)
 
@@ -71,19 +73,21 @@ class File:
     path: Path
     open: safe_open
 
-    def read(self, name: str) -> np.ndarray:
+    def read(self, name: str) -> FloatArray:
         try:
-            return self.open.get_tensor(name)
+            tensor: FloatArray = self.open.get_tensor(name)
         except SafetensorError as error:
             raise _changed(self.path) from error
+        return tensor
 
-    def read_bfloat16(self, name: str) -> np.ndarray:
+    def read_bfloat16(self, name: str) -> FloatArray:
         """The same numbers in float32."""
         try:
             with safe_open(self.path, framework="pt", backend="pread") as file:
-                return file.get_tensor(name).float().numpy()
+                tensor: FloatArray = file.get_tensor(name).float().numpy()
         except (SafetensorError, OSError) as error:
             raise _changed(self.path) from error
+        return tensor
 
 
 def _plain_names(names: Collection[str]) -> dict[str, str]:
@@ -208,7 +212,7 @@ def _read_weight_map(index: Path) -> dict[str, str]:
     if len(content) > MOST_INDEX_BYTES:
         raise CheckpointError(f"The index is larger than {MOST_INDEX_BYTES // 2**20} MiB.")
     try:
-        weight_map = json.loads(content)["weight_map"]
+        weight_map: dict[str, str] = json.loads(content)["weight_map"]
         shards = list(weight_map.values())
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise CheckpointError("The index is no JSON document with a weight_map.") from error

@@ -2,12 +2,17 @@
 
 import reprlib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gridlstm.array_types import FloatArray
 from gridlstm.checkpoint.metadata import CheckpointError, Metadata, parse
 from gridlstm.checkpoint.opening import Tensors, opened
 from gridlstm.vocabulary import BYTES
+
+if TYPE_CHECKING:
+    from gridlstm.model import LanguageModel
 
 # The types that weights may have, in the words of the format.
 FLOATS = {"F16": "float16", "BF16": "bfloat16", "F32": "float32", "F64": "float64"}
@@ -29,7 +34,7 @@ def checked(tensors: Tensors) -> Metadata:
     return metadata
 
 
-def read_tensors(path: Path | str, metadata: Metadata) -> dict[str, np.ndarray]:
+def read_tensors(path: Path | str, metadata: Metadata) -> dict[str, FloatArray]:
     """The weights of a checkpoint by name, float32. Raises CheckpointError if one is not finite, or
     if the file is no longer the one that `metadata` is of."""
     with opened(Path(path)) as tensors:
@@ -37,7 +42,7 @@ def read_tensors(path: Path | str, metadata: Metadata) -> dict[str, np.ndarray]:
         return _weights(tensors, metadata)
 
 
-def _weights(tensors: Tensors, metadata: Metadata) -> dict[str, np.ndarray]:
+def _weights(tensors: Tensors, metadata: Metadata) -> dict[str, FloatArray]:
     """All weights by name, float32. Raises CheckpointError if one is not finite."""
     weights = {}
     for name in metadata.model.tensor_shapes():
@@ -49,7 +54,7 @@ def _weights(tensors: Tensors, metadata: Metadata) -> dict[str, np.ndarray]:
     return weights
 
 
-def load_model(path: Path | str):
+def load_model(path: Path | str) -> "tuple[LanguageModel, Metadata]":
     """Read a checkpoint: (LanguageModel in evaluation mode, Metadata). Raises CheckpointError."""
     import torch
 

@@ -54,6 +54,7 @@ def split(path: Path, folder: Path, most_bytes: int = MOST_BYTES) -> Path:
 
 
 def _write_shard(tensors: Tensors, group: list[str], aside: Path) -> None:
+    assert tensors.text is not None  # as it was `checked`
     save_tensors(aside, {name: tensors.read(name) for name in group}, tensors.text)
 
 
@@ -62,6 +63,7 @@ def join(index: Path, out: Path) -> None:
     WriteError, OSError."""
     with opened(index) as tensors:
         checked(tensors)
+        assert tensors.text is not None
         whole = {name: tensors.read(name) for name in tensors.names}
         write_tensors(out, whole, tensors.text)
 

@@ -3,12 +3,13 @@
 import errno
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import numpy as np
 
+from gridlstm.array_types import FloatArray
 from gridlstm.checkpoint.metadata import METADATA_KEY, Metadata, to_text
 from gridlstm.errors import UserError
 from gridlstm.temporary import remove_left_files, temporary_file
@@ -21,7 +22,7 @@ class WriteError(UserError):
     """A file for which there is no room; the message is one sentence for the user."""
 
 
-def write_aside(path: Path, write: Callable[[Path], None]) -> None:
+def write_aside(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` fill a new file beside `path`, then put it in `path`'s place at one stroke.
 
     Whatever happens in between, `path` is either the old file or the new one, and whole. Files that
@@ -31,7 +32,7 @@ def write_aside(path: Path, write: Callable[[Path], None]) -> None:
     write_together({path: write})
 
 
-def write_together(writes: dict[Path, Callable[[Path], None]]) -> None:
+def write_together(writes: Mapping[Path, Callable[[Path], object]]) -> None:
     """`write_aside` of several files: the first takes its place when the last has been written."""
     with ExitStack() as stack:
         asides = {}
@@ -83,17 +84,17 @@ def _error_number(error: Exception) -> int | None:
     return int(number[1]) if number else None
 
 
-def write_checkpoint(path: Path, tensors: dict[str, np.ndarray], metadata: Metadata) -> None:
+def write_checkpoint(path: Path, tensors: Mapping[str, FloatArray], metadata: Metadata) -> None:
     """Write tensors, as they are, and metadata; the file is written aside and renamed."""
     write_tensors(path, tensors, to_text(metadata))
 
 
-def write_tensors(path: Path, tensors: dict[str, np.ndarray], text: str) -> None:
+def write_tensors(path: Path, tensors: Mapping[str, FloatArray], text: str) -> None:
     """Write tensors, as they are, and the document that describes them, into one file."""
     write_aside(path, lambda aside: save_tensors(aside, tensors, text))
 
 
-def save_tensors(aside: Path, tensors: dict[str, np.ndarray], text: str) -> None:
+def save_tensors(aside: Path, tensors: Mapping[str, FloatArray], text: str) -> None:
     """The same straight into a file that nobody reads yet."""
     from safetensors.numpy import save_file
 

@@ -52,7 +52,7 @@ def run(arguments: list[str]) -> int:
     """Run one command; return the exit status."""
     options = _parser().parse_args(arguments)
     try:
-        status = options.run(options)
+        status: int = options.run(options)
         sys.stdout.flush()
         return status
     except BrokenPipeError:

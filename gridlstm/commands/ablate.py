@@ -3,6 +3,7 @@
 import argparse
 from typing import TYPE_CHECKING
 
+from gridlstm.array_types import BoolArray, are_marks
 from gridlstm.commands.bar import progress_bar
 from gridlstm.commands.options import (
     add_checkpoint_and_file,
@@ -13,13 +14,17 @@ from gridlstm.commands.options import (
     print_frame,
     read_text,
 )
+from gridlstm.commands.parsers import Commands
 from gridlstm.errors import UserError
+from gridlstm.text import Text
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from gridlstm.model import LanguageModel
 
-def add(commands) -> None:
+
+def add(commands: Commands) -> None:
     command = commands.add_parser(
         "ablate",
         help="what holding cells at a value costs, inside a property and outside",
@@ -57,7 +62,7 @@ def _ablate(options: argparse.Namespace) -> int:
     model, _ = open_checkpoint(options.checkpoint)
     text = read_text(options.file, options.encoding)
     marks = measure_named(options.property, text.characters)
-    if marks.dtype != bool:
+    if not are_marks(marks):
         raise UserError("An ablation needs a property that holds or not, not a number.")
     cells = _parse(options.cells) if options.cells else _best(model, text, marks, options.top)
     with progress_bar("switching off") as progress:
@@ -88,7 +93,7 @@ def _parse(cells: list[str]) -> "pd.DataFrame":
     return pd.DataFrame(rows, columns=["layer", "quantity", "unit"])
 
 
-def _best(model, text, marks, top: int) -> "pd.DataFrame":
+def _best(model: "LanguageModel", text: Text, marks: BoolArray, top: int) -> "pd.DataFrame":
     from gridlstm.analysis.ranking import rank_units
     from gridlstm.trace import trace
 

@@ -6,10 +6,11 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+from gridlstm.commands.parsers import Commands
 from gridlstm.errors import UserError
 
 
-def add(commands) -> None:
+def add(commands: Commands) -> None:
     command = commands.add_parser(
         "app",
         help="start the dashboard",
@@ -31,7 +32,8 @@ def _app(options: argparse.Namespace) -> int:
         if not options.checkpoints.is_dir():
             raise UserError(f"There is no folder {options.checkpoints}.")
         os.environ["GRIDLSTM_CHECKPOINTS"] = str(options.checkpoints.resolve())
-    script = Path(dashboard.submodule_search_locations[0]) / "app.py"
+    (folder, *_) = dashboard.submodule_search_locations or [""]
+    script = Path(folder) / "app.py"
     arguments = [sys.executable, "-m", "streamlit", "run", str(script), *options.streamlit]
     sys.stdout.flush()
     os.execv(sys.executable, arguments)

@@ -14,4 +14,8 @@ def progress_bar(what: str) -> Iterator[Progress]:
     from tqdm import tqdm
 
     with tqdm(desc=what, total=1.0, bar_format=LAYOUT, delay=0.5, leave=False, disable=None) as bar:
-        yield lambda share: bar.update(share - bar.n)
+
+        def show(share: float) -> None:
+            bar.update(share - bar.n)
+
+        yield show

@@ -6,10 +6,11 @@ import re
 from collections.abc import Hashable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from gridlstm.architectures import ARCHITECTURES
 from gridlstm.commands.markdown import NOTHING, escaped, table
-from gridlstm.config import ARCHITECTURES
+from gridlstm.commands.parsers import Commands
 from gridlstm.errors import UserError
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ class Origin:
     operations_per_byte: int | None = None
 
 
-def add(commands) -> None:
+def add(commands: Commands) -> None:
     command = commands.add_parser(
         "compare",
         help="validation curves compared with that of the best stacked LSTM",
@@ -59,7 +60,7 @@ def _compare(options: argparse.Namespace) -> int:
     return 0
 
 
-def _rows(paths: list[Path]) -> list[dict]:
+def _rows(paths: list[Path]) -> list[dict[str, Any]]:
     """A row a curve: whose it is, the columns of `summary`, and the two losses in bits per byte.
     What is not known is None."""
     from gridlstm.curves import convert, summary, with_operations
@@ -88,9 +89,10 @@ def _rows(paths: list[Path]) -> list[dict]:
     ]
 
 
-def _plain(frame: "pd.DataFrame") -> list[dict]:
+def _plain(frame: "pd.DataFrame") -> list[dict[str, Any]]:
     """The rows of a frame, with None for what is missing."""
-    return frame.astype(object).where(frame.notna(), None).to_dict("records")
+    rows = frame.astype(object).where(frame.notna(), None).to_dict("records")
+    return [{str(name): value for name, value in row.items()} for row in rows]
 
 
 def _named(paths: list[Path]) -> dict[str, Path]:
@@ -167,7 +169,7 @@ FIGURES = (
 )
 
 
-def _cells(row: dict) -> dict[str, str]:
+def _cells(row: dict[str, Any]) -> dict[str, str]:
     """A row's cells by their headings."""
     figures = {
         heading: NOTHING if row[name] is None else form.format(row[name])

@@ -7,11 +7,12 @@ from pathlib import Path
 
 from gridlstm.commands.bar import progress_bar
 from gridlstm.commands.options import check_writable
+from gridlstm.commands.parsers import Commands
 from gridlstm.corpora import linux_kernel
 from gridlstm.corpora.enwik8 import ENWIK8, fetch
 
 
-def add(commands) -> None:
+def add(commands: Commands) -> None:
     command = commands.add_parser(
         "corpus",
         help="make or fetch a large text to train on",
@@ -22,7 +23,7 @@ def add(commands) -> None:
     _add_enwik8(corpora)
 
 
-def _add_linux_kernel(corpora) -> None:
+def _add_linux_kernel(corpora: Commands) -> None:
     corpus = corpora.add_parser(
         "linux-kernel",
         help="the Linux kernel's source, from an archive of it",
@@ -48,7 +49,7 @@ def _add_linux_kernel(corpora) -> None:
     corpus.add_argument("--seed", type=int, default=0, help="seed of the order (%(default)s)")
 
 
-def _add_enwik8(corpora) -> None:
+def _add_enwik8(corpora: Commands) -> None:
     corpus = corpora.add_parser(
         "enwik8",
         help="the first 10^8 bytes of English Wikipedia, from their author's site",

@@ -2,15 +2,18 @@
 
 import argparse
 import json
+from functools import partial
+from operator import attrgetter
 from pathlib import Path
 
 from gridlstm.commands.options import open_checkpoint
+from gridlstm.commands.parsers import Commands
 
 # Tokens of the text that a plan is told for.
 TEXT = 2000
 
 
-def add(commands) -> None:
+def add(commands: Commands) -> None:
     command = commands.add_parser(
         "describe",
         help="what checkpoints say about themselves",
@@ -38,7 +41,7 @@ def _describe(options: argparse.Namespace) -> int:
     return 0
 
 
-def _plans(path: Path) -> dict[str, dict]:
+def _plans(path: Path) -> dict[str, dict[str, object]]:
     """What the model of a checkpoint is computed by in each use, with the reasons."""
     import torch
 
@@ -68,10 +71,10 @@ def _plans(path: Path) -> dict[str, dict]:
             shape,
             device.type if gradients else "cpu",
             gradients,
-            held and holds_of([[held]], config, torch.zeros(1)),
+            None if held is None else holds_of([[held]], config, torch.zeros(1)),
             in_low_precision=in_low_precision,
             shown=shown,
-            in_float16=lambda weights=weights: weights.in_float16,
+            in_float16=partial(attrgetter("in_float16"), weights),
             threads=torch.get_num_threads(),
         )
     return {

@@ -6,6 +6,7 @@ import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from gridlstm.array_types import ByteArray
 from gridlstm.commands.bar import progress_bar
 from gridlstm.commands.options import (
     add_checkpoint_and_file,
@@ -13,21 +14,22 @@ from gridlstm.commands.options import (
     open_checkpoint,
     read_at_most,
 )
+from gridlstm.commands.parsers import Commands
 from gridlstm.corpus import MAX_WHOLE_BYTES, read_bytes, read_corpus
 from gridlstm.errors import UserError
 from gridlstm.progress import Progress
 from gridlstm.vocabulary import BYTES
 
 if TYPE_CHECKING:
-    import numpy as np
-
+    from gridlstm.checkpoint import Metadata
     from gridlstm.evaluation import Evaluation
+    from gridlstm.model import LanguageModel
 
 # Of a text whose characters are looked up.
 MAX_TEXT_BYTES = 20_000_000
 
 
-def add(commands) -> None:
+def add(commands: Commands) -> None:
     command = commands.add_parser(
         "evaluate",
         help="the loss of a checkpoint on a file",
@@ -60,7 +62,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     return 0
 
 
-def _part(options: argparse.Namespace, metadata) -> "np.ndarray":
+def _part(options: argparse.Namespace, metadata: "Metadata") -> ByteArray:
     if options.part == "all":
         return read_bytes(options.file)
     if not metadata.data.is_known:
@@ -69,7 +71,7 @@ def _part(options: argparse.Namespace, metadata) -> "np.ndarray":
     return corpus.train if options.part == "train" else corpus.validation
 
 
-def _of_bytes(model, data: "np.ndarray", progress: Progress) -> dict:
+def _of_bytes(model: "LanguageModel", data: ByteArray, progress: Progress) -> dict[str, object]:
     """Of a model over bytes, which knows every character."""
     import numpy as np
 
@@ -82,7 +84,9 @@ def _of_bytes(model, data: "np.ndarray", progress: Progress) -> dict:
     return _row(found, {"nats_per_character": a_character, "characters": characters, **known})
 
 
-def _of_text(model, options: argparse.Namespace, progress: Progress) -> dict:
+def _of_text(
+    model: "LanguageModel", options: argparse.Namespace, progress: Progress
+) -> dict[str, object]:
     """Of a model over a vocabulary of its own."""
     from gridlstm.evaluation import evaluate_text
 
@@ -98,7 +102,7 @@ def _of_text(model, options: argparse.Namespace, progress: Progress) -> dict:
     return _row(evaluate_text(model, text, progress), {})
 
 
-def _row(found: "Evaluation", more: dict) -> dict:
+def _row(found: "Evaluation", more: dict[str, object]) -> dict[str, object]:
     row = {**asdict(found), **more, "bits_per_byte": found.bits_per_byte}
     is_whole = not (row["unknown"] or row["skipped"] or row["lowered"])
     return {**row, "comparable": is_whole}

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from gridlstm.commands.markdown import NOTHING, table
 from gridlstm.commands.options import check_writable
+from gridlstm.commands.parsers import Commands
 from gridlstm.errors import UserError
 from gridlstm.training.experiment import (
     KERNEL,
@@ -24,7 +25,7 @@ from gridlstm.training.experiment import (
 )
 
 
-def add(commands) -> None:
+def add(commands: Commands) -> None:
     command = commands.add_parser(
         "experiment",
         help="the published experiment, all its runs in order",
@@ -76,9 +77,9 @@ def add(commands) -> None:
 
 def _experiment(options: argparse.Namespace) -> int:
     turn_plan = TURN_PLANS.get(options.preset)
-    if options.trial and turn_plan is None:
-        raise UserError(f"--trial is an option of --preset {', '.join(TURN_PLANS)}.")
     if options.trial:
+        if turn_plan is None:
+            raise UserError(f"--trial is an option of --preset {', '.join(TURN_PLANS)}.")
         turn_plan = trial_of(turn_plan)
     plan = PLANS[options.preset] if turn_plan is None else _with_cooled(turn_plan, options.out)
     if options.list:

@@ -3,6 +3,7 @@
 import argparse
 import json
 import sys
+from typing import TYPE_CHECKING
 
 from gridlstm.analysis.properties import PROPERTIES, measure_named
 from gridlstm.commands.bar import progress_bar
@@ -13,12 +14,18 @@ from gridlstm.commands.options import (
     open_checkpoint,
     read_beginning,
 )
+from gridlstm.commands.parsers import Commands
 from gridlstm.plurals import counted
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from gridlstm.analysis.held_out import Findings, Part
 
 MOST_BYTES = 20_000
 
 
-def add(commands) -> None:
+def add(commands: Commands) -> None:
     command = commands.add_parser(
         "find",
         help="the cells that follow a property of a text",
@@ -96,13 +103,13 @@ def _find(options: argparse.Namespace) -> int:
     return 0
 
 
-def _json_lines(cells, measure: str) -> str:
+def _json_lines(cells: "pd.DataFrame", measure: str) -> str:
     # JSON has no NaN, which stands for an interval that there is not.
     rows = cells.astype(object).where(cells.notna(), None).to_dict(orient="records")
     return "\n".join(json.dumps({"measure": measure, **row}) for row in rows)
 
 
-def _table(cells, measure: str) -> str:
+def _table(cells: "pd.DataFrame", measure: str) -> str:
     import pandas as pd
 
     name, where = ("AUC", "inside") if measure == "auc" else ("rho", "as it grows")
@@ -127,14 +134,14 @@ def _table(cells, measure: str) -> str:
     return pd.DataFrame(shown).to_string(index=False, float_format="{:.3f}".format)
 
 
-def _part(part) -> str:
+def _part(part: "Part") -> str:
     where = f"characters {part.start:,} to {part.end:,}"
-    if part.marked is None:
+    if part.marked is None or part.spans is None:
         return where
     return f"{where} ({part.marked:,} marked, in {counted(part.spans, 'span')})"
 
 
-def _chance(findings) -> str:
+def _chance(findings: "Findings") -> str:
     name = "AUC" if findings.measure == "auc" else "rho"
     baseline = findings.baseline
     return (

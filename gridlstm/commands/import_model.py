@@ -5,6 +5,7 @@ import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gridlstm.commands.bar import progress_bar
 from gridlstm.commands.options import (
@@ -14,13 +15,18 @@ from gridlstm.commands.options import (
     read_beginning,
     read_text,
 )
+from gridlstm.commands.parsers import Commands
 from gridlstm.errors import UserError
+
+if TYPE_CHECKING:
+    from gridlstm.importing.foreign_model import LossHistory
+    from gridlstm.model import LanguageModel
 
 # So much of a training text is read for its characters.
 MAX_TRAINING_TEXT = 200_000_000
 
 
-def add(commands) -> None:
+def add(commands: Commands) -> None:
     command = commands.add_parser(
         "import",
         help="a model of another program's made a checkpoint",
@@ -107,7 +113,7 @@ def _answer(given: str) -> tuple[str, str]:
     return key, value
 
 
-def _check(model, options: argparse.Namespace) -> dict:
+def _check(model: "LanguageModel", options: argparse.Namespace) -> dict[str, object]:
     """The model's loss on a text; a warning goes to standard error."""
     from gridlstm.importing.proof import prove
 
@@ -121,7 +127,7 @@ def _check(model, options: argparse.Namespace) -> dict:
     return {**asdict(found), "bits_per_byte": found.bits_per_byte, "warning": proof.warning}
 
 
-def _write_losses(out: Path, curve) -> Path:
+def _write_losses(out: Path, curve: "LossHistory") -> Path:
     """The losses of the training, in nats per token as its program logged them, by update."""
     from gridlstm.checkpoint import write_aside
 

@@ -5,10 +5,11 @@ import json
 from pathlib import Path
 
 from gridlstm.commands.options import check_writable
+from gridlstm.commands.parsers import Commands
 from gridlstm.errors import UserError
 
 
-def add(commands) -> None:
+def add(commands: Commands) -> None:
     command = commands.add_parser(
         "join",
         help="put the shards of a checkpoint together again",

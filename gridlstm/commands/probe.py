@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from collections.abc import Sequence
 
 from gridlstm.commands.bar import progress_bar
 from gridlstm.commands.options import (
@@ -13,10 +14,11 @@ from gridlstm.commands.options import (
     print_frame,
     read_text,
 )
+from gridlstm.commands.parsers import Commands
 from gridlstm.errors import UserError
 
 
-def add(commands) -> None:
+def add(commands: Commands) -> None:
     command = commands.add_parser(
         "probe",
         help="whether a property is in one cell of a layer or spread out",
@@ -49,7 +51,7 @@ def _probe(options: argparse.Namespace) -> int:
     marks = measure_named(options.property, text.characters)[read]
     positions = encoded.last_token[read]
     split = split_text(marks)
-    layers = range(1, model.config.layers + 1)
+    layers: Sequence[int] = range(1, model.config.layers + 1)
     if options.layer is not None:
         if options.layer not in layers:
             raise UserError(f"There is no layer {options.layer}: they are counted from 1.")

@@ -3,6 +3,8 @@
 import argparse
 from typing import TYPE_CHECKING
 
+from gridlstm.architectures import Memory
+from gridlstm.array_types import FloatArray
 from gridlstm.commands.options import (
     add_checkpoint_and_file,
     add_encoding,
@@ -12,13 +14,18 @@ from gridlstm.commands.options import (
     print_frame,
     read_text,
 )
+from gridlstm.commands.parsers import Commands
 from gridlstm.errors import UserError
+from gridlstm.text import Text
+from gridlstm.vocabulary import EncodedText
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from gridlstm.model import LanguageModel
 
-def add(commands) -> None:
+
+def add(commands: Commands) -> None:
     command = commands.add_parser(
         "provenance",
         help="which layer, and which character, wrote a memory",
@@ -57,17 +64,18 @@ def _provenance(options: argparse.Namespace) -> int:
     return 0
 
 
-def _traced(model, encoded, memory) -> dict:
+def _traced(model: "LanguageModel", encoded: EncodedText, memory: Memory) -> dict[str, FloatArray]:
     """A trace of what makes a memory."""
     import numpy as np
 
     from gridlstm.trace import trace
 
-    wanted = {memory.cell, memory.keep, memory.gate, memory.candidate} - {None}
+    named = memory.cell, memory.keep, memory.gate, memory.candidate
+    wanted = {quantity for quantity in named if quantity is not None}
     return trace(model, encoded, sorted(wanted), dtype=np.float32).values
 
 
-def _memory(model, along: str):
+def _memory(model: "LanguageModel", along: str) -> Memory:
     """The model's memory along a dimension; UserError if it has none."""
     memory = model.config.memory(along)
     if memory is None:
@@ -78,7 +86,7 @@ def _memory(model, along: str):
     return memory
 
 
-def _whole_model(model, encoded) -> "pd.DataFrame":
+def _whole_model(model: "LanguageModel", encoded: EncodedText) -> "pd.DataFrame":
     import numpy as np
     import pandas as pd
 
@@ -101,7 +109,9 @@ def _whole_model(model, encoded) -> "pd.DataFrame":
     return frame
 
 
-def _by_layer(model, text, encoded, layer: int, unit: int) -> "pd.DataFrame":
+def _by_layer(
+    model: "LanguageModel", text: Text, encoded: EncodedText, layer: int, unit: int
+) -> "pd.DataFrame":
     import pandas as pd
 
     from gridlstm.analysis.depth_provenance import depth_shares, depth_start
@@ -118,7 +128,9 @@ def _by_layer(model, text, encoded, layer: int, unit: int) -> "pd.DataFrame":
     return frame
 
 
-def _by_character(model, text, encoded, layer: int, unit: int, character: int) -> "pd.DataFrame":
+def _by_character(
+    model: "LanguageModel", text: Text, encoded: EncodedText, layer: int, unit: int, character: int
+) -> "pd.DataFrame":
     import pandas as pd
 
     from gridlstm.analysis.provenance import check_index

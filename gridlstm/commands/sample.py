@@ -11,12 +11,13 @@ from gridlstm.commands.options import (
     open_checkpoint,
     read_at_most,
 )
+from gridlstm.commands.parsers import Commands
 from gridlstm.text import from_bytes
 
 MAX_PRIME_BYTES = 10_000_000
 
 
-def add(commands) -> None:
+def add(commands: Commands) -> None:
     command = commands.add_parser(
         "sample",
         help="text that a model writes",

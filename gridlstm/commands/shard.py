@@ -6,11 +6,12 @@ import re
 from pathlib import Path
 
 from gridlstm.commands.options import check_writable
+from gridlstm.commands.parsers import Commands
 
 UNITS = {"": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 
 
-def add(commands) -> None:
+def add(commands: Commands) -> None:
     command = commands.add_parser(
         "shard",
         help="cut a checkpoint into files of a limited size",

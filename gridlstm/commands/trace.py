@@ -2,6 +2,7 @@
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from gridlstm.commands.bar import progress_bar
 from gridlstm.commands.options import (
@@ -11,12 +12,13 @@ from gridlstm.commands.options import (
     open_checkpoint,
     read_at_most,
 )
+from gridlstm.commands.parsers import Commands
 
 # A trace takes some 10 kB a byte on disk, and the distributions alone half a kilobyte of memory.
 MAX_BYTES = 2_000_000
 
 
-def add(commands) -> None:
+def add(commands: Commands) -> None:
     command = commands.add_parser(
         "trace",
         help="everything inside a model while it reads a file",
@@ -58,13 +60,13 @@ def _trace(options: argparse.Namespace) -> int:
 
     def write(aside: Path) -> None:
         with open(aside, "wb") as file:
-            np.savez(
-                file,
+            arrays: dict[str, Any] = {
                 **traced.values,
-                loss=traced.loss,
-                next_token=traced.next_token,
-                tokens=traced.tokens,
-            )
+                "loss": traced.loss,
+                "next_token": traced.next_token,
+                "tokens": traced.tokens,
+            }
+            np.savez(file, **arrays)
 
     write_aside(options.out, write)
     return 0

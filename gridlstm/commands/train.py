@@ -4,11 +4,13 @@ import argparse
 import typing
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 from gridlstm.addition import shortest_length
 from gridlstm.architectures import ARCHITECTURES
 from gridlstm.checkpoint import read_metadata
 from gridlstm.commands.options import check_writable
+from gridlstm.commands.parsers import Commands
 from gridlstm.config import MODEL_MEANINGS, ModelConfig
 from gridlstm.corpus import read_corpus
 from gridlstm.errors import UserError
@@ -34,7 +36,7 @@ NOT_CHOSEN = {"vocabulary_size"}
 STOPS = {"updates", "bytes", "minutes"}
 
 
-def add(commands) -> None:
+def add(commands: Commands) -> None:
     command = commands.add_parser(
         "train",
         help="train a model on a file, or on sums",
@@ -92,7 +94,8 @@ def _type_of(kind: type, name: str) -> type:
     """The plain type of a dataclass's field, without the None that some allow."""
     declared = typing.get_type_hints(kind)[name]
     plain = [part for part in typing.get_args(declared) if part is not type(None)]
-    return plain[0] if plain else declared
+    found: type = plain[0] if plain else declared
+    return found
 
 
 def _train(options: argparse.Namespace) -> int:
@@ -132,7 +135,7 @@ def _named(options: argparse.Namespace) -> Preset | None:
     return PRESETS.get(options.preset)
 
 
-def _given(options: argparse.Namespace, kind: type) -> dict:
+def _given(options: argparse.Namespace, kind: type) -> dict[str, Any]:
     """The options among a dataclass's fields that the user gave."""
     names = (field.name for field in fields(kind) if field.name not in NOT_CHOSEN)
     values = {name: getattr(options, name) for name in names}

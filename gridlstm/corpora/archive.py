@@ -4,13 +4,14 @@ Nothing is extracted: names are only names and links lead nowhere. Memory does n
 archive, however large its members are or say they are.
 """
 
+import io
 import lzma
 import os
 import tarfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from gridlstm.corpus import OPENERS, CorpusError
 from gridlstm.progress import Progress
@@ -34,7 +35,7 @@ class Unpacked:
     def __init__(self, path: Path, packed: BinaryIO):
         self.path = path
         opener = OPENERS.get(path.suffix)
-        self.file = opener(packed) if opener else packed
+        self.file: io.BufferedIOBase | BinaryIO = opener(packed) if opener else packed
 
     def read(self, size: int) -> bytes:
         if not 0 <= size <= READ_LIMIT:
@@ -77,15 +78,16 @@ def members(
         size = os.fstat(packed.fileno()).st_size
         unpacked = Unpacked(path, packed)
         try:
-            tar = tarfile.TarFile(fileobj=unpacked)
+            # What it calls of a file that it reads: read, seek and tell.
+            tar = tarfile.TarFile(fileobj=cast(BinaryIO, unpacked))
             for _ in range(MEMBER_LIMIT):
                 if (member := tar.next()) is None:
                     _check_end(unpacked)
                     return
                 if len(member.name) > NAME_LIMIT:
                     raise unpacked.fault("a name is too long")
-                # A TarFile keeps all members for ever.
-                tar.members.clear()
+                # A TarFile keeps all members for ever, in a list that its stubs do not know.
+                tar.members.clear()  # type: ignore[attr-defined]
                 yield member, unpacked
                 if progress:
                     progress(packed.tell() / size)

@@ -71,7 +71,10 @@ def _ask(url: str, begin: int) -> http.client.HTTPResponse:
         headers["Range"] = f"bytes={begin}-"
     try:
         request = urllib.request.Request(url, headers=headers)
-        return urllib.request.urlopen(request, timeout=SECONDS_OF_SILENCE)
+        answer: http.client.HTTPResponse = urllib.request.urlopen(
+            request, timeout=SECONDS_OF_SILENCE
+        )
+        return answer
     except urllib.error.HTTPError as error:
         raise DownloadError(f"{url} cannot be had: {error.code} {error.reason}.") from error
     except (OSError, http.client.HTTPException) as error:

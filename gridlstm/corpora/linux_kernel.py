@@ -84,7 +84,7 @@ def _in_random_order(files: dict[str, Piece], seed: int) -> Iterator[Piece]:
     # Of Python's generator only random() is promised to stay the same for ever.
     generator = random.Random(seed)
     keys = {name: generator.random() for name in sorted(files)}
-    yield from (files[name] for name in sorted(keys, key=keys.get))
+    yield from (files[name] for name in sorted(keys, key=lambda name: keys[name]))
 
 
 def _places(pieces: Iterable[Piece], size: int) -> dict[int, tuple[int, int]]:

@@ -2,9 +2,12 @@
 
 import math
 from collections.abc import Collection, Hashable, Mapping, Sequence
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
+
+from gridlstm.array_types import Float64Array
 
 # What `compare_groups` says of a difference, by its name there.
 VERDICTS = {
@@ -19,7 +22,12 @@ CONFIDENCE = 0.95
 SPENT = ("update", "bytes", "seconds", "operations")
 
 
-def training_operations(bytes_read: float, operations_per_byte: int) -> float:
+# Losses of runs that differ in nothing but their seed.
+_Losses = Sequence[float] | Float64Array
+_Bytes = TypeVar("_Bytes", float, "pd.Series[float]")
+
+
+def training_operations(bytes_read: _Bytes, operations_per_byte: int) -> _Bytes:
     """Floating-point operations of training on so many bytes.
 
     A multiply-add is two operations, and a backward pass costs twice a forward pass, so a byte
@@ -31,7 +39,7 @@ def training_operations(bytes_read: float, operations_per_byte: int) -> float:
 
 def with_operations(frame: pd.DataFrame, operations_per_byte: int | None) -> pd.DataFrame:
     """The curve with a column `operations`: spent up to each point, NaN if it is not known."""
-    spent = math.nan
+    spent: float | pd.Series[float] = math.nan
     if operations_per_byte is not None:
         spent = training_operations(frame["bytes"].astype(np.float64), operations_per_byte)
     return frame.assign(operations=spent)
@@ -73,7 +81,7 @@ def _compared(curves: dict[str, pd.DataFrame], baselines: Collection[str]) -> pd
     target = min(targets, default=math.nan)
     rows = []
     for name, frame in curves.items():
-        best, last = frame.loc[frame["val_loss"].idxmin()], frame.iloc[-1]
+        best, last = frame.iloc[frame["val_loss"].argmin()], frame.iloc[-1]
         there = frame[frame["update"] == common]
         rows.append(
             {
@@ -106,7 +114,7 @@ def _compared(curves: dict[str, pd.DataFrame], baselines: Collection[str]) -> pd
     ):
         reference = table.loc[is_baseline, loss].min()
         table.insert(
-            table.columns.get_loc(loss) + 1, difference, 100 * (table[loss] / reference - 1)
+            list(table.columns).index(loss) + 1, difference, 100 * (table[loss] / reference - 1)
         )
     return table
 
@@ -130,7 +138,7 @@ def _last_common_update(frames: list[pd.DataFrame]) -> float:
 # -- Groups of runs that differ in nothing but their seed ------------------------------------------
 
 
-def noise(these: Sequence[float], those: Sequence[float]) -> float:
+def noise(these: _Losses, those: _Losses) -> float:
     """How far apart the means of two groups of losses may lie by the luck of the seeds alone.
 
     Half the width of the 95 % confidence interval of the difference of two means (Student's t, with
@@ -155,7 +163,7 @@ def best_baseline(
 ) -> str | None:
     """The group, of the runs it names, with the lowest mean of best losses; None of none."""
     means = {g: np.mean([curves[run]["val_loss"].min() for run in groups[g]]) for g in groups}
-    return min(means, key=means.get, default=None)
+    return min(means, key=lambda group: means[group], default=None)
 
 
 def compare_groups(
@@ -181,6 +189,8 @@ def compare_groups(
     rows = []
     for group, runs in groups.items():
         losses = [curves[run]["val_loss"].min() for run in runs]
+        baseline = baselines[group]
+        others = None if baseline is None else groups.get(baseline)
         rows.append(
             {
                 "group": group,
@@ -189,19 +199,28 @@ def compare_groups(
                 "deviation": float(np.std(losses, ddof=1)) if len(runs) > 1 else math.nan,
                 "low": min(losses),
                 "high": max(losses),
-                **_against(curves, runs, groups.get(baselines[group]), equal_bytes),
+                **_against(curves, runs, others, equal_bytes),
             }
         )
-        if baselines[group] == group:
+        if baseline == group:
             rows[-1]["verdict"] = "baseline"
     columns = ["group", "runs", "best_loss", "deviation", "low", "high", "difference_percent"]
     columns += ["noise_percent", "compared_bytes", "verdict"]
     return pd.DataFrame(rows, columns=columns)
 
 
-def _against(curves, runs: Sequence[str], others: Sequence[str] | None, equal_bytes: bool) -> dict:
+def _against(
+    curves: Mapping[str, pd.DataFrame],
+    runs: Sequence[str],
+    others: Sequence[str] | None,
+    equal_bytes: bool,
+) -> dict[str, float | str]:
     """A group's comparison with its baseline, `others`."""
-    nothing = {"difference_percent": math.nan, "noise_percent": math.nan, "verdict": "apart"}
+    nothing: dict[str, float | str] = {
+        "difference_percent": math.nan,
+        "noise_percent": math.nan,
+        "verdict": "apart",
+    }
     if others is None:
         return nothing | {"compared_bytes": math.nan}
     read = [curves[run]["bytes"].iloc[-1] for run in (*runs, *others)]

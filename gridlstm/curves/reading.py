@@ -10,6 +10,7 @@ from typing import BinaryIO
 import numpy as np
 import pandas as pd
 
+from gridlstm.array_types import BoolArray, Float64Array
 from gridlstm.errors import UserError
 from gridlstm.training.curve_log import ACCURACIES, COLUMNS, COUNTS
 
@@ -58,7 +59,7 @@ def read_published(path: Path) -> dict[str, pd.DataFrame]:
     numbers = {name: _numbers(table[name], name, lines) for name in PUBLISHED_COLUMNS[1:]}
     frame = pd.DataFrame({"model": table["model"], **numbers})
     groups = frame.groupby("model", sort=False)
-    return {name: rows.drop(columns="model").reset_index(drop=True) for name, rows in groups}
+    return {str(name): rows.drop(columns="model").reset_index(drop=True) for name, rows in groups}
 
 
 def read_bytes(source: Path | str | bytes | BinaryIO) -> bytes:
@@ -138,7 +139,7 @@ def _check_header(header: list[str], columns: tuple[str, ...]) -> None:
             raise CurveError(f"The first line names the column {name} more than once.")
 
 
-def _numbers(cells: list[str], name: str, lines: list[int]) -> np.ndarray:
+def _numbers(cells: list[str], name: str, lines: list[int]) -> Float64Array:
     """A column's cells as int64 (update, bytes) or float64 [row], none of them negative."""
     whole = name in COUNTS
     values = [_number(cell, name, line) for cell, line in zip(cells, lines, strict=True)]
@@ -151,7 +152,7 @@ def _numbers(cells: list[str], name: str, lines: list[int]) -> np.ndarray:
     return column.astype(np.int64)
 
 
-def _shares(cells: list[str], name: str, lines: list[int]) -> np.ndarray:
+def _shares(cells: list[str], name: str, lines: list[int]) -> Float64Array:
     """A column of shares, 0 to 1, as float64 [row]; NaN where the cell is empty."""
     values = [
         _number(cell, name, line) if cell.strip() else math.nan
@@ -182,7 +183,7 @@ def _fault(cell: str, name: str, line: int, why: str) -> CurveError:
     return CurveError(f"The column {name} holds {quoted} in line {line}, which is {why}.")
 
 
-def _refuse(bad: np.ndarray, cells: list[str], name: str, lines: list[int], why: str) -> None:
+def _refuse(bad: BoolArray, cells: list[str], name: str, lines: list[int], why: str) -> None:
     """Raise CurveError for the first row that is `bad`, bool [row]."""
     if bad.any():
         row = int(bad.argmax())

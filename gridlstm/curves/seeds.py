@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 
+from gridlstm.array_types import Float64Array
 from gridlstm.curves.series import POSITIONS, QUANTITIES, counted_by
 
 
@@ -19,7 +20,7 @@ def mean_over_seeds(frames: list[pd.DataFrame]) -> pd.DataFrame:
     by = max((counted_by(frame) for frame in frames), key=POSITIONS.index)
     frames = [frame[frame[by].notna()] for frame in frames]
     places = np.unique(np.concatenate([frame[by] for frame in frames]))
-    names = dict.fromkeys(name for frame in frames for name in frame if name != by)
+    names = dict.fromkeys(name for frame in frames for name in frame.columns if name != by)
     mean = {by: places}
     for name in names:
         # [curve, place]
@@ -37,9 +38,11 @@ def mean_over_seeds(frames: list[pd.DataFrame]) -> pd.DataFrame:
     return pd.DataFrame(mean | {"seeds": np.sum(inside, axis=0)})
 
 
-def _at(frame: pd.DataFrame, name: str, by: str, places: np.ndarray) -> np.ndarray:
+def _at(frame: pd.DataFrame, name: str, by: str, places: Float64Array) -> Float64Array:
     """A column at these places of the column `by`, float64; NaN where it is not known."""
     if name not in frame:
         return np.full(len(places), np.nan)
     own = frame[by].to_numpy(np.float64)
-    return np.interp(places, own, frame[name].to_numpy(np.float64), left=np.nan, right=np.nan)
+    values = frame[name].to_numpy(np.float64)
+    at: Float64Array = np.interp(places, own, values, left=np.nan, right=np.nan)
+    return at

@@ -2,9 +2,12 @@
 
 import math
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
+
+from gridlstm.array_types import Float64Array
 
 AXES = ("update", "epoch", "bytes", "seconds", "operations")
 # By name: the column of a curve. The accuracies are shares, of tasks that have answers.
@@ -20,6 +23,9 @@ UNITS = ("bits", "nats")
 POSITIONS = ("update", "epoch", "seconds")
 
 
+_Losses = TypeVar("_Losses", float, Float64Array, "pd.Series[float]")
+
+
 @dataclass(frozen=True)
 class Series:
     """One line of the picture: every logged point, in the order of the updates.
@@ -29,13 +35,13 @@ class Series:
     seeds, `low` and `high` bound them, smoothed alike; else they are None.
     """
 
-    x: np.ndarray
-    update: np.ndarray
-    raw: np.ndarray
-    smoothed: np.ndarray
-    seeds: np.ndarray
-    low: np.ndarray | None = None
-    high: np.ndarray | None = None
+    x: Float64Array
+    update: Float64Array
+    raw: Float64Array
+    smoothed: Float64Array
+    seeds: Float64Array
+    low: Float64Array | None = None
+    high: Float64Array | None = None
 
 
 def counted_by(frame: pd.DataFrame) -> str:
@@ -43,7 +49,7 @@ def counted_by(frame: pd.DataFrame) -> str:
     return next((n for n in POSITIONS if n in frame and frame[n].notna().any()), "update")
 
 
-def smooth(values: np.ndarray, weight: float) -> np.ndarray:
+def smooth(values: Float64Array, weight: float) -> Float64Array:
     """Exponential moving average, debiased, as TensorBoard draws it: float64 [point].
 
     Each value is the weighted mean of all points so far, one that lies `k` points back counting
@@ -60,7 +66,7 @@ def smooth(values: np.ndarray, weight: float) -> np.ndarray:
     return smoothed
 
 
-def convert(nats: np.ndarray | float, unit: str) -> np.ndarray | float:
+def convert(nats: _Losses, unit: str) -> _Losses:
     """Losses in nats as `unit`, `"nats"` or `"bits"`."""
     if unit not in UNITS:
         raise ValueError(f"A loss is given in {' or '.join(UNITS)}, not in {unit!r}.")
@@ -83,12 +89,12 @@ def curve_series(
     column = QUANTITIES[quantity]
     nothing = np.full(len(frame), np.nan)
 
-    def numbers(name: str) -> np.ndarray:
+    def numbers(name: str) -> Float64Array:
         return frame[name].to_numpy(np.float64) if name in frame else nothing
 
     known = ~np.isnan(numbers(axis)) & ~np.isnan(numbers(column))
 
-    def measured(name: str) -> np.ndarray:
+    def measured(name: str) -> Float64Array:
         values = numbers(name)[known]
         return convert(values, unit) if is_loss(quantity) else values
 

@@ -5,6 +5,7 @@ import struct
 import zipfile
 import zlib
 from functools import cached_property
+from typing import Any
 
 from gridlstm.importing.errors import DamagedFileError, ForeignModelError
 
@@ -117,7 +118,7 @@ class _Seekable(io.RawIOBase):
         self.place = base + offset
         return self.place
 
-    def readinto(self, buffer) -> int:
+    def readinto(self, buffer: Any) -> int:
         piece = self.data[self.place : self.place + len(buffer)]
         buffer[: len(piece)] = piece
         self.place += len(piece)

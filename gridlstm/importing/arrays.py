@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from gridlstm.array_types import Float32Array, FloatArray
 from gridlstm.importing.errors import ForeignModelError
 from gridlstm.importing.foreign_model import (
     GATE_ACTIVATIONS,
@@ -45,7 +46,7 @@ def model_from_arrays(
     decoder_bias: ArrayLike | None = None,
     *,
     embedding: ArrayLike | None = None,
-    vocabulary: Sequence[str | bytes | int] | Mapping | None = None,
+    vocabulary: Sequence[str | bytes | int] | Mapping[object, object] | None = None,
     order: str | None = None,
     interleaved: bool = False,
     layout: str = "rows",
@@ -90,8 +91,8 @@ def model_from_arrays(
                 cell,
                 _stacked(layer.input, order, turned),
                 _stacked(layer.state, order, turned),
-                _stacked(layer.input_bias, order, False),
-                _stacked(layer.state_bias, order, False),
+                _stacked_bias(layer.input_bias, order),
+                _stacked_bias(layer.state_bias, order),
                 order=order,
                 interleaved=interleaved,
                 forget_bias=forget_bias,
@@ -174,7 +175,7 @@ def cell_weights(
     return CellWeights(weight, bias, inner)
 
 
-def float32(array: ArrayLike) -> np.ndarray:
+def float32(array: ArrayLike) -> Float32Array:
     """The same numbers as float32; raises ForeignModelError if they are none."""
     array = np.asarray(array)
     if array.dtype.kind not in "fiu":
@@ -183,7 +184,7 @@ def float32(array: ArrayLike) -> np.ndarray:
         return array.astype(np.float32, copy=False)
 
 
-def zeros_or(bias: ArrayLike | None, length: int) -> np.ndarray:
+def zeros_or(bias: ArrayLike | None, length: int) -> Float32Array:
     """The bias [length] as float32, zeros if there is none; raises ForeignModelError."""
     if bias is None:
         return np.zeros(length, np.float32)
@@ -195,14 +196,14 @@ def zeros_or(bias: ArrayLike | None, length: int) -> np.ndarray:
     return bias
 
 
-def _units(of_input: np.ndarray, of_state: np.ndarray, gates: int) -> int:
+def _units(of_input: FloatArray, of_state: FloatArray, gates: int) -> int:
     """How many units weights [G * U, D] and [G * U, U] are of."""
     if of_input.ndim != 2 or of_state.ndim != 2:
         raise ForeignModelError("The weights of a layer must have two dimensions.")
     for array in (of_input, of_state):
         if array.dtype.kind not in "fiu":
             raise ForeignModelError(f"An array of {array.dtype} holds no weights.")
-    units = of_state.shape[1]
+    units: int = of_state.shape[1]
     if len(of_state) != gates * units or len(of_input) != gates * units:
         raise ForeignModelError(
             f"Weights of {of_input.shape} for the input and {of_state.shape} for the state do not "
@@ -217,14 +218,16 @@ def _rows(block: int, units: int, blocks: int, interleaved: bool) -> slice:
     return slice(block * units, (block + 1) * units)
 
 
-def _turned(array: np.ndarray, turned: bool) -> np.ndarray:
+def _turned(array: FloatArray, turned: bool) -> FloatArray:
     return array.T if turned else array
 
 
-def _stacked(arrays: GateArrays | None, order: str, turned: bool) -> np.ndarray | None:
+def _stacked_bias(arrays: GateArrays | None, order: str) -> FloatArray | None:
+    return None if arrays is None else _stacked(arrays, order, False)
+
+
+def _stacked(arrays: GateArrays, order: str, turned: bool) -> FloatArray:
     """[G * U, D], from one array or from one a gate."""
-    if arrays is None:
-        return None
     if isinstance(arrays, Mapping):
         if set(arrays) != set(order):
             raise ForeignModelError(

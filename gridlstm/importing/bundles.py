@@ -6,8 +6,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import numpy as np
-
+from gridlstm.array_types import NumberArray
 from gridlstm.importing.errors import DamagedFileError, ForeignModelError
 from gridlstm.importing.tensors import Storage
 
@@ -51,11 +50,12 @@ def read_bundle_index(data: memoryview) -> Bundle:
         raise DamagedFileError("The index of the checkpoint is damaged.") from error
 
 
-def read_variable(entry: Entry, shard: memoryview) -> np.ndarray:
+def read_variable(entry: Entry, shard: memoryview) -> NumberArray:
     """A variable's numbers, without a copy. Raises DamagedFileError."""
-    count = math.prod(entry.shape)
-    storage = Storage(entry.kind, count, shard[entry.offset : entry.offset + entry.size])
-    if count * storage.item_size != entry.size or len(storage.data) != entry.size:
+    assert entry.kind is not None
+    count, data = math.prod(entry.shape), shard[entry.offset : entry.offset + entry.size]
+    storage = Storage(entry.kind, count, data)
+    if count * storage.item_size != entry.size or len(data) != entry.size:
         raise DamagedFileError(
             "The checkpoint's data file does not hold what its index says: it is another's or was "
             "cut short."
@@ -127,7 +127,8 @@ def _block(data: memoryview, offset: int, size: int) -> Iterator[tuple[bytes, me
 
 
 def _entry(value: memoryview) -> Entry:
-    kind, shape, found = 0, (), {}
+    shape: tuple[int, ...] = ()
+    found: dict[int, int | memoryview] = {}
     for field, content in _fields(value):
         if field == 2:
             shape = _shape(content)
@@ -136,7 +137,8 @@ def _entry(value: memoryview) -> Entry:
         else:
             found[field] = content
     kind = _KINDS.get(_as_size(found.get(1, 0)))
-    return Entry(kind, shape, *(_as_size(found.get(field, 0)) for field in (3, 4, 5)))
+    shard, offset, size = (_as_size(found.get(field, 0)) for field in (3, 4, 5))
+    return Entry(kind, shape, shard, offset, size)
 
 
 def _shape(content: object) -> tuple[int, ...]:
@@ -154,11 +156,12 @@ def _as_size(value: object) -> int:
     return value
 
 
-def _fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
+def _fields(message: object) -> Iterator[tuple[int, int | memoryview]]:
     """The numbers and contents of a message of Protocol Buffers."""
     if not isinstance(message, memoryview):
         raise DamagedFileError("The index of the checkpoint is damaged.")
     place = 0
+    value: int | memoryview
     while place < len(message):
         tag, place = _varint(message, place)
         kind = tag & 7

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from gridlstm.array_types import FloatArray
 from gridlstm.checkpoint import Data, Metadata
 from gridlstm.config import ConfigError, ModelConfig
 from gridlstm.importing.errors import ForeignModelError
@@ -39,6 +40,7 @@ def build_model(
     config = replace(config_of(foreign), dropout=dropout)
     # A new model draws random weights: not from the caller's random numbers.
     with torch.random.fork_rng(devices=[]):
+        assert foreign.vocabulary is not None  # without one there is no config
         model = kind(config, foreign.vocabulary)
     model.load_tensors({name: torch.tensor(array) for name, array in tensors_of(foreign).items()})
     return model.eval().requires_grad_(False)
@@ -72,7 +74,7 @@ def config_of(foreign: ForeignModel) -> ModelConfig:
         raise ForeignModelError(str(error)) from error
 
 
-def tensors_of(foreign: ForeignModel) -> dict[str, np.ndarray]:
+def tensors_of(foreign: ForeignModel) -> dict[str, FloatArray]:
     """The tensors of a checkpoint by name; those that layers share once, under the first."""
     tensors = {"decoder.weight": foreign.decoder_weight, "decoder.bias": foreign.decoder_bias}
     if foreign.embedding is not None:
@@ -87,7 +89,7 @@ def tensors_of(foreign: ForeignModel) -> dict[str, np.ndarray]:
     return {name: np.ascontiguousarray(array, np.float32) for name, array in tensors.items()}
 
 
-def _cell_tensors(name: str, cell: CellWeights) -> dict[str, np.ndarray]:
+def _cell_tensors(name: str, cell: CellWeights) -> dict[str, FloatArray]:
     tensors = {f"{name}.weight": cell.weight, f"{name}.bias": cell.bias}
     if cell.candidate_bias is not None:
         tensors[f"{name}.candidate_bias"] = cell.candidate_bias
@@ -96,7 +98,7 @@ def _cell_tensors(name: str, cell: CellWeights) -> dict[str, np.ndarray]:
 
 def metadata_of(foreign: ForeignModel, config: ModelConfig, name: str) -> Metadata:
     """What is known of the model; the text that it was trained on is not."""
-    training = {"trained_by": foreign.program}
+    training: dict[str, str | int] = {"trained_by": foreign.program}
     if foreign.window is not None:
         training["window"] = foreign.window
     if foreign.notes:

@@ -1,11 +1,12 @@
 """What a reader makes of another program's files: its weights, in our order, and what is known."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from gridlstm.architectures import ARCHITECTURES
+from gridlstm.array_types import FloatArray, IntArray
 from gridlstm.config import MAX_VOCABULARY, MOST_LAYERS, MOST_UNITS
 from gridlstm.importing.errors import ForeignModelError
 from gridlstm.vocabulary import Vocabulary
@@ -25,12 +26,12 @@ class CellWeights:
     product with h, within the reset.
     """
 
-    weight: np.ndarray
-    bias: np.ndarray
-    candidate_bias: np.ndarray | None = None
+    weight: FloatArray
+    bias: FloatArray
+    candidate_bias: FloatArray | None = None
 
     @property
-    def arrays(self) -> tuple[np.ndarray, ...]:
+    def arrays(self) -> tuple[FloatArray, ...]:
         found = (self.weight, self.bias, self.candidate_bias)
         return tuple(array for array in found if array is not None)
 
@@ -47,10 +48,10 @@ class Layer:
 class LossHistory:
     """Losses of the training, in nats per token, as the file has them; updates count from 1."""
 
-    validation_updates: np.ndarray
-    validation_loss: np.ndarray
-    train_updates: np.ndarray
-    train_loss: np.ndarray
+    validation_updates: IntArray
+    validation_loss: FloatArray
+    train_updates: IntArray
+    train_loss: FloatArray
 
 
 @dataclass(frozen=True)
@@ -83,9 +84,9 @@ class ForeignModel:
     program: str
     cell: str
     layers: tuple[Layer, ...]
-    embedding: np.ndarray | None
-    decoder_weight: np.ndarray
-    decoder_bias: np.ndarray
+    embedding: FloatArray | None
+    decoder_weight: FloatArray
+    decoder_bias: FloatArray
     vocabulary: Vocabulary | None = None
     gates: str = "sigmoid"
     reset: str | None = None
@@ -96,7 +97,8 @@ class ForeignModel:
 
     @property
     def units(self) -> int:
-        return self.decoder_weight.shape[1]
+        units: int = self.decoder_weight.shape[1]
+        return units
 
     @property
     def vocabulary_size(self) -> int:
@@ -118,11 +120,11 @@ class ForeignModel:
         return "all" if shared[0] else "depth"
 
     @property
-    def arrays(self) -> dict[int, np.ndarray]:
+    def arrays(self) -> dict[int, FloatArray]:
         """Every array once, by its identity."""
         return {id(array): array for array in self._arrays()}
 
-    def _arrays(self) -> Iterator[np.ndarray]:
+    def _arrays(self) -> Iterator[FloatArray]:
         yield from (self.decoder_weight, self.decoder_bias)
         if self.embedding is not None:
             yield self.embedding
@@ -141,7 +143,10 @@ class ForeignModel:
         return replace(self, notes=(*self.notes, *notes))
 
 
-_PARTS = (lambda layer: layer.time, lambda layer: layer.depth)
+_PARTS: tuple[Callable[[Layer], CellWeights | None], ...] = (
+    lambda layer: layer.time,
+    lambda layer: layer.depth,
+)
 
 
 def check_model(model: ForeignModel) -> ForeignModel:
@@ -150,7 +155,10 @@ def check_model(model: ForeignModel) -> ForeignModel:
     check_sizes(model.cell, len(model.layers), model.units, model.vocabulary_size)
     width = model.input_width
     for number, layer in enumerate(model.layers, 1):
-        cells = [layer.time] if model.cell != "grid" else [layer.time, layer.depth]
+        cells = [layer.time]
+        if model.cell == "grid":
+            assert layer.depth is not None
+            cells.append(layer.depth)
         for cell in cells:
             _check_cell(model, cell, number, width)
         width = model.units
@@ -195,5 +203,5 @@ def _check_cell(model: ForeignModel, cell: CellWeights, number: int, width: int)
         raise ForeignModelError(f"Layer {number} has biases that do not belong to its cell.")
 
 
-def _shape(array: np.ndarray) -> str:
+def _shape(array: FloatArray) -> str:
     return " x ".join(f"{size:,}" for size in array.shape) or "a single number"

@@ -8,9 +8,9 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-
+from gridlstm.array_types import NumberArray
 from gridlstm.importing.errors import DamagedFileError, ForeignModelError
 from gridlstm.importing.json_files import parse_json
 from gridlstm.importing.tensors import Storage
@@ -30,8 +30,8 @@ class Hdf5:
     """Attributes by the paths of their groups (the root's is ""), arrays by their paths, and of
     datasets that hold no floating-point numbers in the file itself the kind."""
 
-    attributes: dict[str, dict]
-    arrays: dict[str, np.ndarray]
+    attributes: dict[str, dict[str, Any]]
+    arrays: dict[str, NumberArray]
     others: dict[str, str]
 
     def attribute(self, path: str, name: str) -> object:
@@ -45,7 +45,7 @@ class Hdf5:
             parts.append(own[f"{name}{len(parts)}"])
         return [text for part in parts if isinstance(part, list) for text in part if text]
 
-    def within(self, path: str) -> dict[str, np.ndarray]:
+    def within(self, path: str) -> dict[str, NumberArray]:
         """The arrays in a group by what their paths are within it."""
         prefix = f"{path}/" if path else ""
         return {

@@ -12,9 +12,12 @@ import json
 import math
 import struct
 import sys
+from typing import Any
 
 import h5py
 import numpy as np
+
+from gridlstm.array_types import NumberArray
 
 MAX_OBJECTS = 20_000
 MAX_DEPTH = 32
@@ -48,10 +51,10 @@ class Reading:
 
     def __init__(self, size: int) -> None:
         self.room = 2 * size + (1 << 20)
-        self.attributes: dict[str, dict] = {}
-        self.datasets: dict[str, dict] = {}
-        self.arrays: list[np.ndarray] = []
-        self.seen: set = set()
+        self.attributes: dict[str, dict[str, Any]] = {}
+        self.datasets: dict[str, dict[str, Any]] = {}
+        self.arrays: list[NumberArray] = []
+        self.seen: set[int] = set()
         self.written = self.told = self.count = 0
 
     def group(self, group: h5py.Group, path: str, depth: int) -> None:
@@ -75,7 +78,7 @@ class Reading:
             elif isinstance(found, h5py.Dataset):
                 self.dataset(found, f"{path}/{name}".strip("/"))
 
-    def attributes_of(self, group: h5py.Group) -> dict:
+    def attributes_of(self, group: h5py.Group) -> dict[str, Any]:
         found = {}
         for name in group.attrs:
             told = group.attrs.get_id(name)

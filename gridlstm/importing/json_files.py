@@ -1,6 +1,7 @@
 """JSON that others wrote: vocabularies, manifests, configurations."""
 
 import json
+from typing import Any
 
 from gridlstm.importing.errors import DamagedFileError, ForeignModelError
 
@@ -9,7 +10,7 @@ MAX_JSON = 16 << 20
 MAX_CONTAINERS = 250_000
 
 
-def parse_json(data: bytes | memoryview, what: str) -> object:
+def parse_json(data: bytes | memoryview, what: str) -> Any:
     """What the JSON says; `what` names it in an error. Of a name that stands twice the last counts.
     Raises DamagedFileError, ForeignModelError."""
     data = bytes(data)

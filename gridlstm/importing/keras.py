@@ -5,9 +5,11 @@ Layers are put into the order of the configuration's graph; what a group's numbe
 
 import re
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 
+from gridlstm.array_types import NumberArray
 from gridlstm.importing.archives import Archive
 from gridlstm.importing.errors import DamagedFileError, ForeignModelError
 from gridlstm.importing.foreign_model import ForeignModel
@@ -92,6 +94,7 @@ def layers_of_config(config: object) -> tuple[list[KerasLayer], list[KerasLayer]
     them. Raises ForeignModelError."""
     kind = config.get("class_name") if isinstance(config, Mapping) else None
     inner = config.get("config") if isinstance(config, Mapping) else None
+    entries: Any
     if isinstance(inner, list):
         # Keras before 2.2.3 lists a Sequential's layers directly.
         entries = inner
@@ -110,7 +113,7 @@ def layers_of_config(config: object) -> tuple[list[KerasLayer], list[KerasLayer]
     return layers, _in_order(layers, entries)
 
 
-def _layer(entry: object) -> KerasLayer:
+def _layer(entry: Any) -> KerasLayer:
     config = entry.get("config") if isinstance(entry, Mapping) else None
     if not isinstance(config, Mapping):
         raise DamagedFileError("The configuration has a layer that says nothing.")
@@ -118,7 +121,7 @@ def _layer(entry: object) -> KerasLayer:
     return KerasLayer(str(entry.get("class_name"))[:80], str(name)[:200], config)
 
 
-def _in_order(layers: list[KerasLayer], entries: list) -> list[KerasLayer]:
+def _in_order(layers: list[KerasLayer], entries: list[Any]) -> list[KerasLayer]:
     """The layers of a functional model, each after the one it reads."""
     by_name = {layer.name: layer for layer in layers}
     reads: dict[str, str | None] = {}
@@ -135,7 +138,8 @@ def _in_order(layers: list[KerasLayer], entries: list) -> list[KerasLayer]:
     begins = [name for name, source in reads.items() if source is None]
     if len(begins) != 1 or len(above) != len(reads) - 1:
         raise ForeignModelError("The model is no chain of layers: it has branches.")
-    order, name = [], begins[0]
+    order: list[KerasLayer] = []
+    name: str | None = begins[0]
     while name is not None and len(order) < len(layers):
         order.append(by_name[name])
         name = above.get(name)
@@ -144,9 +148,10 @@ def _in_order(layers: list[KerasLayer], entries: list) -> list[KerasLayer]:
     return order
 
 
-def _sources(nodes: list) -> Iterator[str]:
+def _sources(nodes: list[Any]) -> Iterator[str]:
     """The names of the layers that a layer reads, as Keras 2 or 3 writes them."""
-    waiting, searched = [nodes], 0
+    waiting: list[Any] = [nodes]
+    searched = 0
     while waiting and searched < 10_000:
         value = waiting.pop()
         searched += 1
@@ -175,10 +180,10 @@ def role_of(name: str) -> tuple[str, str]:
     return _KERAS_1_ROLES[match[1]], match[2] or ""
 
 
-def weights_by_role(arrays: Mapping[str, np.ndarray], kind: str) -> dict[str, np.ndarray]:
+def weights_by_role(arrays: Mapping[str, NumberArray], kind: str) -> dict[str, NumberArray]:
     """A layer's arrays by what they are; those of Keras 1, one a gate, are joined."""
-    found: dict[str, np.ndarray] = {}
-    gates: dict[str, dict[str, np.ndarray]] = {}
+    found: dict[str, NumberArray] = {}
+    gates: dict[str, dict[str, NumberArray]] = {}
     for name, array in arrays.items():
         role, gate = role_of(name)
         if gate:
@@ -200,7 +205,7 @@ def _add_named_weights(layers: list[KerasLayer], file: Hdf5, group: str) -> None
         layer.weights = weights_by_role(_named_arrays(file, group, layer.name), layer.kind)
 
 
-def _named_arrays(file: Hdf5, group: str, layer: str) -> dict[str, np.ndarray]:
+def _named_arrays(file: Hdf5, group: str, layer: str) -> dict[str, NumberArray]:
     """The arrays that a layer's group lists, in its order."""
     path = f"{group}/{layer}".strip("/")
     arrays = file.within(path)
@@ -229,7 +234,7 @@ def _named_layers(file: Hdf5) -> list[KerasLayer]:
     return layers
 
 
-def _kind_by_shape(weights: Mapping[str, np.ndarray]) -> str:
+def _kind_by_shape(weights: Mapping[str, NumberArray]) -> str:
     """Which recurrent layer weights are of; those of CuDNN by their bias of 8 U or 6 U."""
     state, bias = weights["recurrent_kernel"], weights.get("bias")
     if state.ndim != 2 or not len(state):
@@ -260,7 +265,7 @@ def _add_numbered_weights(layers: list[KerasLayer], file: Hdf5) -> None:
         layer.weights = _numbered_arrays(file, path, layer.kind)
 
 
-def _numbered_arrays(file: Hdf5, path: str, kind: str) -> dict[str, np.ndarray]:
+def _numbered_arrays(file: Hdf5, path: str, kind: str) -> dict[str, NumberArray]:
     arrays = file.within(path)
     inner = {re.sub(r"^(cell/|layer/)?vars/", "", name): arrays[name] for name in arrays}
     roles = _ROLES.get("Dense" if kind == "TimeDistributed" else kind, ())
@@ -281,8 +286,12 @@ def _numbered_layers(file: Hdf5) -> list[KerasLayer]:
     found: dict[str, list[tuple[int, str]]] = {}
     for group in dict.fromkeys(path.split("/")[1] for path in file.arrays if "/" in path):
         match = re.fullmatch(r"(.*?)(?:_(\d{1,4}))?", group)
-        if match[1] not in classes:
-            why = "bidirectional" if match[1] == "bidirectional" else "none that can be read"
+        if match is None or match[1] not in classes:
+            why = (
+                "bidirectional"
+                if match and match[1] == "bidirectional"
+                else "none that can be read"
+            )
             raise ForeignModelError(f"The layer {group[:60]} of the file is {why}.")
         found.setdefault(classes[match[1]], []).append((int(match[2] or 0), group))
     layers = []

@@ -4,11 +4,12 @@ LSTM: kernel [D, 4 U], columns i f g o. GRU: z r h, h' = z h + (1 - z) g, the re
 product or after it. `hard_sigmoid` is clip(x / 5 + 0.5) in Keras 1 and 2, clip(x / 6 + 0.5) in 3.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from gridlstm.array_types import NumberArray
 from gridlstm.importing.arrays import cell_weights, float32, zeros_or
 from gridlstm.importing.errors import ForeignModelError
 from gridlstm.importing.foreign_model import (
@@ -52,7 +53,7 @@ class KerasLayer:
     kind: str
     name: str
     config: Mapping[str, object]
-    weights: dict[str, np.ndarray] = field(default_factory=dict)
+    weights: dict[str, NumberArray] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -129,13 +130,14 @@ def _parted(layers: list[KerasLayer]) -> tuple[KerasLayer | None, list[KerasLaye
     kept = _without_softmax(kept)
     kinds = [layer.kind for layer in kept]
     embedding = kept.pop(0) if kinds[:1] == ["Embedding"] else None
-    *recurrent, dense = kept or [None]
-    if not recurrent or dense.kind != "Dense" or any(r.kind not in CELLS for r in recurrent):
+    cells_alone = all(layer.kind in CELLS for layer in kept[:-1])
+    if len(kept) < 2 or kept[-1].kind != "Dense" or not cells_alone:
         chain = " → ".join(kind[:20] for kind in kinds[:8]) or "nothing"
         raise ForeignModelError(
             f"The model is {chain}; only an embedding, recurrent layers and one Dense layer, in "
             "this order, can be read."
         )
+    *recurrent, dense = kept
     if len({CELLS[layer.kind] for layer in recurrent}) > 1:
         raise ForeignModelError("The recurrent layers of the model are of several kinds.")
     if embedding is not None and embedding.config.get("mask_zero") is True:
@@ -225,7 +227,10 @@ def _check_input(first: KerasLayer, embedding: KerasLayer | None, size: int) -> 
 
 
 def _gates(
-    recurrent: list[KerasLayer], known: Conventions, answers: Mapping[str, str], questions: list
+    recurrent: list[KerasLayer],
+    known: Conventions,
+    answers: Mapping[str, str],
+    questions: list[Question],
 ) -> str:
     """What the gates go through, of our names; asked for where the file does not say."""
     if recurrent[0].kind == "SimpleRNN":
@@ -254,9 +259,9 @@ def _gate_function(config: Mapping[str, object]) -> str | None:
     return _function(given) or "sigmoid"
 
 
-def _asked_gates(known: Conventions, answers: Mapping[str, str], questions: list) -> str:
-    old = known.version is not None and "tf" not in known.version
-    old = old and known.version.startswith(("1.", "2.0", "2.1", "2.2"))
+def _asked_gates(known: Conventions, answers: Mapping[str, str], questions: list[Question]) -> str:
+    version = known.version or ""
+    old = "tf" not in version and version.startswith(("1.", "2.0", "2.1", "2.2"))
     given = answers.get("gates")
     if given in GATE_ACTIVATIONS:
         return given
@@ -271,7 +276,10 @@ def _asked_gates(known: Conventions, answers: Mapping[str, str], questions: list
 
 
 def _reset(
-    recurrent: list[KerasLayer], known: Conventions, answers: Mapping[str, str], questions: list
+    recurrent: list[KerasLayer],
+    known: Conventions,
+    answers: Mapping[str, str],
+    questions: list[Question],
 ) -> str:
     """Where a GRU's reset stands: the bias tells, or else the configuration alone."""
     found = set()
@@ -315,7 +323,7 @@ def _window(layers: list[KerasLayer], recurrent: list[KerasLayer]) -> int | None
 # -- Weights ---------------------------------------------------------------------------------------
 
 
-def _weight(layer: KerasLayer, name: str, dimensions: int) -> np.ndarray:
+def _weight(layer: KerasLayer, name: str, dimensions: int) -> NumberArray:
     array = layer.weights.get(name)
     if array is None or array.ndim != dimensions:
         raise ForeignModelError(f"The layer {layer.name[:60]} has no fitting {name}.")
@@ -342,6 +350,8 @@ def _weights(layer: KerasLayer, units: int, reset: str) -> CellWeights:
     )
 
 
-def _blockwise(kernel: np.ndarray, blocks: int, change) -> np.ndarray:
+def _blockwise(
+    kernel: NumberArray, blocks: int, change: Callable[[NumberArray], NumberArray]
+) -> NumberArray:
     """Every gate's columns changed by themselves."""
     return np.hstack([change(part) for part in np.hsplit(kernel, blocks)])

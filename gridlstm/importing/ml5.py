@@ -2,9 +2,11 @@
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
+from gridlstm.array_types import NumberArray
 from gridlstm.importing.errors import DamagedFileError, ForeignModelError
 from gridlstm.importing.foreign_model import ForeignModel
 from gridlstm.importing.tensorflow import model_of_variables
@@ -25,12 +27,12 @@ def is_ml5_manifest(content: object) -> bool:
 
 
 def read_ml5(
-    manifest: Mapping, files: Mapping[str, memoryview], answers: Mapping[str, str]
+    manifest: Mapping[str, Any], files: Mapping[str, memoryview], answers: Mapping[str, str]
 ) -> ForeignModel:
     """The model of a manifest, from the bytes of the files by name. Raises ForeignModelError."""
     shapes = {name: _shape(entry) for name, entry in manifest.items()}
 
-    def array(name: str) -> np.ndarray:
+    def array(name: str) -> NumberArray:
         file = str(manifest[name]["filename"]).replace("\\", "/").rpartition("/")[2]
         if file not in files:
             raise ForeignModelError(
@@ -45,7 +47,7 @@ def read_ml5(
     return model_of_variables(shapes, array, "ml5 charRNN", answers)
 
 
-def _shape(entry: Mapping) -> tuple[int, ...]:
+def _shape(entry: Mapping[str, Any]) -> tuple[int, ...]:
     shape = entry["shape"]
     if not isinstance(shape, list) or len(shape) > 8:
         raise DamagedFileError("The manifest has a variable without a shape.")

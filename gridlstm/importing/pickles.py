@@ -6,10 +6,12 @@ Protocols 0 to 5 and the pickles of Python 2 are read.
 """
 
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from gridlstm.importing.errors import DamagedFileError, ForeignModelError
 from gridlstm.importing.records import Record
@@ -23,6 +25,7 @@ MAX_INTEGER_BYTES = 1_024
 # Past this an int would have no hash of its own, and a dict of such could be slow at will.
 MAX_KEY = 1 << 60
 Buffer = bytes | memoryview
+Persistent = Callable[[object], object]
 # What taking something from a stack that holds something else raises.
 _MALFORMED = (
     LookupError,
@@ -45,8 +48,8 @@ class Global:
 def read_pickle(
     data: Buffer,
     place: int = 0,
-    persistent: Callable[[object], object] | None = None,
-    known: Mapping[str, Callable] | None = None,
+    persistent: Persistent | None = None,
+    known: Mapping[str, Callable[..., object]] | None = None,
 ) -> tuple[object, int]:
     """The object of the pickle that begins at `place`, and where what follows begins.
 
@@ -67,10 +70,17 @@ def read_pickle(
 class _Reader:
     """The machine of a pickle: a stack, the stacks set aside by marks, and the memo."""
 
-    def __init__(self, data: memoryview, place: int, persistent, known: Mapping) -> None:
+    # Any: what stands in the file, where using it as what it is not raises one of `_MALFORMED`.
+    def __init__(
+        self,
+        data: memoryview,
+        place: int,
+        persistent: Persistent | None,
+        known: Mapping[str, Callable[..., object]],
+    ) -> None:
         self.data, self.place, self.persistent, self.known = data, place, persistent, known
-        self.stack: list = []
-        self.aside: list[list] = []
+        self.stack: list[Any] = []
+        self.aside: list[list[Any]] = []
         self.memo: dict[int, object] = {}
         # Where in the memo a record stands, which may become an array once it has its state.
         self.record_keys: dict[int, list[int]] = {}
@@ -103,7 +113,8 @@ class _Reader:
         return self.data[self.place - count : self.place]
 
     def number(self, form: str) -> int:
-        return struct.unpack(form, self.take(struct.calcsize(form)))[0]
+        number: int = struct.unpack(form, self.take(struct.calcsize(form)))[0]
+        return number
 
     def line(self) -> bytes:
         # Lines are short but for strings: what follows is searched in ever longer pieces.
@@ -137,7 +148,7 @@ class _Reader:
         self.aside.append(self.stack)
         self.stack = []
 
-    def pop_mark(self) -> list:
+    def pop_mark(self) -> list[Any]:
         found, self.stack = self.stack, self.aside.pop()
         return found
 
@@ -154,7 +165,7 @@ class _Reader:
 
     # -- Containers --------------------------------------------------------------------------------
 
-    def append(self, values: list) -> None:
+    def append(self, values: list[Any]) -> None:
         target = self.stack[-1]
         if isinstance(target, Record):
             target = target.items = _as_list(target.items)
@@ -162,7 +173,7 @@ class _Reader:
             raise DamagedFileError("The pickle appends to something that is no list.")
         target.extend(values)
 
-    def set_items(self, values: list) -> None:
+    def set_items(self, values: list[Any]) -> None:
         target = self.stack[-1]
         if isinstance(target, Record):
             target = target.items
@@ -171,7 +182,7 @@ class _Reader:
         for key, value in zip(values[::2], values[1::2], strict=True):
             target[_key(key)] = value
 
-    def add_items(self, values: list) -> None:
+    def add_items(self, values: list[Any]) -> None:
         target = self.stack[-1]
         if not isinstance(target, set):
             raise DamagedFileError("The pickle adds to something that is no set.")
@@ -199,7 +210,7 @@ class _Reader:
         made_with, *arguments = self.pop_mark()
         self.make(made_with, tuple(arguments))
 
-    def make(self, made_with: object, arguments: object) -> None:
+    def make(self, made_with: object, arguments: Any) -> None:
         """Push what a class or function of the file stands for, made of `arguments`."""
         # One long string of the file could be made a list of a thousand times.
         self.copied += _length(arguments)
@@ -230,7 +241,7 @@ class _Reader:
             raise ForeignModelError("The pickle refers to something outside itself.")
         self.push(self.persistent(key))
 
-    def outside(self, *_) -> None:
+    def outside(self, *_: object) -> None:
         raise ForeignModelError("The pickle refers to something outside itself.")
 
 
@@ -260,13 +271,13 @@ def _short(key: object) -> bool:
     return not isinstance(key, int) or abs(key) < MAX_KEY
 
 
-def _as_list(items: dict | list) -> list:
+def _as_list(items: dict[Any, Any] | list[Any]) -> list[Any]:
     if isinstance(items, dict) and items:
         raise DamagedFileError("The pickle appends to something that is no list.")
     return list(items)
 
 
-def _made(made_with: object, arguments: object) -> object:
+def _made(made_with: object, arguments: Any) -> object:
     """What a class or function of the file stands for."""
     if not isinstance(made_with, Global):
         raise DamagedFileError("The pickle makes something with what is no class.")
@@ -280,7 +291,7 @@ def _made(made_with: object, arguments: object) -> object:
     return Record(made_with.name, arguments)
 
 
-def _reconstructed(kind: object, *_) -> object:
+def _reconstructed(kind: object, *_: object) -> object:
     """Python 2's way to make an object without calling its class."""
     return _new_object(kind)
 
@@ -291,31 +302,31 @@ def _new_object(kind: object, *arguments: object) -> object:
     return _made(kind, arguments)
 
 
-def _mapping(*arguments: object) -> dict:
+def _mapping(*arguments: Any) -> dict[Any, Any]:
     """An OrderedDict, a dict or a Counter, of nothing, of a dict or of pairs."""
-    found: dict = {}
+    found: dict[Any, Any] = {}
     for given in arguments[:1]:
         pairs = given.items() if isinstance(given, dict) else given
         found.update({_key(key): value for key, value in pairs})
     return found
 
 
-def _default_mapping(*arguments: object) -> dict:
+def _default_mapping(*arguments: Any) -> dict[Any, Any]:
     return _mapping(*arguments[1:])
 
 
-def _set(values: object = ()) -> set:
+def _set(values: Iterable[object] = ()) -> set[object]:
     return set(map(_key, values))
 
 
-def _encoded(text: object, encoding: object = "utf-8", *_) -> bytes:
+def _encoded(text: object, encoding: Any = "utf-8", *_: object) -> bytes:
     """How Python 3 writes bytes in the protocols before 3."""
     if not isinstance(text, str) or encoding not in ("latin1", "latin-1", "utf-8", "ascii"):
         raise DamagedFileError("The pickle encodes something that is no text.")
     return text.encode(encoding, "surrogatepass" if encoding == "utf-8" else "strict")
 
 
-def _bytes(*arguments: object) -> bytes:
+def _bytes(*arguments: Any) -> bytes:
     given = arguments[0] if arguments else b""
     if isinstance(given, str):
         return _encoded(*arguments)
@@ -323,7 +334,9 @@ def _bytes(*arguments: object) -> bytes:
     return bytes(given) if isinstance(given, bytes | list | tuple) else b""
 
 
-def _rebuilt_tensor(storage, offset, shape, strides, *_) -> StoredTensor:
+def _rebuilt_tensor(
+    storage: object, offset: object, shape: object, strides: object, *_: object
+) -> StoredTensor:
     tensor = _tensor_of((storage, offset, shape, strides))
     if tensor is None:
         raise DamagedFileError("The pickle makes a tensor of something that is no storage.")
@@ -336,26 +349,26 @@ def _tensor_of(state: object) -> StoredTensor | None:
     return StoredTensor(state[0], state[1], _sizes(state[2]), _sizes(state[3]))
 
 
-def _sizes(value: object) -> tuple[int, ...]:
+def _sizes(value: Any) -> tuple[int, ...]:
     value = value.arguments[0] if isinstance(value, Record) and value.arguments else value
     return tuple(value)
 
 
-def _of_array(array: object, *_) -> object:
+def _of_array(array: object, *_: object) -> object:
     """What torch makes of an array of NumPy."""
     return array
 
 
-def _first(value: object, *_) -> object:
+def _first(value: object, *_: object) -> object:
     return value
 
 
-def _empty_array(*_) -> Record:
+def _empty_array(*_: object) -> Record:
     """An array of NumPy before it has its state."""
     return Record("numpy.ndarray")
 
 
-def _dtype(code: object, *_) -> Record:
+def _dtype(code: object, *_: object) -> Record:
     return Record("numpy.dtype", (code,))
 
 
@@ -388,7 +401,9 @@ def _with_state(record: Record, state: object) -> object:
     return record
 
 
-def _array(dtype: object, shape: tuple, raw: object, columns_first: bool) -> np.ndarray | None:
+def _array(
+    dtype: object, shape: tuple[int, ...], raw: object, columns_first: bool
+) -> npt.NDArray[Any] | None:
     """An array of NumPy of numbers or of strings; None if it holds objects."""
     if isinstance(raw, str):
         raw = raw.encode("latin-1")
@@ -413,7 +428,7 @@ _VARIABLES = (
     "torch.autograd.variable.Variable",
     "torch.nn.parameter.Buffer",
 )
-_KNOWN: dict[str, Callable] = {
+_KNOWN: dict[str, Callable[..., object]] = {
     "collections.OrderedDict": _mapping,
     "collections.Counter": _mapping,
     "collections.defaultdict": _default_mapping,
@@ -483,7 +498,7 @@ def _pickled_line(raw: bytes) -> str:
     return raw.decode("raw_unicode_escape")
 
 
-def _pushes(make: Callable[[_Reader], object]) -> Callable[[_Reader], None]:
+def _pushes(make: Callable[[_Reader], object]) -> Callable[[_Reader], object]:
     return lambda reader: reader.stack.append(make(reader))
 
 
@@ -492,7 +507,7 @@ def _proto(reader: _Reader) -> None:
         raise ForeignModelError(f"The pickle is of protocol {protocol}; known are 0 to 5.")
 
 
-def _last(count: int) -> Callable[[_Reader], None]:
+def _last(count: int) -> Callable[[_Reader], object]:
     def act(reader: _Reader) -> None:
         if len(reader.stack) < count:
             raise DamagedFileError("The pickle makes a tuple of more than there is.")
@@ -511,7 +526,7 @@ def _act_set_item(reader: _Reader) -> None:
     reader.set_items([key, value])
 
 
-def _pairs(values: list) -> dict:
+def _pairs(values: list[Any]) -> dict[Any, Any]:
     if len(values) % 2:
         raise DamagedFileError("The pickle makes a dict of keys without values.")
     return {_key(key): value for key, value in zip(values[::2], values[1::2], strict=True)}
@@ -519,14 +534,14 @@ def _pairs(values: list) -> dict:
 
 _STOP = ord(".")
 _MAKERS = frozenset(b"]}\x8fltd\x91\x85\x86\x87R\x81\x92ioc\x93")
-_OPCODES: dict[int, Callable[[_Reader], None]] = {
+_OPCODES: dict[int, Callable[[_Reader], object]] = {
     ord(code): act
     for code, act in {
         "\x80": _proto,
         "\x95": lambda reader: reader.take(8),
         "(": _Reader.mark,
         "0": _Reader.pop,
-        "1": lambda reader: reader.pop_mark() and None,
+        "1": lambda reader: reader.pop_mark(),
         "2": lambda reader: reader.push(reader.stack[-1]),
         # Numbers.
         "N": _pushes(lambda reader: None),

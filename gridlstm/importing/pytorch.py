@@ -5,11 +5,12 @@ GRU's reset.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from gridlstm.array_types import NumberArray
 from gridlstm.importing.arrays import cell_weights, float32, zeros_or
 from gridlstm.importing.errors import ForeignModelError
 from gridlstm.importing.foreign_model import ForeignModel, Layer, Question, check_sizes
@@ -40,7 +41,7 @@ class StateDict:
     """Parameters by name, in their order, and what is known of the modules they belong to, by
     these modules' names; `path` says where in the file it stood."""
 
-    tensors: dict[str, StoredTensor | np.ndarray]
+    tensors: dict[str, StoredTensor | NumberArray]
     path: str = ""
     modules: dict[str, Record] = field(default_factory=dict)
 
@@ -87,7 +88,7 @@ def _state_dicts(root: object) -> Iterator[StateDict]:
             tensors = {
                 name: tensor
                 for name, tensor in value.items()
-                if isinstance(name, str) and isinstance(tensor, StoredTensor | np.ndarray)
+                if isinstance(name, str) and isinstance(tensor, StoredTensor | NumberArray)
             }
             if any(_leaf(name) for name in tensors):
                 yield StateDict(tensors, path)
@@ -126,7 +127,7 @@ def _of_module(root: Record, path: str) -> StateDict:
         for kind in ("_parameters", "_buffers"):
             own = module.get(kind)
             for key, tensor in own.items() if isinstance(own, Mapping) else ():
-                if isinstance(tensor, StoredTensor | np.ndarray):
+                if isinstance(tensor, StoredTensor | NumberArray):
                     found.tensors[f"{name}.{key}".strip(".")] = tensor
         children = module.get("_modules")
         if isinstance(children, Mapping):
@@ -139,7 +140,7 @@ def _of_module(root: Record, path: str) -> StateDict:
     return found
 
 
-def _in_module_order(found: StateDict) -> dict:
+def _in_module_order(found: StateDict) -> dict[str, StoredTensor | NumberArray]:
     """Depth first, as state_dict() lists them; the walk was breadth first."""
     order = {name: number for number, name in enumerate(_depth_first(found.modules))}
     scopes = {name: name.rpartition(".")[0] for name in found.tensors}
@@ -172,7 +173,7 @@ def _plain_names(state: StateDict) -> StateDict:
     )
 
 
-def _leaf(name: str) -> re.Match | None:
+def _leaf(name: str) -> re.Match[str] | None:
     return _RECURRENT.match(name.rpartition(".")[2])
 
 
@@ -230,7 +231,7 @@ def _what_lacks(root: object, source: str) -> str:
     if isinstance(tensors, Mapping) and "embedding.weight" in tensors:
         return "This is a checkpoint of this program, which is opened as it is."
     if isinstance(tensors, Mapping) and any(
-        isinstance(value, StoredTensor | np.ndarray) for value in tensors.values()
+        isinstance(value, StoredTensor | NumberArray) for value in tensors.values()
     ):
         names = ", ".join(str(name)[:40] for name in list(tensors)[:3])
         return (
@@ -271,9 +272,11 @@ def _model(state: StateDict, answers: Mapping[str, str]) -> ForeignModel:
         Layer(
             cell_weights(
                 cell,
+                _array(state, layer["weight_ih"]),
+                _array(state, layer["weight_hh"]),
                 *(
                     _array(state, layer[name]) if name in layer else None
-                    for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+                    for name in ("bias_ih", "bias_hh")
                 ),
                 order=order,
             )
@@ -370,11 +373,12 @@ def _decoder_among(state: StateDict, matrices: list[str], units: int) -> str:
     if len(fitting) == 1:
         return fitting[0]
     kinds = {name: state.modules.get(name.rpartition(".")[0]) for name in fitting}
-    for tells_decoder in (
-        lambda name: bool(kinds[name]) and kinds[name].name.endswith(".Linear"),
+    tests: tuple[Callable[[str], bool], ...] = (
+        lambda name: (module := kinds[name]) is not None and module.name.endswith(".Linear"),
         lambda name: _bias_of(state, name) is not None,
         lambda name: not _READS.search(name),
-    ):
+    )
+    for tells_decoder in tests:
         found = [name for name in fitting if tells_decoder(name)]
         if len(found) == 1:
             return found[0]
@@ -401,7 +405,7 @@ def _bias_of(state: StateDict, weight: str) -> str | None:
     return name if weight.endswith("weight") and tensor is not None else None
 
 
-def _notes(state: StateDict, used: set[str], layers: list) -> tuple[str, ...]:
+def _notes(state: StateDict, used: set[str], layers: list[dict[str, str]]) -> tuple[str, ...]:
     notes = []
     tensors = [state.tensors[name] for name in used]
     if any(_is_double(tensor) for tensor in tensors):
@@ -445,16 +449,16 @@ def _shape(state: StateDict, name: str) -> tuple[int, ...]:
     return state.tensors[name].shape
 
 
-def _array(state: StateDict, name: str) -> np.ndarray:
+def _array(state: StateDict, name: str) -> NumberArray:
     tensor = state.tensors[name]
     return tensor.array() if isinstance(tensor, StoredTensor) else tensor
 
 
-def _is_float(tensor: StoredTensor | np.ndarray) -> bool:
+def _is_float(tensor: StoredTensor | NumberArray) -> bool:
     return tensor.is_float if isinstance(tensor, StoredTensor) else tensor.dtype.kind == "f"
 
 
-def _is_double(tensor: StoredTensor | np.ndarray) -> bool:
+def _is_double(tensor: StoredTensor | NumberArray) -> bool:
     if isinstance(tensor, StoredTensor):
         return tensor.storage.kind == "f8"
     return tensor.dtype == np.float64

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from gridlstm.array_types import NumberArray
 from gridlstm.importing.archives import Archive, is_zip
 from gridlstm.importing.bundles import (
     is_bundle_index,
@@ -36,6 +37,7 @@ from gridlstm.importing.torch_files import (
     read_torch_zip,
 )
 from gridlstm.importing.vocabularies import find_misfit, find_vocabulary, vocabulary_from_text
+from gridlstm.vocabulary import Vocabulary
 
 MAX_FILES = 1_000
 _BY_FREQUENCY = ("char-rnn (TensorFlow 1)", "ml5 charRNN")
@@ -199,42 +201,54 @@ def _why_none(files: list[NamedFile]) -> str:
     return f"No model of a program that is known was found in {names}."
 
 
-def _read_torch_zip(file: NamedFile, others: list[NamedFile], answers: Mapping) -> ForeignModel:
+def _read_torch_zip(
+    file: NamedFile, others: list[NamedFile], answers: Mapping[str, str]
+) -> ForeignModel:
     return read_pytorch(read_torch_zip(Archive(file.data)), answers)
 
 
-def _read_legacy_torch(file: NamedFile, others: list[NamedFile], answers: Mapping) -> ForeignModel:
+def _read_legacy_torch(
+    file: NamedFile, others: list[NamedFile], answers: Mapping[str, str]
+) -> ForeignModel:
     return read_pytorch(read_legacy_torch(file.data), answers)
 
 
-def _read_pickle(file: NamedFile, others: list[NamedFile], answers: Mapping) -> ForeignModel:
+def _read_pickle(
+    file: NamedFile, others: list[NamedFile], answers: Mapping[str, str]
+) -> ForeignModel:
     return read_pytorch(read_pickled_torch(file.data), answers)
 
 
-def _read_safetensors(file: NamedFile, others: list[NamedFile], answers: Mapping) -> ForeignModel:
+def _read_safetensors(
+    file: NamedFile, others: list[NamedFile], answers: Mapping[str, str]
+) -> ForeignModel:
     tensors, metadata = read_safetensors(file.data)
     return read_pytorch([tensors, _unfolded(metadata)], answers)
 
 
-def _read_torch7(file: NamedFile, others: list[NamedFile], answers: Mapping) -> ForeignModel:
+def _read_torch7(
+    file: NamedFile, others: list[NamedFile], answers: Mapping[str, str]
+) -> ForeignModel:
     found = (parse_json(other.data, other.name[:80]) for other in others if _kind(other) == "json")
     histories = next((content for content in found if is_torch_rnn_json(content)), None)
     return read_torch7_model(read_torch7(file.data), histories)
 
 
-def _read_ml5(file: NamedFile, others: list[NamedFile], answers: Mapping) -> ForeignModel:
+def _read_ml5(file: NamedFile, others: list[NamedFile], answers: Mapping[str, str]) -> ForeignModel:
     manifest = parse_json(file.data, file.name[:80])
     return read_ml5(manifest, {other.name: other.data for other in others}, answers)
 
 
-def _read_bundle(file: NamedFile, others: list[NamedFile], answers: Mapping) -> ForeignModel:
+def _read_bundle(
+    file: NamedFile, others: list[NamedFile], answers: Mapping[str, str]
+) -> ForeignModel:
     bundle = read_bundle_index(file.data)
     shards = {shard_of(other.name): other.data for other in others if shard_of(other.name)}
     if not shards and bundle.shards == 1 and others:
         # A browser may have renamed it; of what is beside an index the numbers are the largest.
         shards[0, 1] = max((other.data for other in others), key=len)
 
-    def array(name: str):
+    def array(name: str) -> NumberArray:
         entry = bundle.entries[name]
         if (entry.shard, bundle.shards) not in shards:
             raise ForeignModelError(
@@ -247,15 +261,21 @@ def _read_bundle(file: NamedFile, others: list[NamedFile], answers: Mapping) -> 
     return model_of_variables(shapes, array, "char-rnn (TensorFlow 1)", answers)
 
 
-def _read_keras(file: NamedFile, others: list[NamedFile], answers: Mapping) -> ForeignModel:
+def _read_keras(
+    file: NamedFile, others: list[NamedFile], answers: Mapping[str, str]
+) -> ForeignModel:
     return read_keras_archive(Archive(file.data), answers)
 
 
-def _read_hdf5(file: NamedFile, others: list[NamedFile], answers: Mapping) -> ForeignModel:
+def _read_hdf5(
+    file: NamedFile, others: list[NamedFile], answers: Mapping[str, str]
+) -> ForeignModel:
     return read_keras_hdf5(file.data, answers)
 
 
-def _read_tfjs(file: NamedFile, others: list[NamedFile], answers: Mapping) -> ForeignModel:
+def _read_tfjs(
+    file: NamedFile, others: list[NamedFile], answers: Mapping[str, str]
+) -> ForeignModel:
     content = parse_json(file.data, file.name[:80])
     return read_tfjs(content, {other.name: other.data for other in others}, answers)
 
@@ -298,6 +318,7 @@ def _with_tokens(
 ) -> ForeignModel:
     """The model with its vocabulary, or with the question for it."""
     size = model.vocabulary_size
+    tokens: Vocabulary | None
     if vocabulary is not None:
         tokens = _tokens_of_file(_named(vocabulary), size)
     elif training_text is not None:
@@ -320,7 +341,7 @@ def _with_tokens(
     return replace(model, questions=(*model.questions, question))
 
 
-def _tokens_of_file(file: NamedFile, size: int):
+def _tokens_of_file(file: NamedFile, size: int) -> Vocabulary:
     """The vocabulary in a file that was named as one. Raises ForeignModelError."""
     content = _plain_data(file)
     tokens = None if content is None else find_vocabulary(content, size, file.name[:80])
@@ -335,7 +356,7 @@ def _tokens_of_file(file: NamedFile, size: int):
     return tokens
 
 
-def _tokens_beside(others: list[NamedFile], size: int):
+def _tokens_beside(others: list[NamedFile], size: int) -> Vocabulary | None:
     """The vocabulary that fits among the files beside the model."""
     for file in others:
         try:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(eq=False, repr=False)
@@ -10,11 +11,11 @@ class Record:
     what it would have been made with, `state` what it held and `items` what was put into it."""
 
     name: str
-    arguments: tuple = ()
-    state: object = None
-    items: dict | list = field(default_factory=dict)
+    arguments: tuple[Any, ...] = ()
+    state: Any = None
+    items: dict[Any, Any] | list[Any] = field(default_factory=dict)
 
-    def get(self, key: str, default: object = None) -> object:
+    def get(self, key: str, default: Any = None) -> Any:
         """What the state holds under a name."""
         found = self.state if isinstance(self.state, Mapping) else {}
         return found.get(key, default)

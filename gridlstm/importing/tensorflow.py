@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from gridlstm.array_types import NumberArray
 from gridlstm.importing.arrays import cell_weights, float32, zeros_or
 from gridlstm.importing.errors import ForeignModelError
 from gridlstm.importing.foreign_model import CellWeights, ForeignModel, Layer, check_sizes
@@ -45,7 +46,7 @@ class _Cell:
 
 def model_of_variables(
     shapes: Mapping[str, tuple[int, ...]],
-    array: Callable[[str], np.ndarray],
+    array: Callable[[str], NumberArray],
     program: str,
     answers: Mapping[str, str],
 ) -> ForeignModel:
@@ -67,7 +68,7 @@ def model_of_variables(
         raise ForeignModelError("The layers of the model are of several kinds.")
     (kind,) = kinds
     layers = tuple(Layer(_weights(kind, cell, units, array, added)) for cell in cells)
-    notes = ()
+    notes: tuple[str, ...] = ()
     if kind == "lstm":
         notes = (
             f"{added:g} was added to the forget gates' biases, as its program does when it runs.",
@@ -181,7 +182,9 @@ def _kind(cell: _Cell, shapes: Mapping[str, tuple[int, ...]], units: int) -> str
     )
 
 
-def _weights(kind: str, cell: _Cell, units: int, array: Callable, added: float) -> CellWeights:
+def _weights(
+    kind: str, cell: _Cell, units: int, array: Callable[[str], NumberArray], added: float
+) -> CellWeights:
     """A layer's weights in our order."""
     parts = ("gates", "candidate") if kind == "gru" else ("",)
     kernels = [np.asarray(array(cell.names[part, "weight"])) for part in parts]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gridlstm.array_types import NumberArray
 from gridlstm.importing.errors import DamagedFileError
 
 _SIZES = {"f2": 2, "bf2": 2, "f4": 4, "f8": 8, "i1": 1, "u1": 1, "i2": 2, "i4": 4, "i8": 8, "b1": 1}
@@ -40,7 +41,7 @@ class Storage:
     def item_size(self) -> int:
         return _SIZES[self.kind]
 
-    def numbers(self) -> np.ndarray:
+    def numbers(self) -> NumberArray:
         """All of them [length]; of bfloat16 a copy as float32. Raises DamagedFileError."""
         size = self.length * self.item_size
         if self.data is None or len(self.data) < size:
@@ -79,7 +80,7 @@ class StoredTensor:
         return self.offset + sum((size - 1) * stride for size, stride in steps) + 1
 
     @property
-    def place(self) -> tuple:
+    def place(self) -> tuple[object, ...]:
         """Equal for two tensors that are the same numbers in the same place."""
         return (id(self.storage), self.offset, self.shape, self.strides)
 
@@ -87,7 +88,7 @@ class StoredTensor:
     def is_float(self) -> bool:
         return self.storage.kind in ("f2", "bf2", "f4", "f8")
 
-    def array(self) -> np.ndarray:
+    def array(self) -> NumberArray:
         """The numbers [shape], without a copy. Raises DamagedFileError."""
         if 0 in self.shape:
             return np.zeros(self.shape, np.float32)

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from gridlstm.array_types import NumberArray
 from gridlstm.importing.errors import DamagedFileError, ForeignModelError
 from gridlstm.importing.foreign_model import ForeignModel
 from gridlstm.importing.keras import layers_of_config, weights_by_role
@@ -20,7 +21,7 @@ def is_tfjs_model(content: object) -> bool:
 
 
 def read_tfjs(
-    content: Mapping, files: Mapping[str, memoryview], answers: Mapping[str, str]
+    content: Mapping[object, object], files: Mapping[str, memoryview], answers: Mapping[str, str]
 ) -> ForeignModel:
     """The model of a `model.json`, from the bytes of the shards by name. Raises
     ForeignModelError."""
@@ -33,7 +34,7 @@ def read_tfjs(
     config = topology.get("model_config", topology)
     version = topology.get("keras_version")
     layers, order = layers_of_config(config)
-    arrays: dict[str, np.ndarray] = {}
+    arrays: dict[str, NumberArray] = {}
     quantised = _read_weights(content.get("weightsManifest"), files, arrays)
     for layer in layers:
         own = {name: array for name, array in arrays.items() if name.split("/")[0] == layer.name}
@@ -48,7 +49,7 @@ def read_tfjs(
 
 
 def _read_weights(
-    manifest: object, files: Mapping[str, memoryview], arrays: dict[str, np.ndarray]
+    manifest: object, files: Mapping[str, memoryview], arrays: dict[str, NumberArray]
 ) -> bool:
     """Put the arrays of all groups into `arrays`; whether any was quantised."""
     quantised = False
@@ -67,7 +68,7 @@ def _read_weights(
     return quantised
 
 
-def _joined(paths: list, files: Mapping[str, memoryview]) -> memoryview:
+def _joined(paths: list[object], files: Mapping[str, memoryview]) -> memoryview:
     """The numbers of a group, whose shards are cut anywhere."""
     names = [str(path).replace("\\", "/").rpartition("/")[2] for path in paths]
     for name in names:
@@ -82,7 +83,7 @@ def _joined(paths: list, files: Mapping[str, memoryview]) -> memoryview:
     return memoryview(b"".join(files[name] for name in names))
 
 
-def _weight(spec: object, data: memoryview, place: int) -> tuple[str, np.ndarray, int]:
+def _weight(spec: object, data: memoryview, place: int) -> tuple[str, NumberArray, int]:
     """A weight's name and numbers, and where the next begins."""
     fields = spec if isinstance(spec, Mapping) else {}
     shape, packed = fields.get("shape"), fields.get("quantization")

@@ -6,9 +6,11 @@ nothing is kept. Objects are read once and shared, and may hold themselves.
 
 import struct
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from gridlstm.array_types import Float64Array
 from gridlstm.importing.errors import DamagedFileError, ForeignModelError
 from gridlstm.importing.records import Record
 from gridlstm.importing.tensors import KINDS, Storage, StoredTensor
@@ -24,17 +26,17 @@ MIN_SERIES = 64
 _ENTRY = np.dtype([("kind", "<i4"), ("key", "<f8"), ("kind of value", "<i4"), ("value", "<f8")])
 
 
-class Table(dict):
+class Table(dict[Any, Any]):
     """A table of Lua, which may itself be a key: equal to itself alone."""
 
-    __hash__ = object.__hash__
+    __hash__ = object.__hash__  # type: ignore[assignment]  # a dict has none
     __eq__ = object.__eq__
     __ne__ = object.__ne__
 
     @property
-    def listed(self) -> list:
+    def listed(self) -> list[Any]:
         """The values under 1, 2, 3, …, up to the first that is missing."""
-        values = []
+        values: list[Any] = []
         while (value := self.get(len(values) + 1)) is not None:
             values.append(value)
         return values
@@ -44,11 +46,11 @@ class Table(dict):
 class Series:
     """A long table of numbers alone, such as of losses: `keys` and `values` [entry], float64."""
 
-    keys: np.ndarray
-    values: np.ndarray
+    keys: Float64Array
+    values: Float64Array
 
     @property
-    def listed(self) -> list:
+    def listed(self) -> list[Any]:
         """The values under 1, 2, 3, … if there are no others; else none."""
         order = np.argsort(self.keys, kind="stable")
         count = np.arange(1, len(order) + 1)
@@ -61,7 +63,7 @@ def is_torch7(data: memoryview) -> bool:
         return False
     kind, index, length = struct.unpack("<iii", data[:12])
     if kind == _TABLE:
-        return index == 1 and 0 <= length < 1_000
+        return bool(index == 1 and 0 <= length < 1_000)
     return kind == _TORCH and index == 1 and length == 3 and bytes(data[12:14]) == b"V "
 
 
@@ -147,9 +149,9 @@ class _Reader:
         return None
 
     def torch_object(self, index: int) -> object:
-        name = self.string()
-        name = self.string() if name.startswith(b"V ") else name
-        name = name.decode("latin-1")[:200]
+        written = self.string()
+        written = self.string() if written.startswith(b"V ") else written
+        name = written.decode("latin-1")[:200]
         kind, _, end = name.removeprefix("torch.").partition("Storage")
         if name.startswith("torch.") and not end and "Storage" in name:
             storage = self.objects[index] = self.storage(_kind_of(kind))
@@ -191,10 +193,12 @@ class _Reader:
         return self.data[self.place - count : self.place]
 
     def integer(self) -> int:
-        return struct.unpack("<i", self.take(4))[0]
+        number: int = struct.unpack("<i", self.take(4))[0]
+        return number
 
     def long(self) -> int:
-        return struct.unpack("<q", self.take(8))[0]
+        number: int = struct.unpack("<q", self.take(8))[0]
+        return number
 
     def string(self) -> bytes:
         return bytes(self.take(self.integer()))
@@ -243,8 +247,12 @@ class _Ignored(_Waiting):
         return self.function
 
 
+# The kind of a tensor's numbers, its offset, shape and strides.
+_View = tuple[str, int, tuple[int, ...], tuple[int, ...]]
+
+
 class _OfStorage(_Waiting):
-    def __init__(self, objects: dict, index: int, view: tuple) -> None:
+    def __init__(self, objects: dict[int, object], index: int, view: _View) -> None:
         self.objects, self.index, self.view = objects, index, view
 
     def take(self, value: object) -> object:

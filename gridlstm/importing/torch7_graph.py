@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from gridlstm.array_types import NumberArray
 from gridlstm.importing.arrays import cell_weights
 from gridlstm.importing.errors import DamagedFileError, ForeignModelError
 from gridlstm.importing.foreign_model import CellWeights
@@ -33,10 +34,20 @@ class Node:
     index: int = 0
 
     @property
+    def own_module(self) -> Record:
+        """The module, of a node that has one."""
+        assert self.module is not None
+        return self.module
+
+    @property
     def only(self) -> "Node":
         if len(self.reads) != 1:
             raise ForeignModelError(f"The graph has a {self.kind} that reads several values.")
         return self.reads[0]
+
+
+# The weights of cells by the kind and the places of their tensors.
+Cache = dict[tuple[object, ...], CellWeights]
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,7 +139,7 @@ def _check_dropout(module: Record) -> None:
 # -- Cells -----------------------------------------------------------------------------------------
 
 
-def find_cell(hidden: Node, cache: dict, state: Node | None = None) -> Cell | None:
+def find_cell(hidden: Node, cache: Cache, state: Node | None = None) -> Cell | None:
     """The cell whose new state is `hidden`; None if it is none. `cache` gives the same weights the
     same object. `state` is the state that an LSTM reads, where it is not the character before's.
     Raises ForeignModelError."""
@@ -141,7 +152,7 @@ def find_cell(hidden: Node, cache: dict, state: Node | None = None) -> Cell | No
     return None
 
 
-def _find_lstm(hidden: Node, cache: dict, state: Node | None) -> Cell | None:
+def _find_lstm(hidden: Node, cache: Cache, state: Node | None) -> Cell | None:
     """h = sigmoid(o) tanh(c), c = sigmoid(f) c' + sigmoid(i) tanh(g)."""
     squashed = next((node for node in hidden.reads if node.kind == "Tanh"), None)
     if squashed is None:
@@ -170,7 +181,7 @@ def _find_lstm(hidden: Node, cache: dict, state: Node | None) -> Cell | None:
     return Cell("lstm", hidden, memory, _other(kept, forget), state, below, weights)
 
 
-def _find_gru(hidden: Node, cache: dict) -> Cell | None:
+def _find_gru(hidden: Node, cache: Cache) -> Cell | None:
     """h = z n + (1 - z) h' or z h' + (1 - z) n, n = tanh(W x + V (r h'))."""
     products = hidden.reads
     if any(node.kind != "CMulTable" or len(node.reads) != 2 for node in products):
@@ -180,11 +191,12 @@ def _find_gru(hidden: Node, cache: dict) -> Cell | None:
         None,
     )
     new = next((product for product in products if candidate in product.reads), None)
-    if new is None:
+    if candidate is None or new is None:
         return None
     old = _other(hidden, new)
     share = _other(new, candidate)
-    update, replaces = (_complement(share), False) if _complement(share) else (share, True)
+    complement = _complement(share)
+    update, replaces = (complement, False) if complement else (share, True)
     share_of_old = [node for node in old.reads if node is update or _complement(node) is update]
     if len(share_of_old) != 1 or (share_of_old[0] is update) == replaces:
         return None
@@ -204,7 +216,7 @@ def _find_gru(hidden: Node, cache: dict) -> Cell | None:
     return Cell("gru", hidden, None, None, read, below, weights)
 
 
-def _find_rnn(hidden: Node, cache: dict) -> Cell | None:
+def _find_rnn(hidden: Node, cache: Cache) -> Cell | None:
     """h = tanh(W x + V h')."""
     total = _sum(hidden)
     if len(total.terms) != 2:
@@ -259,10 +271,11 @@ def _uncut(node: Node) -> Node:
 
 def _sum(gate: Node) -> _Sum:
     """What stands within a gate's sigmoid or tanh. Raises ForeignModelError."""
-    offset, length, node = 0, None, gate
+    offset, node = 0, gate
+    length: int | None = None
     while node.kind in ("Narrow", "select", "Sigmoid", "Tanh"):
         if node.kind == "Narrow":
-            begin, count = node.module.get("index"), node.module.get("length")
+            begin, count = node.own_module.get("index"), node.own_module.get("length")
             if type(begin) is not int or type(count) is not int or begin < 1 or count < 1:
                 raise DamagedFileError("A Narrow of the graph has no place.")
             offset, length, node = offset + begin - 1, length or count, node.only
@@ -278,7 +291,7 @@ def _sum(gate: Node) -> _Sum:
         raise ForeignModelError(
             f"A gate of the model sums {', '.join(kinds)[:80]}, where only linear layers are known."
         )
-    return _Sum([(linear.module, linear.only) for linear in linears], offset, length)
+    return _Sum([(linear.own_module, linear.only) for linear in linears], offset, length)
 
 
 def _split_reshape(node: Node) -> tuple[Node, int]:
@@ -286,7 +299,7 @@ def _split_reshape(node: Node) -> tuple[Node, int]:
     if node.kind != "SplitTable" or node.only.kind not in ("Reshape", "View"):
         raise ForeignModelError("The graph cuts its gates apart in a way that is not known.")
     reshape = node.only
-    size = reshape.module.get("size")
+    size = reshape.own_module.get("size")
     sizes = size.numbers().tolist() if isinstance(size, Storage) and size.length <= 8 else []
     sizes = [number for number in sizes if number != -1]
     if len(sizes) != 2 or not all(type(number) is int and number > 0 for number in sizes):
@@ -295,7 +308,12 @@ def _split_reshape(node: Node) -> tuple[Node, int]:
 
 
 def _weights(
-    kind: str, sums: Mapping[str, _Sum], cache: dict, state: Node | None = None, **conventions
+    kind: str,
+    sums: Mapping[str, _Sum],
+    cache: Cache,
+    state: Node | None = None,
+    update: str = "keeps",
+    reset: str = "after",
 ) -> tuple[Node, Node, CellWeights]:
     """The state that a cell's gates read, what they read from below, and their weights.
 
@@ -320,7 +338,7 @@ def _weights(
         biases = [
             np.concatenate([rows[letter][which].bias() for letter in order]) for which in (0, 1)
         ]
-        cache[key] = cell_weights(kind, *arrays, *biases, order=order, **conventions)
+        cache[key] = cell_weights(kind, *arrays, *biases, order=order, update=update, reset=reset)
     return state, below, cache[key]
 
 
@@ -344,18 +362,18 @@ class _Rows:
     length: int | None
 
     @property
-    def key(self) -> tuple:
+    def key(self) -> tuple[object, ...]:
         tensors = (self.module.get("weight"), self.module.get("bias"))
         places = tuple(t.place if isinstance(t, StoredTensor) else None for t in tensors)
         return (*places, self.offset, self.length)
 
-    def weight(self) -> np.ndarray:
+    def weight(self) -> NumberArray:
         weight = self.module.get("weight")
         if not isinstance(weight, StoredTensor) or len(weight.shape) != 2:
             raise ForeignModelError("A linear layer of the model has no weight.")
         return self._cut(weight.array())
 
-    def bias(self) -> np.ndarray:
+    def bias(self) -> NumberArray:
         bias, weight = self.module.get("bias"), self.module.get("weight")
         if not isinstance(bias, StoredTensor):
             return self._cut(np.zeros(weight.shape[0], np.float32))
@@ -363,7 +381,7 @@ class _Rows:
             raise ForeignModelError("A linear layer's bias does not fit its weight.")
         return self._cut(bias.array())
 
-    def _cut(self, rows: np.ndarray) -> np.ndarray:
+    def _cut(self, rows: NumberArray) -> NumberArray:
         cut = rows[self.offset : None if self.length is None else self.offset + self.length]
         if self.length is not None and len(cut) != self.length:
             raise ForeignModelError("A gate of the model has more rows than its weight.")

@@ -5,26 +5,29 @@ below and one for the state, both with a bias. torch-rnn: weights [D + U, 4 U], 
 input first, columns i f o g.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import ArrayLike
 
+from gridlstm.array_types import FloatArray, NumberArray
 from gridlstm.importing.arrays import cell_weights, float32, zeros_or
 from gridlstm.importing.errors import ForeignModelError
 from gridlstm.importing.foreign_model import ForeignModel, Layer, LossHistory, check_sizes
 from gridlstm.importing.records import Record
 from gridlstm.importing.tensors import StoredTensor
 from gridlstm.importing.torch7 import Series, Table
-from gridlstm.importing.torch7_graph import Cell, Node, find_cell, read_graph
+from gridlstm.importing.torch7_graph import Cache, Cell, Node, find_cell, read_graph
 from gridlstm.importing.vocabularies import find_vocabulary
 from gridlstm.vocabulary import Vocabulary
 
 MAX_HISTORY = 1_000_000
+Numbers = Sequence[float] | NumberArray
 
 
-def read_torch7_model(root: object, histories: Mapping | None = None) -> ForeignModel:
+def read_torch7_model(
+    root: object, histories: Mapping[object, object] | None = None
+) -> ForeignModel:
     """The model in a file of Torch 7; `histories` is the JSON that torch-rnn writes beside it.
     Raises ForeignModelError."""
     if isinstance(root, Table):
@@ -49,26 +52,26 @@ def _read_char_rnn(root: Table, graph: Record) -> ForeignModel:
         raise ForeignModelError(f"The model is a {graph.name[:60]} and not a graph of nngraph.")
     *states, prediction = read_graph(graph)
     decoder = _decoder(prediction)
-    cache: dict = {}
+    cache: Cache = {}
     cells = [cell for node in states if (cell := find_cell(node, cache))]
     _check_time(cells, states)
     layers, top, grid = _stacked(cells, decoder.only, cache)
     if top is not decoder.only:
         raise ForeignModelError("The decoder of the model does not read its top layer.")
-    weight, bias = _linear(decoder.module)
+    weight, bias = _linear(decoder.own_module)
     embedding = _embedding(cells[0].below)
     check_sizes("lstm", len(layers), weight.shape[1], len(weight))
-    cell = "grid" if grid else cells[0].kind
+    kind = "grid" if grid else cells[0].kind
     tokens = _bytes_of(find_vocabulary(root.get("vocab"), len(weight), "the file", base=1))
     return ForeignModel(
         program="grid-lstm (Torch 7)" if grid else "char-rnn (Torch 7)",
-        cell=cell,
+        cell=kind,
         layers=tuple(layers),
         embedding=embedding,
         decoder_weight=weight,
         decoder_bias=bias,
         vocabulary=tokens,
-        reset="before" if cell == "gru" else None,
+        reset="before" if kind == "gru" else None,
         curve=_char_rnn_curve(root),
     )
 
@@ -99,7 +102,7 @@ def _check_time(cells: list[Cell], states: list[Node]) -> None:
         raise ForeignModelError("The cells of the model do not read what they wrote before.")
 
 
-def _stacked(cells: list[Cell], top: Node, cache: dict) -> tuple[list[Layer], Node, bool]:
+def _stacked(cells: list[Cell], top: Node, cache: Cache) -> tuple[list[Layer], Node, bool]:
     """The layers, the node that the topmost hands up, and whether they are those of a grid."""
     belows = [*(cell.below for cell in cells[1:]), top]
     if all(above is cell.hidden for cell, above in zip(cells, belows, strict=True)):
@@ -117,18 +120,19 @@ def _stacked(cells: list[Cell], top: Node, cache: dict) -> tuple[list[Layer], No
             raise ForeignModelError(
                 "A depth cell of the model does not read its layer's new state and what is below."
             )
-        begins = memory is None and depth.memory_before.kind == "input"
-        if not begins and depth.memory_before is not memory:
+        before = depth.memory_before
+        begins = memory is None and before is not None and before.kind == "input"
+        if not begins and before is not memory:
             raise ForeignModelError("A depth cell does not read the memory of the layer below.")
         memory = depth.memory
         layers.append(Layer(cell.weights, depth.weights))
     return layers, belows[-1], True
 
 
-def _embedding(node: Node) -> np.ndarray | None:
+def _embedding(node: Node) -> FloatArray | None:
     """The embedding that the first layer reads, None if it reads one-hot vectors."""
     if node.kind == "LookupTable" and node.only.kind == "input":
-        weight = node.module.get("weight")
+        weight = node.own_module.get("weight")
         if not isinstance(weight, StoredTensor) or len(weight.shape) != 2:
             raise ForeignModelError("The embedding of the model has no weight.")
         return float32(weight.array()).copy()
@@ -141,7 +145,7 @@ def _embedding(node: Node) -> np.ndarray | None:
     return None
 
 
-def _linear(module: Record) -> tuple[np.ndarray, np.ndarray]:
+def _linear(module: Record) -> tuple[FloatArray, FloatArray]:
     """A linear module's weight [O, I] and bias [O]."""
     weight, bias = module.get("weight"), module.get("bias")
     if not isinstance(weight, StoredTensor) or len(weight.shape) != 2:
@@ -166,7 +170,7 @@ def _char_rnn_curve(root: Table) -> LossHistory | None:
     return _history(_by_update(root.get("val_losses")), _by_update(root.get("train_losses")))
 
 
-def _by_update(losses: object) -> tuple[ArrayLike, ArrayLike]:
+def _by_update(losses: object) -> tuple[Numbers, Numbers]:
     if isinstance(losses, Series):
         order = np.argsort(losses.keys, kind="stable")
         updates = losses.keys[order]
@@ -183,17 +187,16 @@ def _by_update(losses: object) -> tuple[ArrayLike, ArrayLike]:
 
 
 def _history(
-    validation: tuple[ArrayLike, ArrayLike], train: tuple[ArrayLike, ArrayLike]
+    validation: tuple[Numbers, Numbers], train: tuple[Numbers, Numbers]
 ) -> LossHistory | None:
     if not len(validation[0]) and not len(train[0]):
         return None
-    kinds = (np.int64, np.float64)
-    arrays = [
-        np.array(values, kind)
-        for pair in (validation, train)
-        for values, kind in zip(pair, kinds, strict=True)
-    ]
-    return LossHistory(*arrays)
+    return LossHistory(
+        np.array(validation[0], np.int64),
+        np.array(validation[1], np.float64),
+        np.array(train[0], np.int64),
+        np.array(train[1], np.float64),
+    )
 
 
 # -- torch-rnn -------------------------------------------------------------------------------------
@@ -201,7 +204,7 @@ def _history(
 _TORCH_RNN = {"nn.LSTM": ("lstm", "ifog"), "nn.VanillaRNN": ("rnn", "h")}
 
 
-def _read_torch_rnn(root: Table, model: Record, histories: Mapping) -> ForeignModel:
+def _read_torch_rnn(root: Table, model: Record, histories: Mapping[object, object]) -> ForeignModel:
     net = model.get("net")
     modules = net.get("modules") if isinstance(net, Record) else None
     parts = modules.listed if isinstance(modules, Table) else []
@@ -242,17 +245,19 @@ def _read_torch_rnn(root: Table, model: Record, histories: Mapping) -> ForeignMo
     )
 
 
-def _tensor(module: Record, name: str) -> np.ndarray:
+def _tensor(module: Record, name: str) -> NumberArray:
     tensor = module.get(name)
     if not isinstance(tensor, StoredTensor):
         raise ForeignModelError(f"A {module.name[:40]} of the model has no {name}.")
     return tensor.array()
 
 
-def _torch_rnn_curve(root: Mapping, histories: Mapping) -> LossHistory | None:
+def _torch_rnn_curve(
+    root: Mapping[object, object], histories: Mapping[object, object]
+) -> LossHistory | None:
     """Losses of training are one an update, those of validation have their updates beside them."""
 
-    def listed(name: str) -> list:
+    def listed(name: str) -> list[float]:
         for place in (root, histories):
             values = place.get(name)
             values = values.listed if isinstance(values, Table | Series) else values

@@ -4,6 +4,7 @@ The numbers stay where they are in the file until they are asked for.
 """
 
 import struct
+from typing import Any, TypeGuard
 
 from gridlstm.importing.archives import Archive
 from gridlstm.importing.errors import DamagedFileError, ForeignModelError
@@ -39,6 +40,7 @@ def _is_main_pickle(name: str) -> bool:
 def read_torch_zip(archive: Archive) -> object:
     """The object that torch.save was given. Raises ForeignModelError."""
     pickle = pickle_of_zip(archive)
+    assert pickle is not None  # what makes it one of torch
     folder = pickle.removesuffix("data.pkl")
     if f"{folder}constants.pkl" in archive.members:
         raise ForeignModelError(
@@ -72,7 +74,7 @@ def read_legacy_torch(data: memoryview) -> object:
     """The object that torch.save was given before torch 1.6. Raises ForeignModelError."""
     storages: dict[str, Storage] = {}
 
-    def persistent(key: object) -> object:
+    def persistent(key: Any) -> object:
         if isinstance(key, tuple) and len(key) == 4 and key[0] == "module":
             # A class, with the text of its program, which is passed over.
             return key[1]
@@ -104,7 +106,7 @@ def _take_storage(data: memoryview, place: int, storage: Storage | None) -> int:
     if storage is None or len(data) - place < 8:
         raise DamagedFileError("The file ends before its storages do.")
     (length,) = struct.unpack("<q", data[place : place + 8])
-    size = length * storage.item_size
+    size: int = length * storage.item_size
     place += 8
     if length != storage.length or size > len(data) - place:
         raise DamagedFileError("A storage of the file does not have the size it claims.")
@@ -138,7 +140,7 @@ def read_pickled_torch(data: memoryview) -> object:
     """The object that pickle.dump was given, in which torch writes every storage as a file of its
     own. Raises ForeignModelError."""
 
-    def storage(raw: object, *_) -> object:
+    def storage(raw: object, *_: object) -> object:
         inner = memoryview(raw) if isinstance(raw, bytes) else memoryview(b"")
         if not is_legacy_torch(inner):
             raise ForeignModelError("The pickle holds storages in a way that is not read.")
@@ -154,7 +156,7 @@ def is_safetensors(data: memoryview) -> bool:
     if len(data) < 10 or bytes(data[8:9]) != b"{":
         return False
     (length,) = struct.unpack("<Q", data[:8])
-    return 2 <= length <= MAX_SAFETENSORS_HEADER
+    return bool(2 <= length <= MAX_SAFETENSORS_HEADER)
 
 
 def read_safetensors(data: memoryview) -> tuple[dict[str, StoredTensor], dict[str, str]]:
@@ -188,8 +190,9 @@ def _safetensor(entry: object, body: memoryview) -> StoredTensor:
     if not _are_sizes(shape) or not _are_sizes(offsets) or len(offsets) != 2:
         raise DamagedFileError("The header of the safetensors file is damaged.")
     begin, end = offsets
-    storage = Storage(kind, 0, body[begin:end])
-    storage.length = len(storage.data) // storage.item_size
+    data = body[begin:end]
+    storage = Storage(kind, 0, data)
+    storage.length = len(data) // storage.item_size
     strides, step = [], 1
     for size in reversed(shape):
         strides.append(step)
@@ -199,7 +202,7 @@ def _safetensor(entry: object, body: memoryview) -> StoredTensor:
     return StoredTensor(storage, 0, tuple(shape), tuple(reversed(strides)))
 
 
-def _are_sizes(value: object) -> bool:
+def _are_sizes(value: object) -> TypeGuard[list[int]]:
     return (
         isinstance(value, list)
         and len(value) <= 8

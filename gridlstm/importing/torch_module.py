@@ -5,13 +5,15 @@ bytes. What is not in its alphabet it neither reads nor expects.
 """
 
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Collection, Iterator, Mapping, Sequence, Set
 from numbers import Integral
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from torch import Tensor, nn
 
+from gridlstm.array_types import FloatArray
 from gridlstm.checkpoint import Metadata, write_checkpoint
 from gridlstm.config import ALPHABET
 from gridlstm.corpus import Corpus
@@ -85,6 +87,7 @@ def import_torch(
     )
     check_model(foreign)
     model = build_model(foreign, ImportedModel, dropout=float(recurrent.dropout))
+    assert isinstance(model, ImportedModel)
     model.known, model.unknown_share = frozenset(byte_of.values()), unknown_share
     return model
 
@@ -101,7 +104,7 @@ def save_model(path: Path | str, model: LanguageModel, corpus: Corpus, trained_b
     for name, tensor in tensors.items():
         if not tensor.isfinite().all():
             raise ForeignModelError(f"The tensor {name} holds values that are not finite.")
-    training = {"trained_by": trained_by}
+    training: dict[str, str | float] = {"trained_by": trained_by}
     if isinstance(model, ImportedModel):
         of_text = 1 - float(np.isin(corpus.validation, sorted(model.known)).mean())
         _judge_unknown(
@@ -127,7 +130,12 @@ def save_model(path: Path | str, model: LanguageModel, corpus: Corpus, trained_b
 # -- What can be taken ----------------------------------------------------------------------------
 
 
-def _check(embedding, recurrent, decoder, alphabet) -> None:
+def _check(
+    embedding: nn.Embedding | None,
+    recurrent: nn.LSTM | nn.GRU | nn.RNN,
+    decoder: nn.Linear,
+    alphabet: Alphabet,
+) -> None:
     _check_plain("recurrent module", recurrent, CELLS)
     if type(recurrent) is nn.RNN and recurrent.mode != "RNN_TANH":
         raise ForeignModelError("A torch.nn.RNN must have the nonlinearity tanh, not relu.")
@@ -160,7 +168,7 @@ def _check(embedding, recurrent, decoder, alphabet) -> None:
             _check_parameters(name, module)
 
 
-def _check_plain(name: str, module: object, kinds: Iterable[type[nn.Module]]) -> None:
+def _check_plain(name: str, module: nn.Module, kinds: Collection[type[nn.Module]]) -> None:
     """That a module is of one of these kinds of torch, and computes what that kind does."""
     kind = type(module)
     if kind not in kinds:
@@ -183,8 +191,8 @@ def _check_plain(name: str, module: object, kinds: Iterable[type[nn.Module]]) ->
 
 def _check_parameters(name: str, module: nn.Module) -> None:
     """That it has exactly the parameters of a new module with its settings, of finite numbers."""
-    found = {**module._modules, **module._buffers, **module._parameters}
-    found = {part: value for part, value in found.items() if value is not None}
+    parts = {**module._modules, **module._buffers, **module._parameters}
+    found: dict[str, Any] = {part: value for part, value in parts.items() if value is not None}
     expected = dict(_new_of_same_settings(module).named_parameters())
     for part in [*found, *expected]:
         if part not in expected:
@@ -207,11 +215,12 @@ def _check_parameters(name: str, module: nn.Module) -> None:
 
 def _new_of_same_settings(module: nn.Module) -> nn.Module:
     """A new module of that kind, without values."""
-    if isinstance(module, nn.RNNBase):
+    if isinstance(module, nn.LSTM | nn.GRU | nn.RNN):
         sizes = (module.input_size, module.hidden_size, module.num_layers)
         return type(module)(*sizes, bias=module.bias, device="meta")
     if isinstance(module, nn.Embedding):
         return nn.Embedding(module.num_embeddings, module.embedding_dim, device="meta")
+    assert isinstance(module, nn.Linear)
     has_bias = getattr(module, "bias", None) is not None
     return nn.Linear(module.in_features, module.out_features, has_bias, device="meta")
 
@@ -229,7 +238,7 @@ def _judge_unknown(share: float, of_what: str, consequence: str) -> None:
 
 def _bytes_of(alphabet: Alphabet) -> dict[int, int]:
     """The byte that each index stands for, without those that none can stand for."""
-    byte_of = {}
+    byte_of: dict[int, int] = {}
     for index, sign in enumerate(alphabet):
         if sign is None:
             continue
@@ -251,7 +260,10 @@ def _as_bytes(sign: object) -> bytes:
     """How UTF-8 writes it; empty if it is neither a character nor the number of a byte."""
     if isinstance(sign, str):
         return sign.encode(errors="surrogatepass")
-    return bytes([sign]) if isinstance(sign, Integral) and 0 <= sign < ALPHABET else b""
+    if not isinstance(sign, Integral):
+        return b""
+    number = int(sign)
+    return bytes([number]) if 0 <= number < ALPHABET else b""
 
 
 # -- Weights --------------------------------------------------------------------------------------
@@ -267,26 +279,27 @@ def _layers(recurrent: nn.RNNBase, byte_of: dict[int, int] | None) -> Iterator[L
     cell = CELLS[type(recurrent)]
     for number in range(recurrent.num_layers):
         # What may be missing are biases, all of them.
-        of_input, of_state, input_bias, state_bias = (
-            None
-            if (given := recurrent._parameters.get(f"{name}_l{number}")) is None
-            else _plain_numbers(given).numpy()
+        given = {
+            name: _plain_numbers(parameter).numpy()
             for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-        )
+            if (parameter := recurrent._parameters.get(f"{name}_l{number}")) is not None
+        }
+        of_input, of_state = given["weight_ih"], given["weight_hh"]
+        biases = given.get("bias_ih"), given.get("bias_hh")
         if number == 0 and byte_of is not None:
             of_input = _over_bytes(of_input.T, byte_of).T
-        weights = cell_weights(cell, of_input, of_state, input_bias, state_bias, order=ORDER[cell])
+        weights = cell_weights(cell, of_input, of_state, *biases, order=ORDER[cell])
         yield Layer(weights)
 
 
-def _over_bytes(rows: np.ndarray, byte_of: dict[int, int]) -> np.ndarray:
+def _over_bytes(rows: FloatArray, byte_of: dict[int, int]) -> FloatArray:
     """The rows of indices [indices, X] as those of bytes [256, X], 0 of unknown ones."""
     found = np.zeros((ALPHABET, rows.shape[1]), np.float32)
     found[list(byte_of.values())] = rows[list(byte_of)]
     return found
 
 
-def _decoder(decoder: nn.Linear, byte_of: dict[int, int]) -> tuple[np.ndarray, np.ndarray]:
+def _decoder(decoder: nn.Linear, byte_of: dict[int, int]) -> tuple[FloatArray, FloatArray]:
     """The decoder's weight [256, U] and bias [256] with a row for every byte; an unknown one lies
     far under the mean of the others, whatever they are."""
     weight = _plain_numbers(decoder.weight)[list(byte_of)].numpy()

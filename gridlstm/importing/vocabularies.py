@@ -3,8 +3,9 @@
 import re
 import string
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -91,7 +92,7 @@ def find_misfit(root: object) -> int | None:
 # -- What a vocabulary looks like ------------------------------------------------------------------
 
 
-def _listed(raw: object, size: int, base: int) -> list:
+def _listed(raw: object, size: int, base: int) -> list[Any]:
     """What is listed for each index, None where nothing is."""
     if isinstance(raw, np.ndarray):
         raw = raw.tolist() if raw.ndim == 1 else None
@@ -109,13 +110,13 @@ def _listed(raw: object, size: int, base: int) -> list:
     return raw
 
 
-def _listed_by_index(raw: Mapping, size: int, base: int) -> list:
+def _listed_by_index(raw: Mapping[Any, Any], size: int, base: int) -> list[Any]:
     pairs = list(raw.items())
     if all(not isinstance(value, str) and _as_index(value) is not None for _, value in pairs):
         by_number = [(_as_index(value), key) for key, value in pairs]
     else:
         by_number = [(_as_index(key), value) for key, value in pairs]
-    listed: list = [None] * size
+    listed: list[Any] = [None] * size
     for number, sign in by_number:
         if number is None or not base <= number < size + base:
             raise ForeignModelError(
@@ -145,7 +146,7 @@ def _as_index(value: object) -> int | None:
     return None
 
 
-def _checked(listed: list, size: int, source: str) -> Vocabulary:
+def _checked(listed: list[Any], size: int, source: str) -> Vocabulary:
     """Vocabulary without duplicates; raises ForeignModelError."""
     signs = _as_bytes(listed)
     if len(signs) != size:
@@ -154,7 +155,7 @@ def _checked(listed: list, size: int, source: str) -> Vocabulary:
         )
     # Half of a pair, as Python 2 has characters beyond 16 bits, is in no text by itself.
     signs = [None if isinstance(s, str) and _LONE.search(s) else s for s in signs]
-    seen: dict = {}
+    seen: dict[str | bytes, int] = {}
     for index, sign in enumerate(signs):
         if sign is None:
             continue
@@ -166,6 +167,7 @@ def _checked(listed: list, size: int, source: str) -> Vocabulary:
             )
     special = {sign: index for sign, index in seen.items() if len(sign) != 1}
     words = [sign for sign in special if isinstance(sign, bytes) or not _is_special(sign)]
+    named = {sign: index for sign, index in special.items() if isinstance(sign, str)}
     if words or len(special) > MAX_SPECIAL_TOKENS:
         shown = (words or list(special))[0]
         raise ForeignModelError(
@@ -175,8 +177,8 @@ def _checked(listed: list, size: int, source: str) -> Vocabulary:
     return Vocabulary(
         tuple(sign or None for sign in signs),
         source,
-        _named(special, _UNKNOWN),
-        _named(special, _BEGIN),
+        _named(named, _UNKNOWN),
+        _named(named, _BEGIN),
         notes=_lost_note(signs),
     )
 
@@ -185,11 +187,11 @@ def _is_special(sign: str) -> bool:
     return not sign or (len(sign) <= MAX_SPECIAL_LENGTH and _SPECIAL.fullmatch(sign) is not None)
 
 
-def _named(special: Mapping[str, int], pattern: re.Pattern) -> int | None:
+def _named(special: Mapping[str, int], pattern: re.Pattern[str]) -> int | None:
     return next((index for sign, index in special.items() if pattern.fullmatch(sign)), None)
 
 
-def _as_bytes(listed: list) -> list:
+def _as_bytes(listed: list[Any]) -> list[Any]:
     """Numbers and signs such as `[226]`, which stand for bytes, as bytes, and then all of them; a
     list of UTF-8's whole characters as characters."""
     if any(isinstance(sign, int) for sign in listed):
@@ -226,7 +228,7 @@ def _character(sign: bytes) -> str | bytes:
         return sign
 
 
-def _lost_note(signs: list) -> tuple[str, ...]:
+def _lost_note(signs: list[Any]) -> tuple[str, ...]:
     lost = [index for index, sign in enumerate(signs) if not sign]
     if not lost:
         return ()
@@ -244,7 +246,7 @@ def _lost_note(signs: list) -> tuple[str, ...]:
 # -- Looking for one -------------------------------------------------------------------------------
 
 
-def _containers(root: object) -> Iterator[object]:
+def _containers(root: object) -> Iterator[Any]:
     """Everything that may list signs, the nearest first and each once."""
     waiting, seen = deque([root]), set()
     searched = 0
@@ -266,19 +268,19 @@ def _containers(root: object) -> Iterator[object]:
             waiting.extend(_worth_searching((value.arguments, value.state, value.items)))
 
 
-def _worth_searching(values) -> list:
+def _worth_searching(values: Iterable[object]) -> list[Any]:
     kinds = (str, np.ndarray, Mapping, list, tuple, Record)
     return [value for value in values if isinstance(value, kinds)]
 
 
-def _may_list(value: object, size: int) -> bool:
+def _may_list(value: Any, size: int) -> bool:
     if isinstance(value, str):
         return len(value) == size
     near = size - MAX_SPECIAL_TOKENS <= len(value) <= size and len(value) >= size / 2
     return near and _lists_signs(value)
 
 
-def _lists_signs(value: object) -> bool:
+def _lists_signs(value: Any) -> bool:
     """Whether almost all of it are single signs, or a mapping of such to or from indices."""
     if isinstance(value, str | bytes) or not len(value):
         return False
@@ -289,7 +291,7 @@ def _lists_signs(value: object) -> bool:
     return _single(value)
 
 
-def _single(signs) -> bool:
+def _single(signs: Iterable[object]) -> bool:
     signs = list(signs)
     longer = sum(not _is_sign(sign) for sign in signs)
     return longer <= min(MAX_SPECIAL_TOKENS, len(signs) // 2)

@@ -5,6 +5,7 @@ import csv
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from gridlstm.checkpoint import write_aside
 from gridlstm.errors import UserError
@@ -75,8 +76,8 @@ def read_points(path: Path) -> list[CurvePoint]:
 
 
 def _point(row: dict[str, str]) -> CurvePoint:
-    return CurvePoint(
-        **{name: int(row[name]) for name in COUNTS},
-        **{name: float(row[name]) for name in COLUMNS if name not in COUNTS},
-        **{name: float(row[name]) for name in ACCURACIES if row.get(name)},
-    )
+    names = (*COLUMNS, *(name for name in ACCURACIES if row.get(name)))
+    values: dict[str, Any] = {
+        name: int(row[name]) if name in COUNTS else float(row[name]) for name in names
+    }
+    return CurvePoint(**values)

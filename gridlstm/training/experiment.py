@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from gridlstm.config import ModelConfig
 from gridlstm.corpus import read_corpus
@@ -68,7 +69,7 @@ BETTER_FED = {
 }
 
 
-def _steps(preset: str, text: str, models: Sequence[str], **training) -> list[Step]:
+def _steps(preset: str, text: str, models: Sequence[str], **training: Any) -> list[Step]:
     """A step for each of a preset's models, with other values for some training settings."""
     chosen = {name: PRESETS[f"{preset}-{name}"] for name in models}
     return [
@@ -77,7 +78,7 @@ def _steps(preset: str, text: str, models: Sequence[str], **training) -> list[St
     ]
 
 
-def _variant(suffix: str, steps: Iterable[Step], **model) -> list[Step]:
+def _variant(suffix: str, steps: Iterable[Step], **model: Any) -> list[Step]:
     """Runs of their own, with other values for some fields of the model."""
     return [
         replace(step, name=f"{step.name}-{suffix}", model=replace(step.model, **model))
@@ -124,7 +125,7 @@ TURN_PLANS = {
     ),
 }
 TRIAL_UNITS = 16
-TRIAL_SETTINGS = {
+TRIAL_SETTINGS: dict[str, Any] = {
     "sequences": 10,
     "length": 10,
     "train_fraction": 0.9998,

@@ -5,7 +5,7 @@ All that an update reads and writes stays where it is, so that a GPU can replay 
 rate.
 """
 
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor
@@ -30,7 +30,8 @@ def matmul_dtype(precision: str, device: torch.device) -> torch.dtype:
             or torch.cpu._is_avx512_bf16_supported()
         )
         precision = "bfloat16" if fast else "float32"
-    return getattr(torch, precision)
+    dtype: torch.dtype = getattr(torch, precision)
+    return dtype
 
 
 class Learner:
@@ -62,7 +63,7 @@ class Learner:
         # What processes say to each other in the middle of an update is not recorded.
         self._replayed = Replayed(self.step, team.device) if team.count == 1 else self.step
 
-    def autocast(self):
+    def autocast(self) -> AbstractContextManager[object]:
         """Within, matrix products are done in the type that was chosen for them."""
         if self.dtype == torch.float32:
             return nullcontext()
@@ -141,7 +142,8 @@ class Learner:
 
 def _optimiser(settings: TrainingSettings, model: LanguageModel) -> torch.optim.Optimizer:
     parameters = [p for p in model.parameters() if p.requires_grad]
-    rate, on_gpu = settings.learning_rate, parameters[0].device.type == "cuda"
+    rate: float | Tensor = settings.learning_rate
+    on_gpu = parameters[0].device.type == "cuda"
     if on_gpu:
         # What a replayed update reads must lie on the GPU.
         rate = torch.tensor(rate, device=parameters[0].device)

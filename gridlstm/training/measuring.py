@@ -275,7 +275,7 @@ class Measurement:
     def _task(self, step: Step) -> TextTask:
         return TextTask(step.training, self.corpus)
 
-    def _tell(self, what: str, words: str, **facts) -> None:
+    def _tell(self, what: str, words: str, **facts: object) -> None:
         """Say a result at once, and keep it with the time that it took."""
         self.say(f"measured: {words}")
         self.log.mark("measuring", measured=what, words=words, **facts)
@@ -306,6 +306,7 @@ def largest_gate_error(sequences: int, units: int, device: torch.device) -> floa
 
     sums, cell, grad_hidden, grad_new_cell = draw(4 * units), draw(units), draw(units), draw(units)
     fused = gates.fused_kernels(sums)
+    assert fused is not None, "only a GPU has them"
     results = []
     for forward, backward in (
         (gates.lstm_forward, gates.lstm_backward),

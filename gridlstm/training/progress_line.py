@@ -3,6 +3,7 @@
 import math
 import sys
 import time
+from typing import NoReturn, Self
 
 from tqdm import tqdm
 
@@ -15,16 +16,16 @@ class ProgressLine:
     def __init__(self, goal: int, shown: bool):
         self.goal = goal if goal < sys.maxsize else None
         self.shown = shown
-        self.bar: tqdm | None = None
+        self.bar: tqdm[NoReturn] | None = None
         self.bytes, self.smoothed = 0, math.nan
         self.begun = self.last = time.monotonic()
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         if self.shown and sys.stderr.isatty():
             self.bar = tqdm(total=self.goal, unit=" updates", dynamic_ncols=True)
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         if self.bar is not None:
             self.bar.close()
 

@@ -19,7 +19,8 @@ class Replayed:
 
     def __init__(self, work: Callable[[], None], device: torch.device):
         self._work, self._records = work, device.type == "cuda" and recording_allowed
-        self._calls, self._recording = 0, None
+        self._calls = 0
+        self._recording: torch.cuda.CUDAGraph | None = None
 
     def __call__(self) -> None:
         """Do the work once."""

@@ -7,16 +7,16 @@ task's (`gridlstm.training.tasks`). One straight road: `train` sets up a `Run`, 
 
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
-import numpy as np
 from torch import Tensor
 
+from gridlstm.array_types import FloatArray
 from gridlstm.checkpoint import (
     Metadata,
     load_model,
@@ -232,7 +232,7 @@ class Run:
         )
         write_checkpoint(self.out, _half(self.learner.model.to_tensors()), metadata)
 
-    def _stated_settings(self) -> dict:
+    def _stated_settings(self) -> dict[str, object]:
         """The settings as the checkpoint states them, with the precision that was really used and
         the checkpoint whose weights the run began from."""
         return {
@@ -366,7 +366,7 @@ def _in_words(result: Validation) -> str:
     return words if result.accuracy is None else f"{words}, {result.accuracy:.1%} right,"
 
 
-def _half(tensors: dict[str, Tensor]) -> dict[str, np.ndarray]:
+def _half(tensors: dict[str, Tensor]) -> dict[str, FloatArray]:
     """The weights in half precision; in single where one is too large for half."""
     whole = {name: tensor.detach().cpu() for name, tensor in tensors.items()}
     half = {name: tensor.half() for name, tensor in whole.items()}
@@ -377,7 +377,7 @@ def _half(tensors: dict[str, Tensor]) -> dict[str, np.ndarray]:
 
 
 @contextmanager
-def asked_to_stop():
+def asked_to_stop() -> Iterator[Callable[[], bool]]:
     """Within, Ctrl-C and SIGTERM do not end the process but make the yielded function True."""
     asked: list[int] = []
     before = {}

@@ -135,7 +135,7 @@ class TrainingSettings:
         most the largest number there is."""
         epochs = max(0, int(epoch) - self.decay_from_epoch + 1)
         try:
-            rate = min(self.learning_rate * self.decay**epochs, sys.float_info.max)
+            rate: float = min(self.learning_rate * self.decay**epochs, sys.float_info.max)
         except OverflowError:
             rate = sys.float_info.max
         if self.cooldown is None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, dtype
 
 from gridlstm.checkpoint import CheckpointError, open_safetensors, unchanged, write_aside
 from gridlstm.config import ModelConfig
@@ -98,12 +98,15 @@ class Progress:
         return points[-1].update - best.update >= patience
 
 
+_Kind = typing.TypeVar("_Kind")
+
+
 @dataclass(frozen=True)
 class State:
     """What lies in the file; `model` and `settings` by name, `sha256` of the data."""
 
-    model: dict
-    settings: dict
+    model: dict[str, typing.Any]
+    settings: dict[str, typing.Any]
     sha256: str
     progress: Progress
     tensors: dict[str, Tensor]
@@ -183,12 +186,13 @@ def read_progress(path: Path) -> Progress:
         return _progress(_document(path)["progress"])
 
 
-def _document(path: Path) -> dict:
+def _document(path: Path) -> dict[str, typing.Any]:
     with open_safetensors(path, MAX_HEADER_BYTES) as file:
-        return json.loads(file.metadata()[DOCUMENT_KEY])
+        document: dict[str, typing.Any] = json.loads(file.metadata()[DOCUMENT_KEY])
+        return document
 
 
-def _progress(document: dict) -> Progress:
+def _progress(document: dict[str, typing.Any]) -> Progress:
     if type(document["points"]) is not list:
         raise TypeError("points")
     points = [_built(CurvePoint, point) for point in document["points"]]
@@ -198,7 +202,7 @@ def _progress(document: dict) -> Progress:
     return progress
 
 
-def _built(kind: type, document: dict):
+def _built(kind: type[_Kind], document: dict[str, typing.Any]) -> _Kind:
     """A dataclass of what stands in a file, where each value is of its field's type: what follows
     reckons with them. Raises TypeError, ValueError."""
     declared = typing.get_type_hints(kind)
@@ -228,7 +232,9 @@ def check_tensors(
 ) -> None:
     """Raise ValueError if the tensors of a state are not of the names, shapes and types of those
     `expected` and, once there was an update, of what the optimiser keeps of each parameter."""
-    wanted = {name: (tensor.shape, tensor.dtype) for name, tensor in expected.items()}
+    wanted: dict[str, tuple[tuple[int, ...], dtype]] = {
+        name: (tensor.shape, tensor.dtype) for name, tensor in expected.items()
+    }
     if any(name.startswith("optimiser.") for name in tensors):
         wanted |= {
             f"optimiser.{index}.{slot}": (() if slot == "step" else tensor.shape, tensor.dtype)

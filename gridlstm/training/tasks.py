@@ -4,7 +4,7 @@ Two tasks with one face: the bytes of a text, read on and on, and digit-by-digit
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from hashlib import sha256
 from typing import Protocol
 
@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from gridlstm.addition import Layout, Sums
+from gridlstm.array_types import IntArray
 from gridlstm.checkpoint import Data
-from gridlstm.corpus import Corpus, byte_entropy, cut_into_streams
+from gridlstm.corpus import Corpus, Streams, byte_entropy, cut_into_streams
 from gridlstm.evaluation import Evaluation, evaluate, evaluate_answers
 from gridlstm.model import LanguageModel
 from gridlstm.progress import Progress
@@ -96,7 +97,7 @@ class TextTask:
     def batches(self, sequences: slice, device: torch.device) -> Callable[[int], Batch]:
         # All of the text, so that a GPU need not wait for it update by update.
         rows = torch.tensor(self.streams.rows[sequences], device=device)
-        streams = replace(self.streams, rows=rows)
+        streams = Streams(rows, self.streams.length)
         return lambda update: Batch(*streams.piece(update), streams.length)
 
     def epoch(self, update: int) -> float:
@@ -121,6 +122,7 @@ class AdditionTask:
 
     def __init__(self, settings: TrainingSettings):
         self.settings = settings
+        assert settings.digits is not None  # as the settings see to
         self.layout = Layout(settings.digits, settings.length)
         self.sums = Sums(self.layout, settings.train_fraction)
         self.read, self.target = self.layout.lay_out(self.sums.validation())
@@ -136,12 +138,14 @@ class AdditionTask:
 
     def batches(self, sequences: slice, device: torch.device) -> Callable[[int], Batch]:
         def batch(update: int) -> Batch:
-            drawn = (torch.from_numpy(rows[:, sequences]) for rows in self._drawn(update))
-            return Batch(*(rows.to(device) for rows in drawn), self.layout.answered)
+            read, target = (
+                torch.from_numpy(rows[:, sequences]).to(device) for rows in self._drawn(update)
+            )
+            return Batch(read, target, self.layout.answered)
 
         return batch
 
-    def _drawn(self, update: int) -> tuple[np.ndarray, np.ndarray]:
+    def _drawn(self, update: int) -> tuple[IntArray, IntArray]:
         """What the update reads and has to predict, int64 [position, sequence], all sequences."""
         settings = self.settings
         operands = self.sums.training(settings.seed, update, settings.sequences)
@@ -167,8 +171,8 @@ class AdditionTask:
 
 def validate_addition(
     model: LanguageModel,
-    read: np.ndarray,
-    target: np.ndarray,
+    read: IntArray,
+    target: IntArray,
     layout: Layout,
     progress: Progress | None = None,
 ) -> Validation:

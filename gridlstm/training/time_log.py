@@ -4,11 +4,16 @@ import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 from gridlstm.checkpoint import write_aside
 from gridlstm.errors import UserError
 
 SECONDS_A_MINUTE = 60
+
+
+# What one line of the log says: a JSON object, whose facts differ by activity.
+Line = dict[str, Any]
 
 
 class TimeLogError(UserError):
@@ -34,17 +39,17 @@ class TimeLog:
         """How long the plan has been worked on, in all calls."""
         return self._before + self._now() - self._began
 
-    def mark(self, activity: str, **facts) -> float:
+    def mark(self, activity: str, **facts: object) -> float:
         """Say that the time since the last mark went into an activity; return the seconds."""
         begun, self._marked = self._marked, self.seconds
         self._add({"from": begun, "to": self._marked, "activity": activity, **facts})
         return self._marked - begun
 
-    def note(self, what: str, **facts) -> None:
+    def note(self, what: str, **facts: object) -> None:
         """Add something that takes no time."""
         self._add({"at": self.seconds, "note": what, **facts})
 
-    def last(self, what: str) -> dict | None:
+    def last(self, what: str) -> Line | None:
         """The last note of that name in any call."""
         return next((line for line in reversed(self.lines) if line.get("note") == what), None)
 
@@ -52,14 +57,14 @@ class TimeLog:
         """What each minute of this call went into, see `minutes_of`."""
         return minutes_of(line for line in self.lines if line["call"] == self.call)
 
-    def _add(self, facts: dict) -> None:
+    def _add(self, facts: Line) -> None:
         self.lines.append({"call": self.call, **facts})
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with open(self.path, "a", encoding="utf-8") as file:
             file.write(json.dumps(self.lines[-1]) + "\n")
 
 
-def read_log(path: Path) -> list[dict]:
+def read_log(path: Path) -> list[Line]:
     """The lines of a log; none where there is no file. A last line that was not written to its end,
     as its process was killed, is taken out of the file. Raises TimeLogError."""
     if not path.exists():
@@ -80,7 +85,7 @@ def read_log(path: Path) -> list[dict]:
     return lines
 
 
-def minutes_of(lines: Iterable[dict]) -> dict[int, dict[str, float]]:
+def minutes_of(lines: Iterable[Line]) -> dict[int, dict[str, float]]:
     """For each minute of the plan, counted from 1, the seconds of each activity in it, by the name
     of the activity and that of the model, if it is of one."""
     minutes: dict[int, dict[str, float]] = defaultdict(lambda: defaultdict(float))
@@ -95,5 +100,5 @@ def minutes_of(lines: Iterable[dict]) -> dict[int, dict[str, float]]:
     return {minute: dict(spent) for minute, spent in minutes.items()}
 
 
-def _marks(lines: Iterable[dict]) -> Iterable[dict]:
+def _marks(lines: Iterable[Line]) -> Iterable[Line]:
     return (line for line in lines if "activity" in line)

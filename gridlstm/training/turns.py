@@ -9,7 +9,7 @@ import math
 import shutil
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import copy
 from pathlib import Path
@@ -123,7 +123,7 @@ class TurnRun(Run):
             self.pace.updates_per_second = updates / seconds
 
     @contextmanager
-    def _drawing(self):
+    def _drawing(self) -> Iterator[None]:
         """Within, random numbers are those of this run's own stream."""
         _set_random_state(self._random_state, self.team.device)
         try:

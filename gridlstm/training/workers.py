@@ -2,6 +2,7 @@
 
 import os
 import platform
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,7 +61,7 @@ class Workers:
 
 
 @contextmanager
-def workers(device_name: str | None):
+def workers(device_name: str | None) -> Iterator[Workers]:
     """Join the processes that `torchrun` started, if it did; yield this one's `Workers`."""
     count, rank = int(os.environ.get("WORLD_SIZE", 1)), int(os.environ.get("RANK", 0))
     local = int(os.environ.get("LOCAL_RANK", 0))

@@ -47,7 +47,7 @@ _PYTHON = re.compile(
 )
 
 
-def _spans(tokens: re.Pattern, kind: str, characters: str) -> Iterator[Span]:
+def _spans(tokens: re.Pattern[str], kind: str, characters: str) -> Iterator[Span]:
     for token in tokens.finditer(characters):
         if token.lastgroup == kind:
             yield token.span()

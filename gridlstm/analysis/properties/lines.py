@@ -11,26 +11,27 @@ import regex
 
 from gridlstm.analysis.properties.property import Property
 from gridlstm.analysis.properties.spans import BLANK_LINE
+from gridlstm.array_types import Float64Array
 
 TAB = 8
 
 
-def line_position(characters: str) -> np.ndarray:
+def line_position(characters: str) -> Float64Array:
     """float64 [character]: characters since the last newline, this one counted: 1 for the first."""
     return _since([match.start() for match in re.finditer("\n", characters)], characters)
 
 
-def paragraph_position(characters: str) -> np.ndarray:
+def paragraph_position(characters: str) -> Float64Array:
     """float64 [character]: characters since the last blank line, this one counted."""
     return _since([match.end() - 1 for match in re.finditer(BLANK_LINE, characters)], characters)
 
 
-def word_position(characters: str) -> np.ndarray:
+def word_position(characters: str) -> Float64Array:
     """float64 [character]: letters, digits and underscores since the word began; 0 outside."""
     return _since([match.start() for match in regex.finditer(r"\W", characters)], characters)
 
 
-def indentation(characters: str) -> np.ndarray:
+def indentation(characters: str) -> Float64Array:
     """float64 [character]: columns of white space before the line's text, as far as is known.
 
     It grows along the white space and keeps its value to the end of the line. A tab reaches to
@@ -46,7 +47,7 @@ def indentation(characters: str) -> np.ndarray:
     return columns
 
 
-def _since(boundaries: list[int], characters: str) -> np.ndarray:
+def _since(boundaries: list[int], characters: str) -> Float64Array:
     """float64 [character]: how far the last boundary lies back; the first is before the text."""
     last = np.full(len(characters), -1)
     last[boundaries] = boundaries

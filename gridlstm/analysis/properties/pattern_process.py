@@ -15,6 +15,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 from threading import BoundedSemaphore, Event, Timer
+from typing import NotRequired, TypedDict
 
 WORKER = Path(__file__).with_name("pattern_worker.py")
 # On a busy machine a search gets only a part of a processor: the clock ends it after so many times
@@ -27,10 +28,19 @@ MEMORY_PER_BYTE = 8
 MAX_PROCESSES = max(2, os.cpu_count() or 1)
 
 
+class Answer(TypedDict):
+    """What a `pattern_worker` says, or what is said in its place."""
+
+    fault: str | None
+    reason: NotRequired[str]
+    again: NotRequired[bool]
+    characters: NotRequired[int]
+
+
 class PatternProcess:
     """A process that marks the matches of one pattern after another, by one thread at a time."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         # Without -P the modules beside the program would stand before those of Python.
         self._process = subprocess.Popen(
             [sys.executable, "-P", str(WORKER)],
@@ -38,9 +48,13 @@ class PatternProcess:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
         )
+        assert self._process.stdin and self._process.stdout  # as both are pipes
+        self._requests, self._answers = self._process.stdin, self._process.stdout
         self.is_usable = True
 
-    def ask(self, pattern: str, characters: str, seconds: float, memory: int) -> tuple[dict, bytes]:
+    def ask(
+        self, pattern: str, characters: str, seconds: float, memory: int
+    ) -> tuple[Answer, bytes]:
         """The answer, and the marks; it is usable again only if it says so."""
         text = characters.encode(errors="surrogatepass")
         request = {
@@ -51,7 +65,12 @@ class PatternProcess:
         }
         late = Event()
         clock = max(MIN_CLOCK_SECONDS, MAX_CLOCK * seconds)
-        timer = Timer(clock, lambda: (late.set(), self._process.kill()))
+
+        def end() -> None:
+            late.set()
+            self._process.kill()
+
+        timer = Timer(clock, end)
         timer.start()
         self.is_usable = False
         try:
@@ -66,16 +85,16 @@ class PatternProcess:
         self.is_usable = answer.get("again", False)
         return answer, marks
 
-    def _answer(self, request: bytes) -> tuple[dict, bytes]:
+    def _answer(self, request: bytes) -> tuple[Answer, bytes]:
         """What it says before it ends, should it do so."""
         with suppress(OSError):  # it ended before it read the request
-            self._process.stdin.write(request)
-            self._process.stdin.flush()
-        line = self._process.stdout.readline()
+            self._requests.write(request)
+            self._requests.flush()
+        line = self._answers.readline()
         if not line.endswith(b"\n"):
             return {"fault": "end"}, b""
-        answer = json.loads(line)
-        return answer, self._process.stdout.read(answer["characters"])
+        answer: Answer = json.loads(line)
+        return answer, self._answers.read(answer["characters"])
 
     @property
     def runs(self) -> bool:
@@ -93,7 +112,7 @@ _free = BoundedSemaphore(MAX_PROCESSES)
 
 def matched(
     pattern: str, characters: str, seconds: float, memory: int = MAX_MEMORY
-) -> tuple[dict, bytes]:
+) -> tuple[Answer, bytes]:
     """What a `pattern_worker` answers, and a byte for each character: 1 in a match, else 0.
 
     The fault is "end" where it ended by itself, as for want of memory. `seconds` are processor time

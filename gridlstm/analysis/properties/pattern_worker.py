@@ -25,13 +25,16 @@ def main() -> None:
         request = json.loads(line)
         bound_memory(request["memory"])
         marks = b""
+        answer: dict[str, str | int | None]
         try:
             characters = requests.read(request["bytes"]).decode(errors="surrogatepass")
             marks = marked(request["pattern"], characters, request["seconds"])
             answer = {"fault": None}
         except regex.error as error:
-            where = "" if error.pos is None else f" (at its character {error.pos + 1})"
-            answer = {"fault": "pattern", "reason": f"{error.msg}{where}"}
+            # Its stubs do not know these two.
+            position, message = getattr(error, "pos", None), getattr(error, "msg", "")
+            where = "" if position is None else f" (at its character {position + 1})"
+            answer = {"fault": "pattern", "reason": f"{message}{where}"}
         except RecursionError:
             answer = {"fault": "pattern", "reason": "it is nested too deeply"}
         except TimeoutError:

@@ -4,8 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
-
+from gridlstm.array_types import NumberArray
 from gridlstm.errors import UserError
 
 
@@ -25,4 +24,4 @@ class Property:
     title: str
     explanation: str
     kind: Literal["mark", "number"]
-    measure: Callable[[str], np.ndarray]
+    measure: Callable[[str], NumberArray]

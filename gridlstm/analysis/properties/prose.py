@@ -48,7 +48,7 @@ def _of_family(characters: str, closings: dict[str, tuple[str, ...]]) -> list[Sp
     return spans
 
 
-def _is_apostrophe(characters: str, token: re.Match) -> bool:
+def _is_apostrophe(characters: str, token: re.Match[str]) -> bool:
     return token[0] == "’" and _is_word(characters, token.end())
 
 

@@ -3,11 +3,10 @@
 import re
 from functools import partial
 
-import numpy as np
-
 from gridlstm.analysis.properties import code, lines, markup, prose, urls, wiki, words
 from gridlstm.analysis.properties.own import from_span, own_pattern
 from gridlstm.analysis.properties.property import Property, PropertyError
+from gridlstm.array_types import NumberArray
 
 PROPERTIES: dict[str, Property] = {
     found.name: found
@@ -51,7 +50,7 @@ def property_named(name: str) -> Property:
     )
 
 
-def measure_named(name: str, characters: str) -> np.ndarray:
+def measure_named(name: str, characters: str) -> NumberArray:
     """What the property of that name gives for a text: bool or float64 [character].
 
     PropertyError if there is none (see `property_named`), or if it is the same at all characters,

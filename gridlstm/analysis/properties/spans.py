@@ -10,16 +10,18 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
+from gridlstm.array_types import BoolArray, IntArray
+
 Span = tuple[int, int]
 BLANK_LINE = r"(?m:^[ \t\r]*\n)"
 
 
-def inside(find: Callable[[str], Iterable[Span]], characters: str) -> np.ndarray:
+def inside(find: Callable[[str], Iterable[Span]], characters: str) -> BoolArray:
     """bool [character]: whether it is in one of the spans that `find` finds in the text."""
     return depth(find, characters) > 0
 
 
-def depth(find: Callable[[str], Iterable[Span]], characters: str) -> np.ndarray:
+def depth(find: Callable[[str], Iterable[Span]], characters: str) -> IntArray:
     """float64 [character]: in how many of the spans that `find` finds in the text it is."""
     length = len(characters)
     bounds = np.array(list(find(characters)), np.int64).reshape(-1, 2)

@@ -3,10 +3,9 @@
 import re
 from collections.abc import Iterator
 
-import numpy as np
-
 from gridlstm.analysis.properties.property import Property
 from gridlstm.analysis.properties.spans import Span, inside
+from gridlstm.array_types import BoolArray
 
 # A URL ends before white space, brackets and quotes of wiki and other markup, the same written as
 # XML entities (dumps hold `&lt;ref&gt;http://…&lt;/ref&gt;`), and wiki's '' for italics. `&amp;`
@@ -26,7 +25,7 @@ URL = re.compile(
 TRAILING = frozenset(".,;:!?'")
 
 
-def inside_url(characters: str) -> np.ndarray:
+def inside_url(characters: str) -> BoolArray:
     """bool [character]: whether it belongs to a URL (`http://`, `https://`, `ftp://`, `www.`).
 
     A sentence's punctuation after a URL is not part of it, nor is a closing bracket that the URL

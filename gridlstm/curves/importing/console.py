@@ -45,7 +45,7 @@ def looks_like_console(text: str) -> bool:
 def read_console(text: str) -> Log:
     """The losses in what a program printed. Raises CurveError."""
     now = {"step": math.nan, "epoch": math.nan}
-    columns: dict[str, array] = {"step": array("d"), "epoch": array("d")}
+    columns: dict[str, array[float]] = {"step": array("d"), "epoch": array("d")}
     lines = array("q")
     for line_number, line in enumerate(text.splitlines(), start=1):
         if not _DIGIT.search(line, 0, MAX_LINE):
@@ -79,7 +79,7 @@ def _pairs(line: str) -> dict[str, float]:
         return dict(zip(("step", "epoch", "train_loss"), map(_value, told.groups()), strict=True))
     if told := _SAVED.search(line):
         return {"epoch": _value(told[1]), "val_loss": _value(told[2])}
-    found = {}
+    found: dict[str, float] = {}
     for name, number in _PAIR.findall(line):
         name = name.lower().removeprefix("end of ").strip().replace(" ", "_")
         found.setdefault("step" if name in _COUNTERS else name, _value(number))

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from gridlstm.array_types import IntArray
 from gridlstm.curves.importing.columns import is_counter, is_run_column
 from gridlstm.curves.importing.log import (
     MAX_COLUMNS,
@@ -43,11 +44,11 @@ _POINT = re.compile(r"[+-]?\d*\.\d+(e[+-]?\d+)?", re.I)
 class _Column:
     """A column while it is read: numbers until a cell is none, labels until there are too many."""
 
-    numbers: array | None = field(default_factory=lambda: array("d"))
+    numbers: "array[float] | None" = field(default_factory=lambda: array("d"))
     blank: int = 0
     said: list[int] = field(default_factory=list)
     labels: dict[str, int] | None = None
-    codes: array = field(default_factory=lambda: array("h"))
+    codes: "array[int]" = field(default_factory=lambda: array("h"))
 
 
 def looks_delimited(text: str) -> bool:
@@ -75,7 +76,7 @@ def read_delimited(text: str) -> Log:
         if header.count(name) > 1:
             raise CurveError(f"The first line names the column {quoted(name, 30)} more than once.")
     columns = {name: _Column(labels={}) for name in header}
-    lines, repeated = array("q"), []
+    lines, repeated = array("q"), list[int]()
     for numbers, rows in _blocks(source, delimiter, header, before, repeated):
         lines.extend(numbers)
         if len(lines) > MAX_ROWS or len(lines) * len(header) > MAX_CELLS:
@@ -172,7 +173,7 @@ def _comma_is(delimiter: str, rows: list[list[str]]) -> str:
 def _add(column: _Column, cells: tuple[str, ...], comma: str) -> None:
     """Take a block of cells: as numbers as long as all are, as labels while they are few."""
     if column.labels is not None:
-        _add_labels(column, cells)
+        _add_labels(column, column.labels, cells)
     if column.numbers is None:
         return
     # Python reads 1_000 as a number, and so it must not stand among plain ones.
@@ -181,7 +182,9 @@ def _add(column: _Column, cells: tuple[str, ...], comma: str) -> None:
         if comma == "decimal":
             cells = tuple(cell.replace(",", ".") for cell in cells)
         try:
-            _extend(column, [float(cell) if cell else math.nan for cell in cells], cells)
+            _extend(
+                column, column.numbers, [float(cell) if cell else math.nan for cell in cells], cells
+            )
             return
         except ValueError:
             pass
@@ -198,20 +201,21 @@ def _add(column: _Column, cells: tuple[str, ...], comma: str) -> None:
         column.numbers.append(value)
 
 
-def _extend(column: _Column, numbers: list[float], cells: tuple[str, ...]) -> None:
+def _extend(
+    column: _Column, taken: "array[float]", numbers: list[float], cells: tuple[str, ...]
+) -> None:
     """Take numbers; NaN is a cell that is empty, or that says so."""
-    begun = len(column.numbers)
+    begun = len(taken)
     none = [place for place, value in enumerate(numbers) if value != value]
     said = [begun + place for place in none if cells[place]]
     column.said += said
     column.blank += len(none) - len(said)
     if -math.inf in numbers:
         numbers = [abs(value) if math.isinf(value) else value for value in numbers]
-    column.numbers.extend(numbers)
+    taken.extend(numbers)
 
 
-def _add_labels(column: _Column, cells: tuple[str, ...]) -> None:
-    labels = column.labels
+def _add_labels(column: _Column, labels: dict[str, int], cells: tuple[str, ...]) -> None:
     for cell in dict.fromkeys(cells):
         labels.setdefault(cell, len(labels))
         if len(labels) > MAX_LABELS:
@@ -241,7 +245,7 @@ def number(cell: str, comma: str = "thousands") -> float | None:
         return None
 
 
-def _table(columns: dict[str, _Column], lines: np.ndarray) -> Table:
+def _table(columns: dict[str, _Column], lines: IntArray) -> Table:
     """The columns that hold numbers and nothing else."""
     found = {}
     for name, column in columns.items():
@@ -285,6 +289,7 @@ def _program(header: list[str], table: Table) -> Program:
         return UNKNOWN
     held = {data: np.zeros(len(table), bool) for data in ("training", "validation")}
     for name, values in table.columns.items():
-        if metric(name).is_loss and metric(name).data in held:
-            held[metric(name).data] |= ~np.isnan(values)
+        data = metric(name).data
+        if metric(name).is_loss and data in held:
+            held[data] |= ~np.isnan(values)
     return UNKNOWN if (held["training"] & held["validation"]).any() else LIGHTNING

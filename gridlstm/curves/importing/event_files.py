@@ -9,7 +9,7 @@ import re
 import struct
 from array import array
 from pathlib import PurePath
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
@@ -17,6 +17,9 @@ from gridlstm.curves.importing.log import NoCurveError
 from gridlstm.curves.importing.scalars import Scalars
 from gridlstm.curves.reading import CurveError
 from gridlstm.plurals import counted
+
+if TYPE_CHECKING:
+    from tensorboard.compat.proto.summary_pb2 import Summary
 
 # A record: its length (uint64), a checksum of that (uint32), the event, a checksum of it (uint32).
 HEADER_BYTES, CHECKSUM_BYTES = 12, 4
@@ -75,7 +78,8 @@ class _Reader:
 
         self._event, self._start, self._fault = Event, SessionLog.START, DecodeError
         self.tags: dict[str, int] = {}
-        self.tag, self.step, self.wall, self.value = (array(code) for code in "iddd")
+        self.tag = array("i")
+        self.step, self.wall, self.value = array("d"), array("d"), array("d")
         self.restarts: list[tuple[int, float]] = []
         self.records = self.large = self.left_out = self.cut_short = 0
         self.hyperparameters = False
@@ -112,7 +116,7 @@ class _Reader:
         if event.session_log.status == self._start and event.HasField("session_log"):
             self.restarts.append((len(self.step), float(event.step)))
 
-    def _add_value(self, step: int, wall: float, value) -> None:
+    def _add_value(self, step: int, wall: float, value: "Summary.Value") -> None:
         name = value.tag
         if name.startswith("_hparams_/"):
             self.hyperparameters = True
@@ -150,11 +154,11 @@ class _Reader:
         return found
 
 
-def _number(value) -> float | None:
+def _number(value: "Summary.Value") -> float | None:
     """The number of a summary's value: a plain one, or a tensor without dimensions, as newer
     writers store it; None for any other. (Unfolding others takes the memory their shape says.)"""
     if value.HasField("simple_value"):
-        return value.simple_value
+        return float(value.simple_value)
     if not value.HasField("tensor"):
         return None
     tensor = value.tensor

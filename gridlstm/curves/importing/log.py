@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
+from gridlstm.array_types import BoolArray, Float64Array, IntArray
 from gridlstm.curves.importing.programs import UNKNOWN, Program
 from gridlstm.curves.reading import CurveError
 
@@ -29,11 +30,11 @@ class Table:
     `lines` [row] are the lines of the file, where it has lines.
     """
 
-    columns: dict[str, np.ndarray]
-    lines: np.ndarray | None = None
+    columns: dict[str, Float64Array]
+    lines: IntArray | None = None
     metrics: tuple[str, ...] = ()
-    tag: np.ndarray | None = None
-    value: np.ndarray | None = None
+    tag: IntArray | None = None
+    value: Float64Array | None = None
 
     def __len__(self) -> int:
         return len(next(iter(self.columns.values()), ()))
@@ -42,21 +43,28 @@ class Table:
     def names(self) -> list[str]:
         return list(dict.fromkeys([*self.columns, *self.metrics]))
 
-    def column(self, name: str | None) -> np.ndarray:
+    def column(self, name: str | None) -> Float64Array:
         """Float64 [row]; NaN throughout if there is no such column."""
         if name in self.columns:
             return self.columns[name]
         if name in self.metrics:
-            return np.where(self.tag == self.metrics.index(name), self.value, np.nan)
+            assert self.value is not None
+            return np.where(self.is_of(name), self.value, np.nan)
         return np.full(len(self), np.nan)
+
+    def is_of(self, name: str) -> BoolArray:
+        """Which rows hold a value of this one of `metrics`, bool [row]."""
+        assert self.tag is not None
+        own: BoolArray = self.tag == self.metrics.index(name)
+        return own
 
     def count(self, name: str) -> int:
         """How many values a column holds."""
         if name in self.metrics and name not in self.columns:
-            return int((self.tag == self.metrics.index(name)).sum())
+            return int(self.is_of(name).sum())
         return int((~np.isnan(self.column(name))).sum())
 
-    def rows(self, chosen: np.ndarray) -> "Table":
+    def rows(self, chosen: BoolArray | IntArray) -> "Table":
         """The table with the `chosen` rows alone, bool or places [row]."""
         return Table(
             {name: values[chosen] for name, values in self.columns.items()},
@@ -72,7 +80,7 @@ class Labels:
     """A column that may tell which run a row is of: `codes` [row] are places in `names`."""
 
     names: tuple[str, ...]
-    codes: np.ndarray
+    codes: IntArray
 
 
 # Of a column that has more values than could be runs.

@@ -55,7 +55,7 @@ class Metric:
 
 def words(name: str) -> list[str]:
     """The words of a name, in small letters."""
-    found = []
+    found: list[str] = []
     for word in _WORD.findall(name[:MAX_NAME]):
         together = _RUN_TOGETHER.fullmatch(word.lower())
         found += together.groups() if together else [word.lower()]

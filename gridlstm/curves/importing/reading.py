@@ -10,6 +10,7 @@ import io
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path, PurePath
+from typing import BinaryIO
 
 from gridlstm.curves.importing.columns import is_run_column
 from gridlstm.curves.importing.console import looks_like_console, read_console
@@ -85,7 +86,7 @@ def _read(name: str, source: bytes | Path) -> Log | Scalars:
         return _read_open(name, file, size)
 
 
-def _read_open(name: str, file: io.BufferedIOBase, size: int) -> Log | Scalars:
+def _read_open(name: str, file: BinaryIO, size: int) -> Log | Scalars:
     head = file.read(64)
     file.seek(0)
     if size and is_event_file(name, head):

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
+from gridlstm.array_types import Float64Array
 from gridlstm.curves.importing.delimited import number
 from gridlstm.curves.importing.log import MAX_COLUMNS, MAX_RUNS, Labels, Log, Table
 from gridlstm.curves.importing.mmengine import mmengine_log
@@ -50,13 +51,14 @@ def read_json(text: str) -> Log:
         return _records(held["log_history"], HUGGING_FACE)
     if isinstance(held.get("val_loss_history"), list):
         return _torch_rnn(held)
-    history = held.get("history") if isinstance(held.get("history"), dict) else held
-    if log := _by_epochs(history):
-        return log
+    history = held.get("history")
+    by_epochs = _by_epochs(history if isinstance(history, dict) else held)
+    if by_epochs is not None:
+        return by_epochs
     return _records([held], JSON)
 
 
-def _parsed(text: str, sentence: str):
+def _parsed(text: str, sentence: str) -> object:
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:
@@ -65,18 +67,18 @@ def _parsed(text: str, sentence: str):
         raise CurveError("The JSON is nested too deep, or holds too long a number.") from error
 
 
-def _by_line(text: str) -> Iterator[dict]:
+def _by_line(text: str) -> Iterator[object]:
     for line, row in enumerate(text.splitlines(), start=1):
         if row.strip():
             # The last line may be one that is being written.
             yield _parsed(row, f"Line {line} is no whole JSON record.")
 
 
-def _records(records: Iterable, program: Program) -> Log:
+def _records(records: Iterable[object], program: Program) -> Log:
     """A row a record, with the numbers by their keys; those of inner records after a slash."""
     rows = skipped = 0
-    columns: dict[str, tuple[array, array]] = {}
-    labels: dict[str, tuple[dict[str, int], array]] = {}
+    columns: dict[str, tuple[array[int], array[float]]] = {}
+    labels: dict[str, tuple[dict[str, int], array[int]]] = {}
     for record in records:
         if not isinstance(record, dict):
             skipped += 1
@@ -120,7 +122,7 @@ def _records(records: Iterable, program: Program) -> Log:
     return Log({"": Table(table)}, program, whole, notes if skipped else ())
 
 
-def _flat(record: dict, before: str, depth: int) -> Iterator[tuple[str, object]]:
+def _flat(record: dict[object, object], before: str, depth: int) -> Iterator[tuple[str, object]]:
     for key, value in record.items():
         if isinstance(value, dict):
             if depth < MAX_DEPTH:
@@ -138,7 +140,7 @@ def _as_number(value: object) -> float | None:
         return math.inf
 
 
-def _numbers(values: object) -> np.ndarray | None:
+def _numbers(values: object) -> Float64Array | None:
     """A list of numbers, float64; None if it is something else."""
     if not isinstance(values, list) or not values:
         return None
@@ -149,7 +151,7 @@ def _numbers(values: object) -> np.ndarray | None:
     return np.where(np.isfinite(numbers), numbers, np.inf)
 
 
-def _torch_rnn(held: dict) -> Log:
+def _torch_rnn(held: dict[object, object]) -> Log:
     """Its checkpoint: a training loss for every update, validation losses at those named beside."""
     losses, at = _numbers(held["val_loss_history"]), _numbers(held.get("val_loss_history_it"))
     training = _numbers(held.get("train_loss_history"))
@@ -164,7 +166,7 @@ def _torch_rnn(held: dict) -> Log:
     return Log({"": Table(table)}, TORCH_RNN)
 
 
-def _by_epochs(history: dict) -> Log | None:
+def _by_epochs(history: dict[object, object]) -> Log | None:
     """Lists of one length, a value an epoch, as `History.history` of Keras is saved."""
     lists = {str(k)[:200]: n for k, v in history.items() if (n := _numbers(v)) is not None}
     if not any("loss" in name for name in lists) or len({len(v) for v in lists.values()}) != 1:
@@ -172,7 +174,7 @@ def _by_epochs(history: dict) -> Log | None:
     if len(lists) > MAX_COLUMNS:
         raise CurveError(f"The history has more than {MAX_COLUMNS} keys.")
     count = len(next(iter(lists.values())))
-    notes = ()
+    notes: tuple[str, ...] = ()
     if not any(name.lower() in ("epoch", "step", "iteration") for name in lists):
         lists = {"epoch": np.arange(1.0, count + 1), **lists}
         notes = ("a list of losses without steps: taken for one value an epoch",)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 import pandas as pd
 
+from gridlstm.array_types import BoolArray, Float64Array, IntArray
 from gridlstm.curves.importing.columns import Columns, guess_columns, validation_losses
 from gridlstm.curves.importing.log import (
     AFTER_ONE_EPOCH,
@@ -82,7 +83,9 @@ def import_runs(found: FoundLog, columns: Columns) -> ImportedRuns:
         return ImportedRuns(log.program, Columns(), {found.name: log.own}, log.notes)
     _check_choice(log, columns)
     tables = _by_run(found, columns)
-    curves, said, faults = {}, {}, {}
+    curves: dict[str, pd.DataFrame] = {}
+    said: dict[str, list[str]] = {}
+    faults: dict[str, CurveError] = {}
     for name, table in tables.items():
         try:
             curves[name], notes = _curve(table, columns, log.program)
@@ -195,6 +198,7 @@ def _run_part(column: str, value: str) -> str:
 
 def _curve(table: Table, columns: Columns, program: Program) -> tuple[pd.DataFrame, list[str]]:
     """The curve of a run, and notes."""
+    assert columns.val_loss is not None  # `_check_choice` sees to it
     notes: list[str] = []
     taken = {f.name: table.column(getattr(columns, f.name)) for f in fields(Columns)
              if f.name in COLUMNS or f.name == "accuracy"}  # fmt: skip
@@ -229,14 +233,14 @@ def _curve(table: Table, columns: Columns, program: Program) -> tuple[pd.DataFra
     return (curve if accuracy is None else curve.assign(accuracy=accuracy)), notes
 
 
-def _has(taken: dict[str, np.ndarray], name: str) -> bool:
+def _has(taken: dict[str, Float64Array], name: str) -> bool:
     """Whether there is a value of it beside one of the validation loss."""
     if name == "val_loss":
         return bool((~np.isnan(taken[name])).any())
     return bool((~np.isnan(taken[name]) & ~np.isnan(taken["val_loss"])).any())
 
 
-def _resolved(values: np.ndarray, loss: bool) -> np.ndarray:
+def _resolved(values: Float64Array, loss: bool) -> Float64Array:
     """The values of a run with `MAYBE_EMPTY` decided: a loss that is never finite again is one that
     was logged, all else an empty cell."""
     doubtful = values == MAYBE_EMPTY
@@ -247,7 +251,7 @@ def _resolved(values: np.ndarray, loss: bool) -> np.ndarray:
     return np.where(doubtful, np.inf if logged else np.nan, values)
 
 
-def _known_by_step(step: np.ndarray, values: np.ndarray) -> np.ndarray:
+def _known_by_step(step: Float64Array, values: Float64Array) -> Float64Array:
     """The values, and where there is none that of another row of the same step, the last."""
     known = np.flatnonzero(~np.isnan(step) & ~np.isnan(values))
     missing = np.flatnonzero(~np.isnan(step) & np.isnan(values))
@@ -265,7 +269,7 @@ def _line(table: Table, row: int) -> str:
     return "" if table.lines is None else f" in line {table.lines[row]}"
 
 
-def _check_position(values: np.ndarray, name: str, by: str, table: Table) -> None:
+def _check_position(values: Float64Array, name: str, by: str, table: Table) -> None:
     """What counts how far the training was must be able to: raises CurveError."""
     bad = {"below zero": values < 0, "not finite": np.isinf(values)}
     if by == "update":
@@ -286,7 +290,7 @@ def _lowest(unit: str) -> float:
     return 1.0 if unit == "perplexity" else 0.0
 
 
-def _check_losses(values: np.ndarray, name: str, unit: str, table: Table) -> None:
+def _check_losses(values: Float64Array, name: str, unit: str, table: Table) -> None:
     bad = values < _lowest(unit)
     if bad.any():
         row = int(bad.argmax())
@@ -300,7 +304,7 @@ def _at(by: str, position: float) -> str:
     return {"update": "update", "epoch": "epoch", "seconds": "second"}[by] + f" {position:,g}"
 
 
-def _finite(position: np.ndarray, losses: np.ndarray, by: str, notes: list[str]) -> np.ndarray:
+def _finite(position: Float64Array, losses: Float64Array, by: str, notes: list[str]) -> BoolArray:
     """The rows with a finite loss at a known place; what is not finite is said."""
     there = ~np.isnan(losses)
     if lost := int((there & np.isnan(position)).sum()):
@@ -327,8 +331,8 @@ def _finite(position: np.ndarray, losses: np.ndarray, by: str, notes: list[str])
 
 
 def _later_of_each(
-    position: np.ndarray, chosen: np.ndarray, by: str, table: Table, notes: list[str]
-) -> np.ndarray:
+    position: Float64Array, chosen: BoolArray, by: str, table: Table, notes: list[str]
+) -> IntArray:
     """The chosen rows in the order of their places, of those at one place the last."""
     rows = np.flatnonzero(chosen)
     places = position[rows]
@@ -349,7 +353,7 @@ def _later_of_each(
     return last
 
 
-def _means_between(at: np.ndarray, losses: np.ndarray, ends: np.ndarray) -> np.ndarray:
+def _means_between(at: Float64Array, losses: Float64Array, ends: Float64Array) -> Float64Array:
     """The mean of the losses after the end before and up to each of `ends`, which grow; of losses
     at one place the last counts. NaN where there are none."""
     means = np.full(len(ends), np.nan)
@@ -390,8 +394,14 @@ def _in_nats(curve: pd.DataFrame, columns: Columns) -> pd.DataFrame:
     )
 
 
-def _note_losses(curve, taken, columns: Columns, program: Program, notes: list[str]) -> None:
-    high = int((convert(curve["val_loss"], "bits") > MAX_BITS).sum())
+def _note_losses(
+    curve: pd.DataFrame,
+    taken: dict[str, Float64Array],
+    columns: Columns,
+    program: Program,
+    notes: list[str],
+) -> None:
+    high = int((convert(curve["val_loss"].to_numpy(np.float64), "bits") > MAX_BITS).sum())
     if high:
         notes.append(
             f"{counted(high, 'loss lies', 'losses lie')} above {MAX_BITS:g} bits, more than blind "
@@ -404,7 +414,9 @@ def _note_losses(curve, taken, columns: Columns, program: Program, notes: list[s
         notes.append(f"{counted(lost, 'training loss', 'training losses')} not finite: passed over")
 
 
-def _whole_epochs(curve: pd.DataFrame, logged: np.ndarray, by: str, notes: list[str]) -> pd.Series:
+def _whole_epochs(
+    curve: pd.DataFrame, logged: Float64Array, by: str, notes: list[str]
+) -> pd.Series:
     """Epochs as how many are complete. Whole numbers from 0 are of the epoch that a point closes,
     unless several points are of one epoch, or a point is before the first update."""
     epoch = curve["epoch"]
@@ -417,16 +429,19 @@ def _whole_epochs(curve: pd.DataFrame, logged: np.ndarray, by: str, notes: list[
     return epoch + 1
 
 
-def _since_the_first(seconds: np.ndarray) -> np.ndarray:
+def _since_the_first(seconds: Float64Array) -> Float64Array:
     """A date's seconds, or milliseconds, as seconds since the first."""
     known = seconds[np.isfinite(seconds)]
     if not len(known) or known.min() < UNIX_SECONDS:
         return seconds
     divisor = 1000 if known.min() >= UNIX_MILLISECONDS else 1
-    return (seconds - known.min()) / divisor
+    passed: Float64Array = (seconds - known.min()) / divisor
+    return passed
 
 
-def _elapsed(curve, logged, by: str, columns: Columns, notes: list[str]) -> pd.Series:
+def _elapsed(
+    curve: "pd.Series[float]", logged: Float64Array, by: str, columns: Columns, notes: list[str]
+) -> "pd.Series[float]":
     """Seconds since the run began, NaN where the column does not count them."""
     if by == "seconds":
         return curve
@@ -438,7 +453,7 @@ def _elapsed(curve, logged, by: str, columns: Columns, notes: list[str]) -> pd.S
     if len(values) and (
         (np.diff(values) < 0).any() or (values < 0).any() or np.isinf(values).any()
     ):
-        notes.append(f"{quoted(columns.seconds)} does not grow, so it is no time since the "
+        notes.append(f"{quoted(columns.seconds or '')} does not grow, so it is no time since the "
                      "beginning: passed over")  # fmt: skip
         return pd.Series(np.nan, curve.index)
     return curve

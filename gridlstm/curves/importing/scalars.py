@@ -12,6 +12,7 @@ from pathlib import PurePath
 
 import numpy as np
 
+from gridlstm.array_types import Float64Array, IntArray
 from gridlstm.curves.importing.log import AFTER_ONE_EPOCH, Log, Table
 from gridlstm.curves.importing.names import data_of, metric, simplified
 from gridlstm.curves.importing.programs import DOWNLOAD, KERAS, TENSORBOARD, recognise
@@ -32,10 +33,10 @@ class Scalars:
     folder: PurePath
     file: str
     tags: tuple[str, ...]
-    tag: np.ndarray
-    step: np.ndarray
-    wall: np.ndarray
-    value: np.ndarray
+    tag: IntArray
+    step: Float64Array
+    wall: Float64Array
+    value: Float64Array
     restarts: tuple[tuple[int, float], ...] = ()
     notes: tuple[str, ...] = ()
     downloaded: bool = False
@@ -50,6 +51,14 @@ class _Place:
     run: PurePath
     data: str = ""
     column: str = ""
+
+
+# Whether a folder's scalars were downloaded, and the folder.
+_Key = tuple[bool, PurePath]
+# A folder's files, in the order of time, with whose they are.
+_Part = tuple[_Place, list[Scalars]]
+# The step, the wall time and the value of a tag's points, each [point].
+_Points = tuple[Float64Array, Float64Array, Float64Array]
 
 
 def downloaded_scalars(name: str, table: Table) -> Scalars | None:
@@ -80,11 +89,11 @@ def downloaded_scalars(name: str, table: Table) -> Scalars | None:
 
 def join_scalars(files: Sequence[Scalars]) -> list[tuple[str, Log, list[str]]]:
     """The runs that files hold together: the run's folder, the log, and the files of each."""
-    folders: dict[tuple, list[Scalars]] = {}
+    folders: dict[_Key, list[Scalars]] = {}
     for file in files:
         folders.setdefault((file.downloaded, file.folder), []).append(file)
     places = _places(folders)
-    runs: dict[tuple, list[tuple]] = {}
+    runs: dict[_Key, list[_Part]] = {}
     for key, held in folders.items():
         ordered = sorted(held, key=lambda s: (s.wall.min() if len(s.wall) else 0, s.file))
         runs.setdefault((key[0], places[key].run), []).append((places[key], ordered))
@@ -98,7 +107,7 @@ def join_scalars(files: Sequence[Scalars]) -> list[tuple[str, Log, list[str]]]:
 # -- Whose a folder is -----------------------------------------------------------------------------
 
 
-def _places(folders: dict[tuple, list[Scalars]]) -> dict[tuple, _Place]:
+def _places(folders: dict[_Key, list[Scalars]]) -> dict[_Key, _Place]:
     """Whose scalars each folder's are."""
     tags = {key: {tag for s in held for tag in s.tags} for key, held in folders.items()}
     apart = {key: _apart(key[1]) for key in folders}
@@ -147,7 +156,7 @@ def _without_tag(base: PurePath, tags: set[str]) -> PurePath | None:
     return None
 
 
-def _add_hyperparameters(runs: dict[tuple, list[tuple]]) -> None:
+def _add_hyperparameters(runs: dict[_Key, list[_Part]]) -> None:
     """Take away what was written with a run's hyperparameters alone, in a folder of its own below
     the run's: figures at the end of it, no curve."""
     for key in list(runs):
@@ -170,7 +179,7 @@ def _are_figures(files: list[Scalars]) -> bool:
 # -- One run ---------------------------------------------------------------------------------------
 
 
-def _log(parts: list[tuple], downloaded: bool) -> Log:
+def _log(parts: list[_Part], downloaded: bool) -> Log:
     """The log of a run from its folders, each with its files in the order of time."""
     notes = list(dict.fromkeys(note for _, files in parts for s in files for note in s.notes))
     pieces = []
@@ -198,7 +207,7 @@ def _log(parts: list[tuple], downloaded: bool) -> Log:
     return Log({"": table}, program, notes=tuple(dict.fromkeys(notes)), figures=figures)
 
 
-def _in_order(files: list[Scalars]) -> tuple[dict[str, tuple], int]:
+def _in_order(files: list[Scalars]) -> tuple[dict[str, _Points], int]:
     """The points (step, wall time, value) of one folder's files by tag; what was written at or
     after the step that a resumed writer began from is left out, and counted."""
     tags = list(dict.fromkeys(tag for s in files for tag in s.tags))
@@ -235,7 +244,7 @@ def _keras(table: Table) -> Table | None:
     epochs, columns = {}, {}
     for name in table.metrics:
         if "/epoch_" in name:
-            own = table.rows(table.tag == table.metrics.index(name))
+            own = table.rows(table.is_of(name))
             columns[name] = own
             for epoch, seconds in zip(own.columns["step"], own.columns["seconds"], strict=True):
                 epochs[epoch] = seconds
@@ -253,14 +262,17 @@ def _keras(table: Table) -> Table | None:
     )
     counted_by = next((n for n in table.metrics if n.endswith(_VS_ITERATIONS)), None)
     if held_out and counted_by:
-        own = table.rows(table.tag == table.metrics.index(counted_by))
+        own = table.rows(table.is_of(counted_by))
+        assert own.value is not None
         updates = _paired(found[held_out], own.value, own.columns["step"])
         if updates is not None:
             found = {"iterations": updates, **found}
     return Table(found)
 
 
-def _paired(losses: np.ndarray, evaluated: np.ndarray, steps: np.ndarray) -> np.ndarray | None:
+def _paired(
+    losses: Float64Array, evaluated: Float64Array, steps: Float64Array
+) -> Float64Array | None:
     """The step of each loss that is known, by the next evaluation that is equal to it; None if one
     has none, as then the evaluations are others too."""
     updates, after = np.full(len(losses), np.nan), 0

@@ -21,8 +21,8 @@ def wandb_log(log: Log) -> Log | None:
     """
     table = log.tables[""]
     first, *others = table.columns
-    matches = {name: _COLUMN.fullmatch(name) for name in others}
-    if not others or not all(matches.values()):
+    matches = {name: match for name in others if (match := _COLUMN.fullmatch(name))}
+    if not others or len(matches) < len(others):
         return None
     bounds = any(match["bound"] for match in matches.values())
     if not bounds and not is_counter(first):
