@@ -77,9 +77,11 @@ def write(
     negative length or seed, or a quantity that the model does not have, HoldError for a hold that
     it does not allow.
     """
-    inputs = model.encode(prime).tokens
+    encoded = model.encode(prime)
+    inputs = encoded.tokens
     if not len(inputs):
-        raise SamplingError("Give the model at least one character that it knows to begin with.")
+        which = "that it knows " if encoded.characters else ""
+        raise SamplingError(f"Give the model at least one character {which}to begin with.")
     if not model.vocabulary.writable.any():
         raise SamplingError("The model knows no character that it could write.")
     if length < 0:
