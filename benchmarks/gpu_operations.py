@@ -41,9 +41,6 @@ FILLS = {"zero_", "fill_", "zeros", "zeros_like", "new_zeros", "full", "full_lik
 ALLOCATIONS = {"empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided"}
 # No kernel either: a tensor that is only looked at in another way.
 FREE = ALLOCATIONS | {"_unsafe_view", "detach", "lift_fresh", "_local_scalar_dense"}
-# Of the gate kernels' arguments, by name: what is written without being read, and what is both.
-WRITTEN = {"new_cells", "new_cell", "outputs", "befores", "grad_gates", "grad_cell", "grad_cells"}
-UPDATED = {"gates"}
 
 
 class OperationCounter(TorchDispatchMode):
@@ -114,7 +111,8 @@ def _counted(kernel: Callable[..., None], counter: OperationCounter) -> Callable
     def count(*args, **kwargs) -> None:
         moved = 0
         for name, given in signature.bind(*args, **kwargs).arguments.items():
-            both = name in UPDATED and kernel.__name__ == "update"
+            # On the way there, sums are read and gates written in their place.
+            both = name == "gates" and kernel.__name__ == "update"
             moved += _bytes_of(given) * (2 if both else 1)
         counter.add("gate kernels", moved)
 

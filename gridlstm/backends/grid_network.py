@@ -6,7 +6,6 @@ import torch
 from torch import Tensor, nn
 
 from gridlstm.backends.grid_walk import (
-    Affine,
     GridWeights,
     walk_back,
     walk_grid,
@@ -23,16 +22,16 @@ class _GridFunction(torch.autograd.Function):
     @staticmethod
     def forward(ctx, time_weight, time_bias, depth_weight, depth_bias, embedded, h, c, mask, dtype):
         weights = GridWeights(time_weight, time_bias, depth_weight, depth_bias)
-        walk = walk_grid(Affine(weights, dtype, rows=h[..., 0].numel()), embedded, (h, c), mask)
-        ctx.walk, ctx.weights, ctx.dtype = walk, weights, dtype
+        walk, affine = walk_grid(weights, dtype, embedded, (h, c), mask)
+        ctx.walk, ctx.weights, ctx.affine = walk, weights, affine
         return walk.top_and_state()
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx, grad_top, grad_h, grad_c):
         walk, weights = ctx.walk, ctx.weights
-        back = walk_back(walk, weights, grad_top, (grad_h, grad_c), ctx.dtype)
-        of_time, of_depth = weight_gradients(walk, back.gates, weights)
+        back = walk_back(walk, ctx.affine, grad_top, (grad_h, grad_c))
+        of_time, of_depth = weight_gradients(walk, back.sums, weights)
         return (*of_time, *of_depth, back.embedded, *back.state, None, None)
 
 
@@ -72,8 +71,6 @@ class GridNetwork(Network):
         if torch.is_grad_enabled():
             top, h, c = _GridFunction.apply(*parameters, embedded, *state, mask, dtype)
         else:
-            walk = walk_grid(
-                Affine(self.weights, dtype, rows=state[0][..., 0].numel()), embedded, state, mask
-            )
+            walk, _ = walk_grid(self.weights, dtype, embedded, state, mask)
             top, h, c = walk.top_and_state()
         return top, (h, c)
