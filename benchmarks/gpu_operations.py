@@ -39,6 +39,8 @@ PRODUCTS = {"mm", "bmm", "addmm", "baddbmm"}
 COPIES = {"copy_", "_to_copy", "clone", "cat", "stack", "roll"}
 FILLS = {"zero_", "fill_", "zeros", "zeros_like", "new_zeros", "full", "full_like", "ones_like"}
 ALLOCATIONS = {"empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided"}
+# They read as much as they write, of however large a table.
+LOOK_UPS = {"index", "embedding"}
 # No kernel either: a tensor that is only looked at in another way.
 FREE = ALLOCATIONS | {"_unsafe_view", "detach", "lift_fresh", "_local_scalar_dense"}
 
@@ -74,6 +76,8 @@ def _kind(name: str) -> str:
 def _moved(func, name: str, args: tuple, kwargs: dict[str, Any], result: object) -> int:
     """The bytes that an operation reads and writes."""
     given = dict(zip((a.name for a in func._schema.arguments), args, strict=False)) | kwargs
+    if name in LOOK_UPS:
+        return 2 * _bytes_of(result)
     moved, written = 0, 0
     for argument in func._schema.arguments:
         size = _bytes_of(given.get(argument.name))
