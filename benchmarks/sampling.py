@@ -46,7 +46,7 @@ def main() -> None:
     for units, timed in TIMED.items():
         for architecture, tie in MODELS:
             model = fresh_model(ModelConfig(architecture, 6, units, tie))
-            text = bytes(step.byte for step in write(model, PRIME, 3)) * options.bytes
+            text = bytes(step.token for step in write(model, PRIME, 3)) * options.bytes
             carried = seconds(lambda: list(write(model, PRIME, timed))) / timed  # noqa: B023
             again = np.mean(
                 [seconds(lambda: trace(model, PRIME + text[:n], [])) for n in lengths]  # noqa: B023

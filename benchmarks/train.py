@@ -85,7 +85,7 @@ def main() -> None:
     rates: dict[str, float] = {}
     for name in MODELS:
         learner = learner_of(PRESETS[f"{options.preset}-{name}"], device)
-        a_byte, an_update = learner.config.operations_per_byte, learner.settings.bytes_an_update
+        a_byte, an_update = learner.config.operations_per_token, learner.settings.bytes_an_update
         taken = seconds_an_update(learner, options.updates)
         rates[name] = 3 * a_byte * an_update / taken
         share = rates[name] / multiply_adds_a_second(learner.dtype, device)

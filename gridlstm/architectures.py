@@ -5,7 +5,8 @@ Knows no torch, so that it loads at once. To add an architecture takes one file 
 it computes can be told in `gridlstm.equations`.
 
 Quantities are named `dimension.kind`. A weight's columns are [h ; below] unless said otherwise: the
-layer's own state at the character before, then what it reads from the layer below.
+layer's own state at the character before, then what it reads from the layer below: of the first
+layer as many numbers as the embedding has, or as there are tokens where these are one-hot.
 """
 
 from collections.abc import Mapping
@@ -28,6 +29,10 @@ class Settings(Protocol):
     priority: str | None
     depth: str | None
     reset: str | None
+    gates: str | None
+    input_size: int
+
+    def input_width(self, layer: int) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -65,7 +70,9 @@ class Architecture:
     `ModelConfig`'s options it takes, with the values of each, the usual one first. `recurrence` is
     that of torch's recurrences (LSTM, GRU or RNN_TANH) which runs along time in a layer, if one
     does; `walks` says that cells are the usual grid's, `feedback` that a layer reads what all
-    layers showed at the character before. `memories` and `quantities` are those of its usual form.
+    layers showed at the character before, `carries_inputs` that the token's embedding is carried
+    up through the layers, so that it is as wide as they are. `memories` and `quantities` are those
+    of its usual form.
     """
 
     title: str
@@ -77,6 +84,7 @@ class Architecture:
     recurrence: str | None = None
     walks: bool = False
     feedback: bool = False
+    carries_inputs: bool = False
 
     def form(self, config: Settings) -> "Architecture":
         """What an architecture is with the options chosen."""
@@ -92,16 +100,21 @@ class Architecture:
 
 
 class Stacked(Architecture):
+    def form(self, config):
+        return _with_hard_gates(self, config)
+
     def layer(self, config, layer):
-        units = config.units
-        return {"time.weight": (4 * units, 2 * units), "time.bias": (4 * units,)}
+        units, columns = config.units, config.units + config.input_width(layer)
+        return {"time.weight": (4 * units, columns), "time.bias": (4 * units,)}
 
 
 class Grid(Architecture):
     def form(self, config):
         title = self.title + (" without depth priority" if config.priority == "none" else "")
         if config.depth == "lstm":
-            return replace(self, title=title, walks=config.priority == "depth")
+            # The walk has the weights of all layers in one tensor.
+            walks = config.priority == "depth" and config.input_size == config.units
+            return replace(self, title=title, walks=walks)
         return replace(
             self,
             title=f"{title} with {config.depth} in depth",
@@ -112,11 +125,11 @@ class Grid(Architecture):
     def layer(self, config, layer):
         units = config.units
         gates = {"time": 4, "depth": 4 if config.depth == "lstm" else 1}
-        shapes = {}
+        columns, shapes = units + config.input_width(layer), {}
         for dimension, count in gates.items():
             shared = config.tie == "all" or (config.tie == "depth" and dimension == "depth")
             if layer == 0 or not shared:
-                shapes[f"{dimension}.weight"] = (count * units, 2 * units)
+                shapes[f"{dimension}.weight"] = (count * units, columns)
                 shapes[f"{dimension}.bias"] = (count * units,)
         return shapes
 
@@ -126,13 +139,14 @@ class Gru(Architecture):
     bias of its own within it."""
 
     def form(self, config):
+        form = _with_hard_gates(self, config)
         if config.reset == "after":
-            return self
-        return replace(self, title=f"{self.title} with the reset before", recurrence=None)
+            return form
+        return replace(form, title=f"{form.title} with the reset before", recurrence=None)
 
     def layer(self, config, layer):
-        units = config.units
-        shapes = {"time.weight": (3 * units, 2 * units), "time.bias": (3 * units,)}
+        units, columns = config.units, config.units + config.input_width(layer)
+        shapes = {"time.weight": (3 * units, columns), "time.bias": (3 * units,)}
         if config.reset == "after":
             shapes["time.candidate_bias"] = (units,)
         return shapes
@@ -144,13 +158,13 @@ class Minimal(Architecture):
 
     def layer(self, config, layer):
         rows = (len(self.quantities) - 1) * config.units
-        return {"time.weight": (rows, config.units), "time.bias": (rows,)}
+        return {"time.weight": (rows, config.input_width(layer)), "time.bias": (rows,)}
 
 
 class Rnn(Architecture):
     def layer(self, config, layer):
-        units = config.units
-        return {"time.weight": (units, 2 * units), "time.bias": (units,)}
+        units, columns = config.units, config.units + config.input_width(layer)
+        return {"time.weight": (units, columns), "time.bias": (units,)}
 
 
 class Highway(Architecture):
@@ -163,8 +177,8 @@ class Highway(Architecture):
 
 class DepthGrid(Architecture):
     def layer(self, config, layer):
-        units = config.units
-        return {"depth.weight": (4 * units, 2 * units), "depth.bias": (4 * units,)}
+        units, columns = config.units, config.units + config.input_width(layer)
+        return {"depth.weight": (4 * units, columns), "depth.bias": (4 * units,)}
 
 
 class DepthGated(Architecture):
@@ -172,8 +186,8 @@ class DepthGated(Architecture):
     unit's own its memory at the character before and the memory below."""
 
     def layer(self, config, layer):
-        units = config.units
-        shapes = {"time.weight": (4 * units, 2 * units), "time.bias": (4 * units,)}
+        units, columns = config.units, config.units + config.input_width(layer)
+        shapes = {"time.weight": (4 * units, columns), "time.bias": (4 * units,)}
         if layer > 0:
             shapes |= {
                 "depth.weight": (units, units),
@@ -189,18 +203,26 @@ class GatedFeedback(Architecture):
     layers, and below; so do the resets, one row for each layer that is read."""
 
     def layer(self, config, layer):
-        units, layers = config.units, config.layers
+        units, layers, inputs = config.units, config.layers, config.input_width(layer)
         return {
-            "time.weight": (3 * units, 2 * units),
-            "time.candidate": (units, (layers + 1) * units),
+            "time.weight": (3 * units, units + inputs),
+            "time.candidate": (units, layers * units + inputs),
             "time.bias": (4 * units,),
-            "feedback.weight": (layers, (layers + 1) * units),
+            "feedback.weight": (layers, layers * units + inputs),
         }
 
     def width(self, config, quantity):
         return config.layers if quantity == "feedback.reset" else config.units
 
 
+def _with_hard_gates(form: Architecture, config: Settings) -> Architecture:
+    """The form with the gates chosen: torch's recurrences have sigmoids alone."""
+    if config.gates in (None, "sigmoid"):
+        return form
+    return replace(form, title=f"{form.title} with hard sigmoids", recurrence=None)
+
+
+_GATES = {"gates": ("sigmoid", "hard_sigmoid", "hard_sigmoid_6")}
 _STATE = {"h": "time.hidden", "c": "time.cell"}
 _GRU_MEMORY = Memory("time", "time.hidden", "time.update", candidate="time.candidate")
 
@@ -224,6 +246,7 @@ ARCHITECTURES: dict[str, Architecture] = {
         _lstm("time"),
         (_lstm_memory("time"),),
         _STATE,
+        _GATES,
         recurrence="LSTM",
     ),
     "depth-gated": DepthGated(
@@ -258,6 +281,7 @@ ARCHITECTURES: dict[str, Architecture] = {
             ),
         ),
         {"h": "depth.cell"},
+        carries_inputs=True,
     ),
     "grid-1d": DepthGrid(
         "1-D Grid LSTM",
@@ -272,7 +296,7 @@ ARCHITECTURES: dict[str, Architecture] = {
         ("time.hidden", "time.reset", "time.update", "time.candidate"),
         (_GRU_MEMORY,),
         {"h": "time.hidden"},
-        {"reset": ("after", "before")},
+        {"reset": ("after", "before"), **_GATES},
         recurrence="GRU",
     ),
     "rnn": Rnn(

@@ -1,9 +1,9 @@
 r"""What a layer of each architecture computes, as LaTeX: an equation for every quantity of a trace.
 
 They stand for a layer l at a character t, indices that are left out: `d_{l-1}` is of the layer
-below at the same character, `h_{t-1}` of the same layer at the character before. `e` is the byte's
-embedding, `p` the chances of the next byte, `\odot` a product unit by unit. In a grid what belongs
-to time and depth is marked `t` and `d`. Knows no torch.
+below at the same character, `h_{t-1}` of the same layer at the character before. `e` is the token's
+embedding, or its one-hot vector, `p` the chances of the next token, `\odot` a product unit by unit.
+In a grid what belongs to time and depth is marked `t` and `d`. Knows no torch.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from gridlstm.config import ModelConfig
 @dataclass(frozen=True)
 class Equations:
     """`first` says what the first layer gets from below, `layer` how each quantity is computed, by
-    its name and in that order, and `guess` how the next byte is predicted."""
+    its name and in that order, and `guess` how the next token is predicted."""
 
     first: str
     layer: dict[str, str]
@@ -24,7 +24,17 @@ class Equations:
 def equations(config: ModelConfig) -> Equations | None:
     """Those of a model, with the options it has, if they are written down here."""
     of_architecture = _OF_ARCHITECTURE.get(config.architecture)
-    return of_architecture and of_architecture(config)
+    if of_architecture is None:
+        return None
+    found, width = of_architecture(config), _HARD_SIGMOIDS.get(config.gates)
+    return _with_hard_gates(found, width) if width else found
+
+
+def _with_hard_gates(found: Equations, width: int) -> Equations:
+    """The same with a hard sigmoid in the place of each sigmoid, told with the first layer."""
+    hard = rf"\mathrm{{hard}}(x) = \min(\max(x / {width} + 0.5,\, 0),\, 1)"
+    layer = {name: of.replace(r"\sigma(", r"\mathrm{hard}(") for name, of in found.layer.items()}
+    return Equations(rf"{found.first},\quad {hard}", layer, found.guess)
 
 
 def _lstm(
@@ -152,6 +162,8 @@ def _slstm(config: ModelConfig) -> Equations:
     return Equations("h_0 = e", layer, _guess("h"))
 
 
+# Between 0 and 1 over so wide a range of the sum, by the option's value.
+_HARD_SIGMOIDS = {"hard_sigmoid": 5, "hard_sigmoid_6": 6}
 _OF_ARCHITECTURE = {
     "grid": _grid,
     "stacked": _stacked,

@@ -1,4 +1,7 @@
-"""The loss of a model on a text."""
+"""The loss of a model on a text.
+
+Losses of models with different vocabularies are compared for each UTF-8 byte of the text.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,20 +15,26 @@ from gridlstm.corpus import CorpusError, evaluation_blocks
 from gridlstm.model import LanguageModel
 from gridlstm.progress import Progress
 from gridlstm.training.replay import Replayed
+from gridlstm.vocabulary import EncodedText
 
 MOST_STREAMS = 64
 SHORTEST_STREAM = 1024
-# Bytes read before each stream's first counted byte, so that its state is as in one long read.
+# Tokens read before each stream's first counted one, so that its state is as in one long read.
 WARM_UP = 256
+# A text of another vocabulary is evaluated once, not every few minutes of a training: in one read
+# unless it is long, as many models never come to the state of an uninterrupted one.
+SHORTEST_STREAM_OF_TEXT, WARM_UP_OF_TEXT = 2**15, 2**11
 PIECE = 128
 # Samples that are answered side by side, and the numbers computed at a time in a layer of theirs.
 SAMPLES_AT_ONCE = 128
 MAX_VALUES_AT_ONCE = 2**22
+# Logits, or one-hot inputs, computed at a time: of large vocabularies fewer positions are read.
+MAX_LOGITS = 2**24
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Mean loss of `bytes` predicted bytes."""
+    """Mean loss of the predicted tokens, for each of the `bytes` of UTF-8 that they stand for."""
 
     nats_per_byte: float
     bytes: int
@@ -35,14 +44,37 @@ class Evaluation:
         return self.nats_per_byte / float(np.log(2))
 
 
-@torch.no_grad()
+@dataclass(frozen=True)
+class TextEvaluation(Evaluation):
+    """The same of a text, for each of its `characters` that were predicted, too.
+
+    Of all characters `unknown` were read as the model's token for such, `skipped` not read at all,
+    `lowered` read in lower case. `uniform` and `unigram` are what knowing only the number of tokens
+    costs, in nats per character, and what knowing how frequent each is in this very text.
+    """
+
+    nats_per_character: float
+    characters: int
+    unknown: int
+    skipped: int
+    lowered: int
+    uniform: float
+    unigram: float
+
+    @property
+    def is_comparable(self) -> bool:
+        """Whether the loss is one of the whole text, and may be ranked against other models'."""
+        return not (self.unknown or self.skipped or self.lowered)
+
+
 def evaluate(
     model: LanguageModel,
     data: np.ndarray,
     most_bytes: int | None = None,
     progress: Progress | None = None,
 ) -> Evaluation:
-    """Teacher-forced loss on `data` uint8 [byte], every byte but the first predicted, no dropout.
+    """Teacher-forced loss on `data` uint8 [byte] of a model over the 256 bytes, every byte but the
+    first predicted, no dropout.
 
     Long data is read in up to 64 streams side by side, each warmed up on the 256 bytes before it.
     With `most_bytes`, only so many bytes are predicted: the beginning of each stream, so that they
@@ -52,14 +84,63 @@ def evaluate(
     if len(data) < 2:
         raise CorpusError("The text needs at least two bytes: the first is not predicted.")
     streams = max(1, min(MOST_STREAMS, len(data) // SHORTEST_STREAM))
-    blocks = np.array(list(evaluation_blocks(len(data), streams)))
-    starts, lengths = blocks[:, 0], blocks[:, 1] - blocks[:, 0]
-    if most_bytes is not None:
-        lengths = np.minimum(lengths, -(-most_bytes // streams))
-    with _without_dropout(model):
-        total = _summed_loss(model, data, starts, lengths, progress)
-    count = int(lengths.sum())
+    total, count = _loss(model, data, streams, WARM_UP, most_bytes, progress)
     return Evaluation(total / count, count)
+
+
+def evaluate_text(
+    model: LanguageModel, text: EncodedText | str | bytes, progress: Progress | None = None
+) -> TextEvaluation:
+    """Teacher-forced loss on a text, every token but the first predicted, no dropout.
+
+    Up to 65,535 tokens are read in one go; longer texts in up to 64 streams of at least half as
+    many side by side, each warmed up on the 2,048 tokens before it. `progress` is told the share
+    done and may raise `Cancelled`. Raises CorpusError if there is nothing to predict.
+    """
+    text = model.encode(text)
+    if len(text) < 2:
+        raise CorpusError("The text needs at least two tokens of the model: one is not predicted.")
+    streams = max(1, min(MOST_STREAMS, len(text) // SHORTEST_STREAM_OF_TEXT))
+    total, _ = _loss(model, text.tokens, streams, WARM_UP_OF_TEXT, None, progress)
+    byte_count = int(text.byte_counts[1:].sum())
+    # A character of several tokens is predicted with the first of them.
+    characters = int(np.count_nonzero(np.diff(text.character)))
+    a_character = (len(text) - 1) / max(characters, 1)
+    counts = np.bincount(text.tokens[1:])
+    frequencies = counts[counts > 0] / (len(text) - 1)
+    unigram = -float((frequencies * np.log(frequencies)).sum())
+    marked = {
+        name: int(np.count_nonzero(getattr(text, name)))
+        for name in ("unknown", "skipped", "lowered")
+    }
+    return TextEvaluation(
+        nats_per_byte=total / byte_count,
+        bytes=byte_count,
+        nats_per_character=total / max(characters, 1),
+        characters=characters,
+        uniform=float(np.log(len(model.vocabulary))) * a_character,
+        unigram=unigram * a_character,
+        **marked,
+    )
+
+
+@torch.no_grad()
+def _loss(
+    model: LanguageModel,
+    tokens: np.ndarray,
+    streams: int,
+    warm_up: int,
+    most_tokens: int | None,
+    progress: Progress | None,
+) -> tuple[float, int]:
+    """Nats spent on tokens [token], read in so many streams, and how many were predicted."""
+    blocks = np.array(list(evaluation_blocks(len(tokens), streams)))
+    starts, lengths = blocks[:, 0], blocks[:, 1] - blocks[:, 0]
+    if most_tokens is not None:
+        lengths = np.minimum(lengths, -(-most_tokens // streams))
+    with _without_dropout(model):
+        total = _summed_loss(model, tokens, starts, lengths, warm_up, progress)
+    return total, int(lengths.sum())
 
 
 @contextmanager
@@ -74,16 +155,19 @@ def _without_dropout(model: LanguageModel):
 
 def _summed_loss(
     model: LanguageModel,
-    data: np.ndarray,
+    tokens: np.ndarray,
     starts: np.ndarray,
     lengths: np.ndarray,
+    warm_up: int,
     progress: Progress | None,
 ) -> float:
-    """Nats spent on data[start] and the bytes that follow it, `length` in all, of every stream."""
-    device = model.decoder.weight.device
-    state = _warmed_up(model, data, starts - 1)
+    """Nats spent on tokens[start] and those that follow it, `length` in all, of every stream."""
+    device, config = model.decoder.weight.device, model.config
+    widest = len(starts) * max(config.input_size, config.vocabulary_size)
+    positions = max(1, min(PIECE, MAX_LOGITS // widest))
+    state = _warmed_up(model, tokens, starts - 1, warm_up, positions)
     read, target, counts = (
-        torch.zeros(PIECE, len(starts), dtype=dtype, device=device)
+        torch.zeros(positions, len(starts), dtype=dtype, device=device)
         for dtype in (torch.int64, torch.int64, torch.bool)
     )
     total = torch.zeros((), dtype=torch.float64, device=device)
@@ -99,15 +183,15 @@ def _summed_loss(
 
     replayed = Replayed(read_a_piece, device)
     longest = lengths.max()
-    for offset in range(0, longest, PIECE):
-        steps = np.arange(offset, offset + PIECE)[:, None]
-        at = np.minimum(starts + steps, len(data) - 1)
-        read.copy_(torch.from_numpy(data[at - 1]))
-        target.copy_(torch.from_numpy(data[at]))
+    for offset in range(0, longest, positions):
+        steps = np.arange(offset, offset + positions)[:, None]
+        at = np.minimum(starts + steps, len(tokens) - 1)
+        read.copy_(torch.from_numpy(tokens[at - 1]))
+        target.copy_(torch.from_numpy(tokens[at]))
         counts.copy_(torch.from_numpy(steps < lengths))
         replayed()
         if progress is not None:
-            progress(min(1.0, (offset + PIECE) / longest))
+            progress(min(1.0, (offset + positions) / longest))
     return total.item()
 
 
@@ -166,14 +250,20 @@ def _answers(
     progress(1.0)
 
 
-def _warmed_up(model: LanguageModel, data: np.ndarray, first_read: np.ndarray):
-    """The state of each stream before it reads data[first_read]: h and c [L, stream, U]."""
+def _warmed_up(
+    model: LanguageModel,
+    tokens: np.ndarray,
+    first_read: np.ndarray,
+    warm_up: int,
+    positions: int,
+):
+    """The state of each stream before it reads tokens[first_read]: h and c [L, stream, U]."""
     state = model.start(len(first_read))
     if len(first_read) == 1:
         return state
-    read = data[first_read[1:] - WARM_UP + np.arange(WARM_UP)[:, None]]
+    read = tokens[first_read[1:] - warm_up + np.arange(warm_up)[:, None]]
     read = torch.from_numpy(read).to(model.decoder.weight.device).long()
     warm = model.start(len(first_read) - 1)
-    for piece in read.split(PIECE):
+    for piece in read.split(positions):
         _, warm = model(piece, warm)
     return tuple(torch.cat((cold[:, :1], hot), 1) for cold, hot in zip(state, warm, strict=True))

@@ -16,8 +16,9 @@ from gridlstm.errors import UserError
 from gridlstm.model import LanguageModel
 from gridlstm.progress import Progress
 from gridlstm.readings import Readings
-from gridlstm.text import Text, character_losses
+from gridlstm.text import Text
 from gridlstm.trace import trace
+from gridlstm.vocabulary import EncodedText
 
 # Interventions read side by side, and numbers in memory at a time: a reading has so many of each
 # unit at each position.
@@ -33,18 +34,19 @@ class InterventionError(UserError):
 
 def losses(
     model: LanguageModel,
-    data: bytes,
+    text: EncodedText | str | bytes,
     interventions: Sequence[Sequence[Hold]],
     progress: Progress | None = None,
 ) -> np.ndarray:
-    """Nats spent on each byte under each intervention: float32 [intervention, byte], NaN first.
+    """Nats spent on each token under each intervention: float32 [intervention, token], NaN first.
 
     An empty set of holds is the model as it is. Raises HoldError for a hold that the model does not
     allow, InterventionError for an empty text; `progress` may raise `Cancelled`.
     """
-    if not data:
-        raise InterventionError("The text is empty.")
-    found = np.full((len(interventions), len(data)), np.nan, np.float32)
+    tokens = model.encode(text).tokens
+    if not len(tokens):
+        raise InterventionError("The text is empty, or the model knows none of its characters.")
+    found = np.full((len(interventions), len(tokens)), np.nan, np.float32)
     # Those that are held in the same layer together: what is below it is not read for them.
     lowest = [min((hold.layer for hold in holds), default=0) for holds in interventions]
     order = np.argsort(lowest, kind="stable")
@@ -55,27 +57,29 @@ def losses(
             if progress is not None:
                 progress((start + share * len(group)) / len(order))
 
-        found[group] = _read(model, data, [interventions[n] for n in group], of_group)
+        found[group] = _read(model, tokens, [interventions[n] for n in group], of_group)
     return found
 
 
 @torch.inference_mode()
-def _read(model, data: bytes, interventions, progress: Progress) -> np.ndarray:
-    """The losses [intervention, byte] of some interventions, piece by piece."""
-    found = np.full((len(interventions), len(data)), np.nan, np.float32)
-    read = torch.frombuffer(bytearray(data), dtype=torch.uint8).to(model.decoder.weight.device)
-    read, a_position = read.long()[:, None], len(interventions) * model.config.units * NUMBERS
+def _read(model, tokens: np.ndarray, interventions, progress: Progress) -> np.ndarray:
+    """The losses [intervention, token] of some interventions, piece by piece."""
+    length, config = len(tokens), model.config
+    found = np.full((len(interventions), length), np.nan, np.float32)
+    inputs = torch.tensor(tokens, device=model.decoder.weight.device)[:, None]
+    # Of large vocabularies the logits, and what follows from them, are more than the units' values.
+    a_position = len(interventions) * max(config.units * NUMBERS, 3 * config.vocabulary_size)
     piece = max(8, MOST_NUMBERS // a_position)
-    together = Readings(model, interventions, len(data), min(piece, len(data)))
-    for start in range(0, len(data) - 1, piece):
-        here = read[start : start + piece]
-        coming = read[start + 1 : start + 1 + len(here)]
+    together = Readings(model, interventions, length, min(piece, length))
+    for start in range(0, length - 1, piece):
+        here = inputs[start : start + piece]
+        coming = inputs[start + 1 : start + 1 + len(here)]
         top = together.read(model.embedding(here))[: len(coming)]
         log_chance = torch.log_softmax(model.decoder(top), dim=-1)
         chosen = coming[..., None].expand(-1, top.shape[1], 1)
         loss = -log_chance.gather(2, chosen)[..., together.of, 0]
         found[:, start + 1 : start + 1 + len(coming)] = loss.T.cpu().numpy()
-        progress(min(1.0, (start + len(here)) / (len(data) - 1)))
+        progress(min(1.0, (start + len(here)) / (length - 1)))
     return found
 
 
@@ -120,20 +124,25 @@ def ablate(
 
     Columns: kind (`chosen` or `random`), layer, quantity, unit, value, change_inside,
     change_outside: how much the mean loss rises, in nats per character. Raises InterventionError if
-    nothing or everything is marked, HoldError for a quantity that cannot be held.
+    nothing or everything is marked, HoldError for a quantity that cannot be held. Characters that
+    the model skips do not count.
     """
-    if not marks[1:].any() or marks[1:].all():
+    encoded = model.encode(text.data if model.vocabulary.of_bytes else text.characters)
+    predicted = np.isfinite(encoded.sum_by_character(np.append(np.nan, encoded.byte_counts[1:])))
+    if not marks[predicted].any() or marks[predicted].all():
         raise InterventionError("The property must hold of a part of the text, not of all of it.")
     rows = pd.concat([_chosen(cells), _random(model, cells, random_units, seed)], ignore_index=True)
-    traced = trace(model, text.data, sorted(set(rows["quantity"]))).values
+    traced = trace(model, encoded, sorted(set(rows["quantity"]))).values
+    read = ~encoded.skipped
+    at = encoded.last_token[read]
     rows["value"] = [
-        value_to_hold(traced[r.quantity][r.layer - 1, text.last_byte, r.unit], marks, value)
+        value_to_hold(traced[r.quantity][r.layer - 1, at, r.unit], marks[read], value)
         for r in rows.itertuples()
     ]
     holds = [[Hold(r.quantity, r.layer, r.unit, r.value)] for r in rows.itertuples()]
-    found = losses(model, text.data, [[], *holds], progress)
-    by_character = np.stack([character_losses(text, loss) for loss in found])[:, 1:]
-    for name, where in (("inside", marks[1:]), ("outside", ~marks[1:])):
+    found = losses(model, encoded, [[], *holds], progress)
+    by_character = np.stack([encoded.sum_by_character(loss) for loss in found])
+    for name, where in (("inside", marks & predicted), ("outside", ~marks & predicted)):
         means = by_character[:, where].mean(axis=1, dtype=np.float64)
         rows[f"change_{name}"] = means[1:] - means[0]
     return rows

@@ -1,7 +1,8 @@
 """The recurrent part of a model: the weights of its layers, and a text read with them.
 
 What a layer computes is told by its cell (`gridlstm.cells`), in which order layers are computed and
-how fast by a plan (`gridlstm.backends.plan`). Shapes: L layers, T positions, B sequences, U units.
+how fast by a plan (`gridlstm.backends.plan`). Shapes: L layers, T positions, B sequences, U units,
+I numbers that the first layer reads of a token (the embedding, or a one-hot vector).
 """
 
 from collections import defaultdict
@@ -51,7 +52,8 @@ class Network(nn.Module):
     def torch_weights(self, layer: int) -> list[Tensor]:
         """The weights of a layer's LSTM along time as torch.lstm takes them: for what is below, for
         h, and two biases, of which the second is 0."""
-        of_h, of_below = swap_gates(self.of(layer, "time.weight")).chunk(2, dim=1)
+        widths = self.config.units, self.config.input_width(layer)
+        of_h, of_below = swap_gates(self.of(layer, "time.weight")).split(widths, dim=1)
         bias = swap_gates(self.of(layer, "time.bias"))
         return [of_below.contiguous(), of_h.contiguous(), bias, torch.zeros_like(bias)]
 
@@ -81,19 +83,19 @@ class Network(nn.Module):
     # -- Reading ----------------------------------------------------------------------------------
 
     def forward(self, embedded: Tensor, state: State) -> tuple[Tensor, State]:
-        """embedded [T, B, U], states [L, B, U] -> what the top hands up [T, B, U], new states."""
+        """embedded [T, B, I], states [L, B, U] -> what the top hands up [T, B, U], new states."""
         positions, sequences, _ = embedded.shape
         dropout = self.config.dropout if self.training else 0
         reader = Reader(self, Shape(positions, sequences, positions))
         return reader(embedded, state, dropout=dropout)
 
     def reader(self, shape: Shape) -> "Reader":
-        """What reads embedded bytes without dropout, for many calls."""
+        """What reads embedded tokens without dropout, for many calls."""
         return Reader(self, shape)
 
 
 class Reader:
-    """Reads embedded bytes on from a state, telling an observer, if any, what happens inside.
+    """Reads embedded tokens on from a state, telling an observer, if any, what happens inside.
 
     `shape` says how much is to be read with it: what it makes ready of the weights it keeps, so it
     shows what these were when they were first used.
@@ -111,7 +113,7 @@ class Reader:
         clamps: Holds | None = None,
         dropout: float = 0,
     ) -> tuple[Tensor, State]:
-        """embedded [T, B, U], states [L, B, U] -> what the decoder gets [T, B, U], new states."""
+        """embedded [T, B, I], states [L, B, U] -> what the decoder gets [T, B, U], new states."""
         states = list(zip(*(part.unbind() for part in state), strict=True))
         top = self.read(embedded, states, [clamps] * len(states), observer, dropout)
         return top, tuple(torch.stack(parts) for parts in zip(*states, strict=True))

@@ -49,5 +49,6 @@ class Readings:
         self.reader = model.recurrent.reader(shape)
 
     def read(self, embedded: Tensor) -> Tensor:
-        """Read on: embedded bytes [T, 1, U] -> what the decoder gets of each sequence [T, B, U]."""
+        """Read on: embedded tokens [T, 1, I] -> what the decoder gets, of each sequence
+        [T, B, U]."""
         return self.reader.read(embedded, self.states, self.clamps)

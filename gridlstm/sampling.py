@@ -1,9 +1,9 @@
-"""Text that a model writes, byte by byte, its state carried on.
+"""Text that a model writes, token by token, its state carried on.
 
-A byte is drawn from chances made in this order: the model's logarithms divided by a temperature;
-the `top_k` likeliest bytes kept; of these, the fewest likeliest that together have the chance
-`top_p` (nucleus sampling, Holtzman et al. 2020, section 3.1). What is kept is scaled to a sum of 1
-each time.
+A token is drawn from chances made in this order: the model's logarithms divided by a temperature;
+the tokens kept that a text can hold; of them the `top_k` likeliest; of these, the fewest likeliest
+that together have the chance `top_p` (nucleus sampling, Holtzman et al. 2020, section 3.1). What is
+kept is scaled to a sum of 1 each time.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,9 +14,10 @@ import torch
 
 from gridlstm.backends.plan import Shape, positions_at_once
 from gridlstm.clamps import Hold, Holds, holds_of
-from gridlstm.config import ALPHABET
+from gridlstm.config import MAX_VOCABULARY
 from gridlstm.errors import UserError
 from gridlstm.model import LanguageModel
+from gridlstm.vocabulary import BYTES, EncodedText, Vocabulary
 
 
 class SamplingError(UserError):
@@ -25,32 +26,32 @@ class SamplingError(UserError):
 
 @dataclass(frozen=True)
 class Choice:
-    """How a byte is chosen from the model's chances: `top_k` = 256 and `top_p` = 1 keep all,
+    """How a token is chosen from the model's chances: `top_k` None and `top_p` = 1 keep all,
     `temperature` 0 takes the likeliest."""
 
     temperature: float = 1.0
-    top_k: int = ALPHABET
+    top_k: int | None = None
     top_p: float = 1.0
 
     def __post_init__(self) -> None:
         if not 0 <= self.temperature < float("inf"):
             raise SamplingError("The temperature must be 0 or above.")
-        if not 1 <= self.top_k <= ALPHABET:
-            raise SamplingError(f"Top-k must be from 1 to {ALPHABET}: it counts bytes.")
+        if self.top_k is not None and not 1 <= self.top_k <= MAX_VOCABULARY:
+            raise SamplingError(f"Top-k must be from 1 to {MAX_VOCABULARY:,}: it counts tokens.")
         if not 0 < self.top_p <= 1:
             raise SamplingError("Top-p must be above 0 and at most 1: it is a chance.")
 
 
 @dataclass(frozen=True)
 class Step:
-    """One byte that a model wrote.
+    """One token that a model wrote.
 
     `chance` is that with which it was drawn, `loss` what the model itself spends on it, in nats: as
     in a trace, before temperature, top-k and top-p. `values` holds what was asked for by name,
-    [layer, unit], as it is when the model has read this byte.
+    [layer, unit], as it is when the model has read this token.
     """
 
-    byte: int
+    token: int
     chance: float
     loss: float
     values: dict[str, np.ndarray]
@@ -58,7 +59,7 @@ class Step:
 
 def write(
     model: LanguageModel,
-    prime: bytes,
+    prime: EncodedText | str | bytes,
     length: int,
     *,
     choice: Choice = Choice(),  # noqa: B008 (frozen)
@@ -66,15 +67,20 @@ def write(
     quantities: Iterable[str] = (),
     holds: Sequence[Hold] = (),
 ) -> Iterator[Step]:
-    """Yield a step for each of `length` bytes that `model` writes after reading `prime`.
+    """Yield a step for each of `length` tokens that `model` writes after reading `prime`, all of
+    them such as a text can hold (`Vocabulary.writable`).
 
-    The n-th byte is where the n-th random number of `seed` falls among the chances, laid side by
-    side in the order of bytes, so two samples of one seed differ only where their chances do.
-    `holds` are in force throughout. Raises SamplingError for an empty prime, a negative length or
-    seed, or a quantity that the model does not have, HoldError for a hold that it does not allow.
+    The n-th token is where the n-th random number of `seed` falls among the chances, laid side by
+    side in the order of tokens, so two samples of one seed differ only where their chances do.
+    `holds` are in force throughout. Raises SamplingError for a prime of which nothing is read, a
+    negative length or seed, or a quantity that the model does not have, HoldError for a hold that
+    it does not allow.
     """
-    if not prime:
-        raise SamplingError("Give the model at least one character to begin with.")
+    inputs = model.encode(prime).tokens
+    if not len(inputs):
+        raise SamplingError("Give the model at least one character that it knows to begin with.")
+    if not model.vocabulary.writable.any():
+        raise SamplingError("The model knows no character that it could write.")
     if length < 0:
         raise SamplingError("The length must be 0 or above.")
     if seed < 0:
@@ -85,22 +91,22 @@ def write(
             raise SamplingError(f"The model has no {quantity!r}; it has {', '.join(known)}.")
     held = holds_of([holds], model.config, model.decoder.weight) if holds else None
     numbers = np.random.default_rng(seed)
-    reader = _Reader(model, held, len(prime) + length)
-    return _steps(reader, prime, length, choice, numbers, wanted)
+    reader = _Reader(model, held, len(inputs) + length)
+    return _steps(reader, inputs, length, choice, numbers, wanted)
 
 
 def sample(
     model: LanguageModel,
-    prime: bytes,
+    prime: EncodedText | str | bytes,
     length: int,
     *,
     temperature: float = 1.0,
     seed: int = 1,
     holds: Sequence[Hold] = (),
 ) -> Iterator[int]:
-    """The bytes alone of `write`. Raises as it does."""
+    """The tokens alone of `write`. Raises as it does."""
     steps = write(model, prime, length, choice=Choice(temperature), seed=seed, holds=holds)
-    return (step.byte for step in steps)
+    return (step.token for step in steps)
 
 
 class _Reader:
@@ -112,18 +118,18 @@ class _Reader:
         self.reader = model.recurrent.reader(Shape(1, 1, positions))
 
     @torch.inference_mode()
-    def read(self, data: bytes, quantities: Sequence[str]) -> tuple[np.ndarray, dict]:
-        """Read on; the logits [256] of the byte that comes next, and the quantities' values
-        [layer, unit] at the last byte of `data`."""
+    def read(self, tokens: np.ndarray, quantities: Sequence[str]) -> tuple[np.ndarray, dict]:
+        """Read on; the logits [V] of the token that comes next, and the quantities' values
+        [layer, unit] at the last of `tokens`."""
         model, device = self.model, self.model.decoder.weight.device
-        read = torch.frombuffer(bytearray(data), dtype=torch.uint8).long()[:, None]
+        inputs = torch.tensor(tokens)[:, None]
         layers = {}
 
         def keep(layer: int, start: int, values: dict[str, torch.Tensor]) -> None:
             # Copied: a view would keep all that this step computed.
             layers[layer] = {name: values[name][-1, 0].clone() for name in quantities}
 
-        for piece in read.split(positions_at_once(model.config, self.holds)):
+        for piece in inputs.split(positions_at_once(model.config, self.holds)):
             embedded = model.embedding(piece.to(device))
             top, self.state = self.reader(embedded, self.state, keep, self.holds)
         logits = model.decoder(top[-1, 0]).double().cpu().numpy()
@@ -138,22 +144,28 @@ class _Reader:
 
 def _steps(reader, prime, length, choice, numbers, quantities) -> Iterator[Step]:
     logits, _ = reader.read(prime, ())
+    vocabulary = reader.model.vocabulary
     for _ in range(length):
-        chances = chances_of(logits, choice)
-        byte = _choose(chances, numbers.random())
-        loss = float(np.logaddexp.reduce(logits) - logits[byte])
-        logits, values = reader.read(bytes([byte]), quantities)
-        yield Step(byte, float(chances[byte]), loss, values)
+        chances = chances_of(logits, choice, vocabulary)
+        token = _choose(chances, numbers.random())
+        loss = float(np.logaddexp.reduce(logits) - logits[token])
+        logits, values = reader.read(np.array([token]), quantities)
+        yield Step(token, float(chances[token]), loss, values)
 
 
-def chances_of(logits: np.ndarray, choice: Choice) -> np.ndarray:
-    """The chances [256] from which a byte is drawn; of equally likely bytes the lower is kept."""
+def chances_of(logits: np.ndarray, choice: Choice, vocabulary: Vocabulary = BYTES) -> np.ndarray:
+    """The chances [V] from which a token is drawn: 0 of those that no text can hold; of equally
+    likely ones the lower is kept."""
+    logits = np.where(vocabulary.writable, logits, -np.inf)
     if choice.temperature == 0:
-        return np.eye(ALPHABET)[logits.argmax()]
+        chances = np.zeros(len(logits))
+        chances[logits.argmax()] = 1
+        return chances
     with np.errstate(over="ignore"):
         chances = np.exp((logits - logits.max()) / choice.temperature)
     order = np.argsort(-chances, kind="stable")
-    chances[order[choice.top_k :]] = 0
+    if choice.top_k is not None:
+        chances[order[choice.top_k :]] = 0
     chances /= chances.sum()
     if choice.top_p < 1:
         before = np.cumsum(chances[order]) - chances[order]
@@ -163,7 +175,7 @@ def chances_of(logits: np.ndarray, choice: Choice) -> np.ndarray:
 
 
 def _choose(chances: np.ndarray, number: float) -> int:
-    """The byte at which a number in [0, 1) falls among `chances` [256]; never one without any."""
+    """The token at which a number in [0, 1) falls among `chances` [V]; never one without any."""
     possible = np.flatnonzero(chances)
     place = np.searchsorted(np.cumsum(chances[possible]), number, side="right")
     return int(possible[min(place, len(possible) - 1)])

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 import charset_normalizer
 import numpy as np
 
+from gridlstm.vocabulary import printable_byte as printable_byte  # who shows a text labels bytes
+
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 # UTF-32 first: its little-endian mark begins with that of UTF-16.
@@ -59,8 +61,6 @@ MAX_CHARACTER_BYTES, MAX_MARK_BYTES = 4, 4
 GUESSED_FROM_BYTES = 2**16
 # A carriage return that ends a line: not one before a line feed, or before one more of such a pair.
 LONE_RETURN = re.compile(r"\r(?!\r*\n)")
-
-NAMED_BYTES = {0x20: "space", 0x0A: "new line", 0x09: "tab", 0x0D: "carriage return"}
 
 
 @dataclass(frozen=True)
@@ -160,13 +160,6 @@ def character_losses(text: Text, loss: np.ndarray) -> np.ndarray:
     losses = np.add.reduceat(loss, first_byte)
     losses[0] = np.nan
     return losses
-
-
-def printable_byte(byte: int) -> str:
-    """A label for a byte 0..255 in a list: the character itself where ASCII can print it."""
-    if byte in NAMED_BYTES:
-        return NAMED_BYTES[byte]
-    return chr(byte) if 0x20 < byte < 0x7F else f"byte {byte:02X}"
 
 
 def _text(characters: str, note: str | None, encoding: str = "utf_8", guessed=False) -> Text:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryFile, gettempdir
 
 import numpy as np
 import torch
@@ -15,14 +16,17 @@ from numpy.lib.format import open_memmap
 
 from gridlstm.backends.plan import Shape, positions_at_once
 from gridlstm.clamps import Hold, Holds, holds_of
-from gridlstm.config import ALPHABET, ModelConfig
+from gridlstm.config import ModelConfig
 from gridlstm.errors import UserError
 from gridlstm.model import LanguageModel
 from gridlstm.progress import Progress
 from gridlstm.temporary import TemporaryFolder
+from gridlstm.vocabulary import EncodedText
 
 # A larger trace lies in memory-mapped files.
 MOST_IN_MEMORY = 2**30
+# Probabilities that are put in order at a time.
+MAX_SORTED = 2**21
 
 
 class TraceError(UserError):
@@ -31,24 +35,30 @@ class TraceError(UserError):
 
 @dataclass(frozen=True)
 class Trace:
-    """What a model did while it read `data`, as in a teacher-forced evaluation without dropout.
+    """What a model did while it read `text`, as in a teacher-forced evaluation without dropout. A
+    position is a token of the text.
 
     `values` holds arrays [layer, position, unit] by quantity (`time.cell`, `depth.forget`, ...); of
     a few quantities a layer has not one value a unit but `ModelConfig.width` values.
     In float16 a gate is off by at most 0.00025, and a cell by at most a two-thousandth of itself;
     a memory that is carried along time and depth at once can outgrow it and is kept in float32.
-    `loss` float32 [position]: nats spent on that byte given the bytes before it; loss[0] is NaN, as
-    nothing predicts the first byte. `next_byte` float16 [position, 256]: the distribution of the
-    byte after that position.
+    `loss` float32 [position]: nats spent on that token given those before it; loss[0] is NaN, as
+    nothing predicts the first. `next_token` float16 [position, V]: the distribution of the token
+    after that position.
     """
 
-    data: bytes
+    text: EncodedText
     layers: int
     units: int
     values: dict[str, np.ndarray]
     loss: np.ndarray
-    next_byte: np.ndarray
+    next_token: np.ndarray
     storage: TemporaryFolder | None = field(default=None, repr=False)
+
+    @property
+    def tokens(self) -> np.ndarray:
+        """What was read, int64 [position]."""
+        return self.text.tokens
 
     @property
     def quantities(self) -> tuple[str, ...]:
@@ -60,23 +70,38 @@ class Trace:
         return 0 if self.storage else sum(values.nbytes for values in self.values.values())
 
     @property
-    def nats_per_byte(self) -> float:
-        """Mean loss of the predicted bytes; NaN for a text of one byte."""
+    def nats_per_token(self) -> float:
+        """Mean loss of the predicted tokens; NaN for a text of one token."""
         return float(self.loss[1:].mean(dtype=np.float64)) if len(self.loss) > 1 else math.nan
 
-    def likeliest(self, count: int) -> tuple[np.ndarray, np.ndarray]:
-        """The likeliest next bytes after each position, the likeliest first.
+    @property
+    def nats_per_byte(self) -> float:
+        """The loss of the predicted tokens for each UTF-8 byte that they stand for: to be compared
+        with that of other vocabularies where the text `is_exact`. NaN where none is predicted."""
+        predicted = int(self.text.byte_counts[1:].sum())
+        return float(self.loss[1:].sum(dtype=np.float64)) / predicted if predicted else math.nan
 
-        Returns bytes uint8 [position, count] and their probabilities float32 [position, count].
+    def likeliest(self, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """The likeliest next tokens after each position, the likeliest first.
+
+        Returns tokens int32 [position, count] and their probabilities float32 [position, count]; of
+        a vocabulary with fewer tokens, all of them.
         """
-        order = np.argsort(-self.next_byte, axis=1, kind="stable")[:, :count]
-        chances = np.take_along_axis(self.next_byte, order, axis=1)
-        return order.astype(np.uint8), chances.astype(np.float32)
+        positions, tokens = self.next_token.shape
+        count = min(count, tokens)
+        order = np.empty((positions, count), np.int32)
+        probabilities = np.empty((positions, count), np.float32)
+        rows = max(1, MAX_SORTED // tokens)
+        for part in (slice(start, start + rows) for start in range(0, positions, rows)):
+            here = np.asarray(self.next_token[part])
+            order[part] = np.argsort(-here, axis=1, kind="stable")[:, :count]
+            probabilities[part] = np.take_along_axis(here, order[part], axis=1)
+        return order, probabilities
 
 
 def trace(
     model: LanguageModel,
-    data: bytes,
+    text: EncodedText | str | bytes,
     quantities: Iterable[str] | None = None,
     *,
     dtype: type = np.float16,
@@ -84,7 +109,8 @@ def trace(
     most_in_memory: int = MOST_IN_MEMORY,
     progress: Progress | None = None,
 ) -> Trace:
-    """Trace `model`, which is not changed, over `data`, with `holds` of its units, if any.
+    """Trace `model`, which is not changed, over `text`, with `holds` of its units, if any. Bytes
+    are UTF-8 (`Vocabulary.encode`).
 
     Holds `quantities` (all that the model has, unless given) in `dtype`; more than `most_in_memory`
     bytes of them go to memory-mapped files in a temporary folder that lasts as long as the trace.
@@ -97,10 +123,14 @@ def trace(
     for quantity in wanted:
         if quantity not in known:
             raise TraceError(f"The model has no {quantity!r}; it has {', '.join(known)}.")
-    if not data:
-        raise TraceError("The text is empty.")
+    text = model.encode(text)
+    if not len(text):
+        empty = not text.characters
+        raise TraceError(
+            "The text is empty." if empty else "The model knows none of this text's characters."
+        )
     held = holds_of([holds], model.config, model.decoder.weight) if holds else None
-    result = _reserve(model, data, wanted, np.dtype(dtype), most_in_memory)
+    result = _reserve(model, text, wanted, np.dtype(dtype), most_in_memory)
     try:
         _fill(model, result, held, progress)
     except BaseException:
@@ -114,17 +144,17 @@ def _fill(
     model: LanguageModel, result: Trace, holds: Holds | None, progress: Progress | None
 ) -> None:
     """Compute what the trace has room for, piece by piece."""
-    data, device = result.data, model.decoder.weight.device
-    read = torch.frombuffer(bytearray(data), dtype=torch.uint8).to(device).long()[:, None]
+    inputs = torch.tensor(result.tokens, device=model.decoder.weight.device)[:, None]
+    length = len(inputs)
     state = model.start(1)
     with torch.inference_mode():
-        piece = min(positions_at_once(model.config, holds), len(data))
-        reader = model.recurrent.reader(Shape(piece, 1, len(data)))
+        piece = min(positions_at_once(model.config, holds), length)
+        reader = model.recurrent.reader(Shape(piece, 1, length))
         observer = _Observer(result, progress)
-        for observer.start in range(0, len(data), piece):
-            here = slice(observer.start, min(observer.start + piece, len(data)))
-            top, state = reader(model.embedding(read[here]), state, observer, holds)
-            _predict(model, top[:, 0], read[:, 0], here, result)
+        for observer.start in range(0, length, piece):
+            here = slice(observer.start, min(observer.start + piece, length))
+            top, state = reader(model.embedding(inputs[here]), state, observer, holds)
+            _predict(model, top[:, 0], inputs[:, 0], here, result)
 
 
 @dataclass
@@ -144,7 +174,7 @@ class _Observer:
             _put(values[quantity][:, 0], whole, layer, first)
         self.kept += positions
         if self.progress is not None:
-            self.progress(self.kept / (len(self.result.data) * self.result.layers))
+            self.progress(self.kept / (len(self.result.tokens) * self.result.layers))
 
 
 def _put(rows: torch.Tensor, whole: np.ndarray, layer: int, first: int) -> None:
@@ -161,10 +191,10 @@ def _put(rows: torch.Tensor, whole: np.ndarray, layer: int, first: int) -> None:
         torch.from_numpy(whole[layer, first : first + len(rows)]).copy_(rows)
 
 
-def _reserve(model, data, wanted, dtype, most_in_memory) -> Trace:
+def _reserve(model, text, wanted, dtype, most_in_memory) -> Trace:
     """A trace of the right size with nothing in it yet."""
     config, storage = model.config, None
-    shapes = {q: (config.layers, len(data), config.width(q)) for q in wanted}
+    shapes = {q: (config.layers, len(text), config.width(q)) for q in wanted}
     wide = np.promote_types(dtype, np.float32)
     dtypes = {q: wide if _outgrows(config, q) else dtype for q in wanted}
     size = sum(math.prod(shape) * dtypes[q].itemsize for q, shape in shapes.items())
@@ -172,9 +202,20 @@ def _reserve(model, data, wanted, dtype, most_in_memory) -> Trace:
         values = {q: np.empty(shape, dtypes[q]) for q, shape in shapes.items()}
     else:
         storage, values = _files(shapes, dtypes, size)
-    loss = np.full(len(data), np.nan, np.float32)
-    next_byte = np.empty((len(data), ALPHABET), np.float16)
-    return Trace(data, config.layers, config.units, values, loss, next_byte, storage)
+    loss = np.full(len(text), np.nan, np.float32)
+    next_token = _distributions((len(text), config.vocabulary_size))
+    return Trace(text, config.layers, config.units, values, loss, next_token, storage)
+
+
+def _distributions(shape: tuple[int, int]) -> np.ndarray:
+    """Room for a distribution a position: of a large vocabulary in a file that has no name, and is
+    gone with the array."""
+    if math.prod(shape) * 2 <= MOST_IN_MEMORY:
+        return np.empty(shape, np.float16)
+    with _room_on_disk(), TemporaryFile() as file:
+        if math.prod(shape) * 2 > shutil.disk_usage(gettempdir()).free:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return np.memmap(file, np.float16, "w+", shape=shape)
 
 
 def _files(shapes, dtypes, size: int) -> tuple[TemporaryFolder, dict[str, np.memmap]]:
@@ -213,10 +254,10 @@ def _outgrows(config: ModelConfig, quantity: str) -> bool:
     return sum(memory.cell == quantity for memory in config.form.memories) > 1
 
 
-def _predict(model, top: torch.Tensor, read: torch.Tensor, here: slice, result: Trace) -> None:
-    """Fill in the next-byte distributions [here, 256] and the losses one position further on."""
+def _predict(model, top: torch.Tensor, inputs: torch.Tensor, here: slice, result: Trace) -> None:
+    """Fill in the next-token distributions [here, V] and the losses one position further on."""
     log_chance = torch.log_softmax(model.decoder(top), dim=-1)
-    result.next_byte[here] = log_chance.exp().half().cpu().numpy()
-    coming = read[here.start + 1 : here.stop + 1]
+    result.next_token[here] = log_chance.exp().half().cpu().numpy()
+    coming = inputs[here.start + 1 : here.stop + 1]
     of_coming = log_chance[: len(coming)].gather(1, coming[:, None])[:, 0]
     result.loss[here.start + 1 : here.stop + 1] = -of_coming.cpu().numpy()

@@ -25,9 +25,9 @@ class Run:
 
 def run(model, text: str) -> Run:
     """A `ForeignModel` on a text whose signs it all knows, from a zero state."""
-    indices = model.tokens.encode(text)
-    assert None not in indices
-    return run_indices(model, indices)
+    encoded = model.vocabulary.encode(text)
+    assert encoded.is_exact
+    return run_indices(model, encoded.tokens)
 
 
 def run_indices(model, indices) -> Run:

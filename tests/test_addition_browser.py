@@ -46,7 +46,7 @@ def adder():
 def answer_of(adder, first: int, second: int) -> str:
     """What the model answers, not by way of the page."""
     model, layout, _ = adder
-    chances = trace(model, layout.question(first, second), ()).next_byte[-layout.answered :]
+    chances = trace(model, layout.question(first, second), ()).next_token[-layout.answered :]
     return chances.argmax(axis=1).astype(np.uint8).tobytes().removesuffix(END).decode()
 
 

@@ -46,7 +46,7 @@ def written(figure: dict) -> list[str]:
 def test_the_answer_is_the_model_s(visit, folder, adder):
     app = opened(visit, folder)
     assert said(app) == []
-    chances = trace(load_model(adder)[0], b"--123+899=----", ()).next_byte[-5:]
+    chances = trace(load_model(adder)[0], b"--123+899=----", ()).next_token[-5:]
     lines = written(figures(app)["sum"])
     assert lines[:4] == ["1 1 1", "1 2 3", "8 9 9", "1 0 2 2 ⏎"]
     assert lines[5] == " ".join(f"{chance:.0%}" for chance in chances.max(axis=1))

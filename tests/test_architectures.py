@@ -189,7 +189,7 @@ def test_every_traced_quantity(monkeypatch, form, layers, dtype):
             values, expected.values[quantity], atol=TOLERANCE[dtype], rtol=0, err_msg=quantity
         )
     np.testing.assert_allclose(traced.loss, expected.loss, atol=1e-5, rtol=0)
-    np.testing.assert_allclose(traced.next_byte, expected.next_byte, atol=5e-4, rtol=0)
+    np.testing.assert_allclose(traced.next_token, expected.next_byte, atol=5e-4, rtol=0)
 
 
 @pytest.mark.parametrize("layers", [1, 4])
@@ -658,7 +658,7 @@ def test_an_architecture_that_is_no_name(wrong):
 def test_sizes_counted_by_hand(form, parameters, operations):
     config = form.config(2, 3)
     assert config.parameters == 1792 + parameters
-    assert config.operations_per_byte == 768 + operations
+    assert config.operations_per_token == 768 + operations
 
 
 def test_titles_say_which_form_it_is():

@@ -383,7 +383,7 @@ def nested(depth):
 @pytest.mark.parametrize(
     ("place", "value"),
     [
-        (("format_version",), 2),
+        (("format_version",), 3),
         (("format_version",), None),
         (("format_version",), "x" * 10_000),
         (("model",), None),

@@ -113,7 +113,7 @@ def test_a_checkpoint_says_more_than_a_name(folder, capsys):
     assert [row["common_update"] for row in rows] == [300, 200, 300]
     config = ModelConfig("stacked", 2, 2)
     assert rows[2]["parameters"] == config.parameters
-    assert rows[2]["operations"] == 1_000_000 * config.operations_per_byte * 6
+    assert rows[2]["operations"] == 1_000_000 * config.operations_per_token * 6
     commands.run(["compare", "grid-3.csv"])
     assert r"some\|text.txt" in capsys.readouterr().out
 

@@ -197,8 +197,8 @@ def test_the_best_baseline_is_that_of_the_lowest_mean():
 def test_operations_of_training_by_hand():
     """A stacked LSTM of 1 layer and 2 units: 8 x 4 weights, and 256 x 2 of the decoder."""
     config = ModelConfig("stacked", 1, 2)
-    assert config.operations_per_byte == 8 * 4 + 256 * 2
-    assert training_operations(10, config.operations_per_byte) == 10 * 544 * 6
-    spent = with_operations(curve([2.0, 1.0]), config.operations_per_byte)["operations"]
+    assert config.operations_per_token == 8 * 4 + 256 * 2
+    assert training_operations(10, config.operations_per_token) == 10 * 544 * 6
+    spent = with_operations(curve([2.0, 1.0]), config.operations_per_token)["operations"]
     assert spent.tolist() == [1000 * 544 * 6, 2000 * 544 * 6]
     assert with_operations(curve([2.0]), None)["operations"].isna().all()

@@ -130,7 +130,7 @@ def test_the_page_compares_all_models_with_the_best_stacked_one(folder):
     )
     config = ModelConfig("grid", 3, 2, "all")
     assert runs["Parameters"][GRID] == groups["Parameters"][GRID] == config.parameters
-    spent = 200 * 4096 * config.operations_per_byte * 6
+    spent = 200 * 4096 * config.operations_per_token * 6
     assert runs["10¹² operations"][GRID] == pytest.approx(spent / 1e12)
     assert set(drawn(page)) == {GRID, STACKED}
 
@@ -304,7 +304,7 @@ def test_best_losses_are_shown_against_their_cost(folder):
     assert places()[grid] == pytest.approx((config.parameters, 1.9))
     page.segmented_control(key="cost").set_value("operations")
     ran(page)
-    assert places()[grid][0] == 200 * 4096 * config.operations_per_byte * 6
+    assert places()[grid][0] == 200 * 4096 * config.operations_per_token * 6
     assert places()[stacked][1] == pytest.approx(1.8)
 
 

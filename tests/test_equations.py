@@ -27,6 +27,8 @@ CONFIGS = {
     },
     **{name: ModelConfig(name, LAYERS, UNITS) for name in ("min-gru", "min-lstm", "slstm")},
     "gru-before": ModelConfig("gru", LAYERS, UNITS, reset="before"),
+    "gru-hard": ModelConfig("gru", LAYERS, UNITS, gates="hard_sigmoid"),
+    "stacked-hard": ModelConfig("stacked", LAYERS, UNITS, gates="hard_sigmoid"),
 }
 each_model = pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
 # Which rows of which tensors the letters of weights and biases stand for, and their mark.
@@ -53,6 +55,7 @@ WORDS = {
     r"\log": "log",
     r"\max": "maximum",
     r"\mathrm{relu}": "relu",
+    r"\mathrm{hard}": "hard",
     r"\mathrm{softmax}": "softmax",
     "[": "row([",
     "]": "])",
@@ -65,6 +68,7 @@ FUNCTIONS = {
     "maximum": np.maximum,
     "relu": lambda x: np.maximum(x, 0),
     "softmax": softmax,
+    "hard": lambda x: np.clip(x / 5 + 0.5, 0, 1),
     "row": np.concatenate,
 }
 SYMBOL = re.compile(
@@ -122,7 +126,10 @@ class Place:
         self.weights = weights_of(config, tensors, layer)
         self.quantities = {sides(e)[0]: q for q, e in equations(config).layer.items()}
         self.first = dict(begin.split(" = ") for begin in equations(config).first.split(r",\quad "))
-        self.known = {"e": tensors["embedding.weight"][found.data[position]], "0": np.zeros(UNITS)}
+        self.known = {
+            "e": tensors["embedding.weight"][found.tokens[position]],
+            "0": np.zeros(UNITS),
+        }
 
     def at(self, symbol, layer, position):
         values = self.found.values[self.quantities[symbol]]
@@ -176,7 +183,7 @@ def test_every_quantity_is_what_its_equation_says(config):
                 np.testing.assert_allclose(place.compute(latex), held, atol=1e-5, err_msg=latex)
     for position in range(len(DATA)):
         chances = Place(config, found, tensors, 0, position).compute(told.guess)
-        np.testing.assert_allclose(chances, found.next_byte[position], atol=1e-4)
+        np.testing.assert_allclose(chances, found.next_token[position], atol=1e-4)
 
 
 def test_what_nobody_has_written_down_is_not_told():

@@ -140,7 +140,9 @@ def test_what_is_added_to_the_forget_gate():
 
 def test_a_vocabulary_is_checked():
     lstm = [LayerArrays(np.zeros((4 * UNITS, WIDTH)), np.zeros((4 * UNITS, UNITS)))]
-    assert make("lstm", lstm, order="ifgo", vocabulary="abcdef").tokens.encode("fa") == [5, 0]
+    assert make("lstm", lstm, order="ifgo", vocabulary="abcdef").vocabulary.encode(
+        "fa"
+    ).tokens.tolist() == [5, 0]
     with pytest.raises(ForeignModelError, match="5 signs"):
         make("lstm", lstm, order="ifgo", vocabulary="abcde")
 

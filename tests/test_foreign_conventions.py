@@ -305,7 +305,7 @@ def test_a_zip_of_a_folder_is_read_as_its_files():
         for name, data in _ml5():
             archive.writestr(f"models/mine/{name}", data)
     model = read_model([("mine.zip", file.getvalue())])
-    assert model.program == "ml5 charRNN" and model.tokens is not None
+    assert model.program == "ml5 charRNN" and model.vocabulary is not None
 
 
 # -- torch before 0.4 ------------------------------------------------------------------------------

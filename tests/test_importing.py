@@ -54,6 +54,8 @@ SHAPES = {
     "as wide as the units": {"numbers": UNITS},
     "wider than the units": {"numbers": UNITS + 7},
     "one-hot": {"numbers": 0},
+    "more one-hot inputs than units": {"numbers": 0, "units": 4},
+    "more numbers and characters than units": {"units": 4},
     "without biases": {"bias": False},
     "one layer, batch first": {"layers": 1, "batch_first": True},
     "dropout": {"dropout": 0.3},
@@ -71,7 +73,7 @@ def test_an_imported_model_expects_what_its_modules_do(kind, shape):
     parts[1].batch_first = False  # as `chances` lays out what is read
     expected = chances(*parts, LETTERS, TEXT)
     found = trace(model, TEXT.encode())
-    known = found.next_byte[:, list(LETTERS.encode())]
+    known = found.next_token[:, list(LETTERS.encode())]
     np.testing.assert_allclose(known, expected, atol=6e-4)  # float16
     losses = -np.log([row[LETTERS.index(c)] for row, c in zip(expected, TEXT[1:], strict=False)])
     np.testing.assert_allclose(found.loss[1:], losses, atol=1e-5)
@@ -95,7 +97,7 @@ def test_what_no_byte_stands_for_is_left_out_of_what_is_expected():
     expected = expected[:, [index for index, sign in enumerate(alphabet) if sign]]
     expected /= expected.sum(1, keepdim=True)
     with pytest.warns(UserWarning, match="Of the 11 signs of the alphabet 18.2% are left out"):
-        found = trace(import_torch(*parts, alphabet), TEXT.encode()).next_byte
+        found = trace(import_torch(*parts, alphabet), TEXT.encode()).next_token
     np.testing.assert_allclose(found[:, list(LETTERS.encode())], expected, atol=6e-4)
 
 
@@ -136,7 +138,6 @@ class Subclass(nn.LSTM):
         (modules(), [*LETTERS[1:], "b"], "'b' twice"),
         (modules(), [None] * 9, "alphabet is empty"),
         (modules(), [*"abcd", *[None] * 5], "9 signs of the alphabet 55.6% are unknown"),
-        (modules(units=4), LETTERS, "of 4 units: one of both must be no more"),
         (modules(nonlinearity="relu", kind=nn.RNN), LETTERS, "tanh, not relu"),
         (modules(proj_size=3), LETTERS, "no projections"),
         (modules(bidirectional=True), LETTERS, "reads in one direction"),

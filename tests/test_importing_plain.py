@@ -224,7 +224,7 @@ def own_chances(parts) -> np.ndarray:
 
 
 def imported_chances(parts) -> np.ndarray:
-    found = trace(import_torch(*parts, LETTERS), TEXT.encode()).next_byte
+    found = trace(import_torch(*parts, LETTERS), TEXT.encode()).next_token
     return found[:, list(LETTERS.encode())]
 
 

@@ -85,7 +85,7 @@ def test_every_traced_quantity(make_model, architecture, tie, layers, dtype):
             values, expected.values[quantity], atol=TOLERANCE[dtype], rtol=0, err_msg=quantity
         )
     np.testing.assert_allclose(traced.loss, expected.loss, atol=1e-5, rtol=0)
-    np.testing.assert_allclose(traced.next_byte, expected.next_byte, atol=5e-4, rtol=0)
+    np.testing.assert_allclose(traced.next_token, expected.next_byte, atol=5e-4, rtol=0)
 
 
 @pytest.mark.parametrize("tie", ["none", "depth", "all"])

@@ -103,15 +103,15 @@ def test_each_byte_is_where_its_random_number_falls(make_model, architecture, ti
     """Among the chances that the reference makes of all the text before it, read anew."""
     model = make_model(architecture, 2, 5, tie, double=True).eval()
     steps = list(write(model, PRIME, 10, choice=choice, seed=3))
-    data, tensors = PRIME + bytes(step.byte for step in steps), tensors_of(model)
+    data, tensors = PRIME + bytes(step.token for step in steps), tensors_of(model)
     numbers = np.random.default_rng(3).random(10)
     for n, step in enumerate(steps):
         plain = reference.run(architecture, 2, tensors, data[: len(PRIME) + n]).next_byte[-1]
         chances = expected_chances(plain, choice.temperature, choice.top_k, choice.top_p)
         edges = np.append(0, np.cumsum(chances))
-        assert edges[step.byte] - 1e-9 <= numbers[n] < edges[step.byte + 1] + 1e-9
-        assert step.chance == pytest.approx(chances[step.byte], abs=1e-9)
-        assert step.loss == pytest.approx(-math.log(plain[step.byte]), abs=1e-9)
+        assert edges[step.token] - 1e-9 <= numbers[n] < edges[step.token + 1] + 1e-9
+        assert step.chance == pytest.approx(chances[step.token], abs=1e-9)
+        assert step.loss == pytest.approx(-math.log(plain[step.token]), abs=1e-9)
 
 
 @pytest.mark.parametrize(("architecture", "tie"), [*KINDS, *OTHERS])
@@ -121,7 +121,7 @@ def test_losses_and_values_are_those_of_a_trace_of_the_text(make_model, architec
     quantities = model.config.quantities
     holds = [Hold(model.config.holdable[0], 2, 1, value) for value in holds]
     steps = list(write(model, PRIME, 30, quantities=quantities, holds=holds))
-    data = PRIME + bytes(step.byte for step in steps)
+    data = PRIME + bytes(step.token for step in steps)
     traced = trace(model, data, dtype=np.float32, holds=holds)
     losses = [step.loss for step in steps]
     np.testing.assert_allclose(losses, traced.loss[len(PRIME) :], atol=1e-5)
@@ -147,7 +147,7 @@ def test_a_long_prime_is_read_in_pieces_to_the_same_end(make_model, monkeypatch)
 
 def test_the_seed_decides_and_nothing_else(make_model):
     model = make_model("stacked", 2, 5).eval()
-    first = [step.byte for step in write(model, PRIME, 40, seed=2)]
+    first = [step.token for step in write(model, PRIME, 40, seed=2)]
     assert first == list(sample(model, PRIME, 40, seed=2))
     assert first[:20] == list(sample(model, PRIME, 20, seed=2))
     assert first != list(sample(model, PRIME, 40, seed=3))
@@ -176,7 +176,7 @@ def test_what_cannot_be_written(make_model, options, message):
         {"temperature": math.nan},
         {"temperature": math.inf},
         {"top_k": 0},
-        {"top_k": 257},
+        {"top_k": 65537},
         {"top_p": 0},
         {"top_p": 1.1},
         {"top_p": math.nan},
@@ -224,7 +224,7 @@ def test_the_command_writes_what_the_library_does(path, tmp_path, monkeypatch):
     options = ["--temperature", 0.8, "--top-k", 30, "--top-p", 0.9, "--seed", 7, "--length", 30]
     (tmp_path / "prime.txt").write_bytes(PRIME)
     choice = Choice(0.8, 30, 0.9)
-    expected = bytes(step.byte for step in write(model, PRIME, 30, choice=choice, seed=7))
+    expected = bytes(step.token for step in write(model, PRIME, 30, choice=choice, seed=7))
     assert run(monkeypatch, path, "--prime-file", tmp_path / "prime.txt", *options)[1] == expected
 
 

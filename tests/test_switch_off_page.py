@@ -310,8 +310,8 @@ def test_a_clicked_character_shows_the_chances_and_is_written_on_from(visit, shi
     kept = values(path, TEXT, "time.cell", 1, 3)
     hold = Hold("time.cell", 1, 3, kept[~MARKS].mean())
     byte = int(text.last_byte[at])
-    before = trace(model, text.data, ()).next_byte[byte]
-    after = trace(model, text.data, (), holds=[hold]).next_byte[byte]
+    before = trace(model, text.data, ()).next_token[byte]
+    after = trace(model, text.data, (), holds=[hold]).next_token[byte]
     bars = figures(app)["chances"]["data"]
     expected = charts.next_byte_chances(before, after)
     for bar, right in zip(bars, expected.data, strict=True):

@@ -38,19 +38,19 @@ def same(one, other):
     for quantity in one.quantities:
         np.testing.assert_array_equal(one.values[quantity], other.values[quantity])
     np.testing.assert_array_equal(one.loss, other.loss)
-    np.testing.assert_array_equal(one.next_byte, other.next_byte)
+    np.testing.assert_array_equal(one.next_token, other.next_token)
 
 
 @every_kind
 def test_shapes_and_types(make_model, architecture, tie):
     model = make_model(architecture, 3, 4, tie)
     traced = trace(model, TEXT)
-    assert (traced.data, traced.layers, traced.units) == (TEXT, 3, 4)
+    assert (bytes(traced.tokens.tolist()), traced.layers, traced.units) == (TEXT, 3, 4)
     assert traced.quantities == model.config.quantities
     for values in traced.values.values():
         assert (values.shape, values.dtype) == ((3, len(TEXT), 4), np.float16)
     assert (traced.loss.shape, traced.loss.dtype) == ((len(TEXT),), np.float32)
-    assert (traced.next_byte.shape, traced.next_byte.dtype) == ((len(TEXT), 256), np.float16)
+    assert (traced.next_token.shape, traced.next_token.dtype) == ((len(TEXT), 256), np.float16)
     dimensions = {quantity.split(".")[0] for quantity in traced.quantities}
     assert dimensions == ({"time"} if architecture == "stacked" else {"time", "depth"})
 
@@ -76,9 +76,9 @@ def test_the_loss_is_that_of_evaluation(make_model, architecture, tie):
     assert np.isnan(traced.loss[0]) and np.isfinite(traced.loss[1:]).all()
     data = np.frombuffer(TEXT, np.uint8)
     assert traced.nats_per_byte == pytest.approx(evaluate(model, data).nats_per_byte, rel=1e-5)
-    of_the_coming = traced.next_byte[np.arange(len(TEXT) - 1), data[1:]]
+    of_the_coming = traced.next_token[np.arange(len(TEXT) - 1), data[1:]]
     np.testing.assert_allclose(np.exp(-traced.loss[1:]), of_the_coming, rtol=1e-3, atol=1e-6)
-    np.testing.assert_allclose(traced.next_byte.sum(1, dtype=np.float64), 1, atol=1e-2)
+    np.testing.assert_allclose(traced.next_token.sum(1, dtype=np.float64), 1, atol=1e-2)
 
 
 @every_kind
@@ -105,7 +105,7 @@ def test_pieces_are_the_whole(make_model, monkeypatch, architecture, tie, piece)
             pieces.values[quantity], whole.values[quantity], atol=1e-12, rtol=0
         )
     np.testing.assert_allclose(pieces.loss, whole.loss, atol=1e-6, rtol=0)
-    np.testing.assert_allclose(pieces.next_byte, whole.next_byte, atol=1e-3, rtol=0)
+    np.testing.assert_allclose(pieces.next_token, whole.next_token, atol=1e-3, rtol=0)
 
 
 def test_a_large_trace_lies_on_disk_as_long_as_it_lives(make_model, storage):
@@ -291,7 +291,7 @@ def test_a_text_of_one_byte(make_model):
     assert np.isnan(traced.loss).all() and np.isnan(traced.nats_per_byte)
     assert all(values.shape == (3, 1, 4) for values in traced.values.values())
     assert all(np.isfinite(values).all() for values in traced.values.values())
-    assert traced.next_byte.shape == (1, 256)
+    assert traced.next_token.shape == (1, 256)
 
 
 def test_the_likeliest_bytes_are_in_order(make_model):
@@ -299,9 +299,9 @@ def test_the_likeliest_bytes_are_in_order(make_model):
     likeliest, chances = traced.likeliest(5)
     assert likeliest.shape == chances.shape == (len(TEXT), 5)
     for position in range(len(TEXT)):
-        expected = sorted(range(256), key=lambda b: (-float(traced.next_byte[position, b]), b))[:5]
+        expected = sorted(range(256), key=lambda b: (-float(traced.next_token[position, b]), b))[:5]
         assert likeliest[position].tolist() == expected
-        np.testing.assert_array_equal(chances[position], traced.next_byte[position, expected])
+        np.testing.assert_array_equal(chances[position], traced.next_token[position, expected])
 
 
 @pytest.mark.parametrize(

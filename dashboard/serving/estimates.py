@@ -17,9 +17,9 @@ SECONDS_A_VALUE = 4e-8
 
 def seconds_to_read(config: ModelConfig, positions: int) -> float:
     """For a model to read so many positions of a text."""
-    return SECONDS_A_MULTIPLICATION * positions * config.operations_per_byte
+    return SECONDS_A_MULTIPLICATION * positions * config.operations_per_token
 
 
 def seconds_to_go_through(trace: "Trace", quantities: int = 1) -> float:
     """To go through all units of so many of a trace's quantities, as a ranking does."""
-    return SECONDS_A_VALUE * quantities * trace.layers * trace.units * len(trace.data)
+    return SECONDS_A_VALUE * quantities * trace.layers * trace.units * len(trace.tokens)

@@ -58,13 +58,24 @@ def time_shares(
     return (written * kept).astype(np.float32)
 
 
-def by_character(shares: np.ndarray, last_byte: np.ndarray) -> np.ndarray:
-    """What each character wrote, the sum over its bytes: [character], up to that of the position.
+def by_character(
+    shares: np.ndarray, last_token: np.ndarray, skipped: np.ndarray | None = None
+) -> np.ndarray:
+    """What each character wrote, the sum over its tokens: [character], up to that of the position,
+    0 of those that are `skipped` bool [character].
 
-    `shares` [position + 1] are of `time_shares`, `last_byte` int [character] is the text's.
+    `shares` [position + 1] are of `time_shares`, `last_token` int [character] is the text's. What
+    the token before a text wrote, if the model has one, counts as the first character's.
     """
-    first_byte = np.concatenate(([0], last_byte[:-1] + 1))
-    return np.add.reduceat(shares, first_byte[first_byte < len(shares)])
+    is_read = np.ones(len(last_token), bool) if skipped is None else ~skipped
+    first = last_token.copy()
+    first[is_read] = np.concatenate(([0], last_token[is_read][:-1] + 1))
+    until = np.count_nonzero(first < len(shares))
+    first, is_read = first[:until], is_read[:until]
+    written = np.zeros(until, shares.dtype)
+    if is_read.any():
+        written[is_read] = np.add.reduceat(shares, first[is_read])
+    return written
 
 
 def half_lives(

@@ -96,7 +96,8 @@ class LayerWeights:
             weight = weight.to(torch.get_autocast_dtype(device))
         if part == "hidden":
             return Linear(weight[:, :units].contiguous(), ready=ready)
-        return Linear(weight[:, -units:].contiguous(), bias, ready=ready)
+        inputs = weight[:, -config.input_width(home) :]
+        return Linear(inputs.contiguous(), bias, ready=ready)
 
 
 def packed(weight: Tensor, bias: Tensor | None, rows: int) -> Callable[[Tensor], Tensor]:

@@ -4,7 +4,6 @@
 set it; all are of CPUs unless said otherwise.
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -214,7 +213,8 @@ def positions_at_once(config: ModelConfig, clamps: Holds | None) -> int:
     if clamps is None and staggers(config):
         # What is read, the same padded, and what the top hands up are there for all positions.
         return max(1, min(MAX_STAGGERED_POSITIONS, MAX_NUMBERS // (3 * config.units)))
-    return max(1, min(MAX_POSITIONS, MAX_NUMBERS // config.values_a_layer))
+    widest = max(config.values_a_layer, config.input_size, config.vocabulary_size)
+    return max(1, min(MAX_POSITIONS, MAX_NUMBERS // widest))
 
 
 def gains_by_packing(size: int, rows: int, device: str, dtype: torch.dtype) -> bool:
@@ -237,7 +237,8 @@ def makes_ready(shape: Shape, part: str, layers: int) -> bool:
 
 def _why_ready(config: ModelConfig, shape: Shape, sequences: int, device: str) -> str:
     """Whether weights that hidden states are multiplied with are made ready, and why."""
-    sizes = [math.prod(of) // 2 for of in config.form.layer(config, 0).values() if len(of) == 2]
+    shapes = [of for of in config.form.layer(config, 0).values() if len(of) == 2]
+    sizes = [rows * (columns - config.input_size) for rows, columns in shapes]
     if not any(gains_by_packing(size, sequences, device, torch.float32) for size in sizes):
         return "Products are plain: no weight is so large that an order made for it gains."
     if not makes_ready(shape, "hidden", config.layers if config.tie == "all" else 1):

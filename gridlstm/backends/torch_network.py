@@ -24,7 +24,7 @@ class TorchNetwork(Network):
     def add_parameters(self) -> None:
         config, is_lstm = self.config, self.cell.module is nn.LSTM
         between = config.dropout if config.layers > 1 else 0.0
-        module = self.cell.module(config.units, config.units, config.layers, dropout=between)
+        module = self.cell.module(config.input_size, config.units, config.layers, dropout=between)
         # Under its name in the states that runs are resumed from.
         self.name = "lstm" if is_lstm else "torch"
         setattr(self, self.name, module)
@@ -68,21 +68,22 @@ class TorchNetwork(Network):
     @torch.no_grad()
     def load_tensors(self, tensors: dict[str, Tensor]) -> None:
         """Take the values of `to_tensors`' names and shapes."""
+        units = self.config.units
         for layer in range(self.config.layers):
             weight, bias = (tensors[f"layers.{layer}.time.{kind}"] for kind in ("weight", "bias"))
             if self.module.mode == "LSTM":
                 weight, bias = swap_gates(weight), swap_gates(bias)
-            of_h, of_below = weight.chunk(2, 1)
+            of_h, of_below = weight.split((units, self.config.input_width(layer)), 1)
             of_candidate = tensors.get(f"layers.{layer}.time.candidate_bias")
             second = torch.zeros_like(bias)
             if of_candidate is not None:
-                second[2 * self.config.units :] = of_candidate
+                second[2 * units :] = of_candidate
             given = of_below, of_h, bias, second
             for mine, value in zip(self.torch_weights(layer), given, strict=True):
                 mine.copy_(value)
 
     def forward(self, embedded: Tensor, state: State) -> tuple[Tensor, State]:
-        """embedded [T, B, U], states [L, B, U] -> the top layer's h [T, B, U], new states."""
+        """embedded [T, B, I], states [L, B, U] -> the top layer's h [T, B, U], new states."""
         device, (positions, sequences, _) = embedded.device.type, embedded.shape
         chosen = plan(
             self.config,
@@ -98,7 +99,7 @@ class TorchNetwork(Network):
 def read_layers(
     module: nn.RNNBase, inputs: Tensor, state: State, recurrence: str
 ) -> tuple[Tensor, State]:
-    """inputs [T, B, U], state [L, B, U] -> the top layer's h [T, B, U], new state, by what a plan
+    """inputs [T, B, I], state [L, B, U] -> the top layer's h [T, B, U], new state, by what a plan
     calls a recurrence."""
     if recurrence == "torch in one call":
         top, after = module(inputs, _as_torch_has_it(state))

@@ -50,10 +50,10 @@ class Cell:
 class Layer:
     """A layer at work: its number, from 0, its weights, and all that it is given.
 
-    `inputs` and `memory` [T, A, U] come from below; a sequence beyond the first A gets what the
-    first gets. `state` [B, U] each is what the layer carries, as it stands before the first
-    position, and named by `carried`; `everywhere` [B, L * U] the hidden states of all layers there.
-    `fast` has functions that do the same as a step over all positions.
+    `inputs` [T, A, I] and `memory` [T, A, U] come from below; a sequence beyond the first A gets
+    what the first gets. `state` [B, U] each is what the layer carries, as it stands before the
+    first position, and named by `carried`; `everywhere` [B, L * U] the hidden states of all layers
+    there. `fast` has functions that do the same as a step over all positions.
     """
 
     number: int
@@ -113,6 +113,11 @@ class Layer:
             steps.append(step(self, of_hidden, *here, *state))
             state = tuple(steps[-1][quantity] for quantity in self.carried)
         return {quantity: [values[quantity] for values in steps] for quantity in steps[0]}
+
+
+def no_memory(embedded: Tensor, units: int) -> Tensor:
+    """The memory 0 [T, A, U] below the first layer, for its inputs [T, A, I]."""
+    return embedded.new_zeros(*embedded.shape[:-1], units)
 
 
 def joined(values: Values) -> Tensor:

@@ -5,7 +5,8 @@ units.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -27,9 +28,26 @@ def tanh(values: Tensor, out: Tensor | None = None) -> Tensor:
     return torch.add(_MINUS_ONE, out, alpha=2, out=out)
 
 
-def gates_of(sums: Tensor) -> Sequence[Tensor]:
+def hard_sigmoid(values: Tensor, width: float) -> Tensor:
+    """0 and 1 beyond ±width / 2, and straight between: with 5 that of Keras 1 and 2, with 6 that of
+    Keras 3."""
+    return (values / width + 0.5).clamp(0, 1)
+
+
+# By the names that an architecture's option `gates` takes.
+GATE_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "sigmoid": torch.sigmoid,
+    "hard_sigmoid": partial(hard_sigmoid, width=5),
+    "hard_sigmoid_6": partial(hard_sigmoid, width=6),
+}
+
+
+def gates_of(sums: Tensor, activation: str = "sigmoid") -> Sequence[Tensor]:
     """i, f, o, g from the sums before them [..., 4U], in their place if no gradient is recorded."""
     units = sums.shape[-1] // 4
+    if activation != "sigmoid":
+        gates = GATE_ACTIVATIONS[activation](sums[..., : 3 * units])
+        return *gates.chunk(3, dim=-1), sums[..., 3 * units :].tanh()
     if torch.is_grad_enabled():
         return *sums[..., : 3 * units].sigmoid().chunk(3, dim=-1), sums[..., 3 * units :].tanh()
     sums[..., : 3 * units].sigmoid_()

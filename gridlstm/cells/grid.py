@@ -8,7 +8,7 @@ place of the LSTM (section 3.4, where the time dimension alone has a memory).
 import torch
 from torch import Tensor
 
-from gridlstm.cells import Cell, Layer, Values, joined, spread
+from gridlstm.cells import Cell, Layer, Values, joined, no_memory, spread
 from gridlstm.cells.lstm import lstm, lstm_step
 
 TRANSFERS = {"tanh": torch.tanh, "relu": torch.relu}
@@ -24,7 +24,7 @@ class GridLSTM(Cell):
         self.forget = (("time.bias", 1), ("depth.bias", 1))[: 1 + self.has_memory]
 
     def first_memory(self, embedded: Tensor) -> Tensor | None:
-        return torch.zeros_like(embedded) if self.has_memory else None
+        return no_memory(embedded, self.config.units) if self.has_memory else None
 
     def read(self, layer: Layer) -> dict[str, Values]:
         time = layer.over_time(lstm_step, "time")

@@ -3,10 +3,9 @@ an LSTM that goes up the layers, `d_l, m_l = lstm(W [d_l,t-1 ; d_l-1] + b, m_l-1
 memory in time: what a layer knows of the characters before is its own hidden state at the last one.
 """
 
-import torch
 from torch import Tensor
 
-from gridlstm.cells import Cell, Layer, Values, spread
+from gridlstm.cells import Cell, Layer, Values, no_memory, spread
 from gridlstm.cells.lstm import lstm
 
 
@@ -15,7 +14,7 @@ class DepthGridLSTM(Cell):
     forget = (("depth.bias", 1),)
 
     def first_memory(self, embedded: Tensor) -> Tensor:
-        return torch.zeros_like(embedded)
+        return no_memory(embedded, self.config.units)
 
     def read(self, layer: Layer) -> dict[str, Values]:
         return layer.over_time(self.step, "depth", spread(layer.memory, layer.sequences))

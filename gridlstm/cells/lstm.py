@@ -11,13 +11,19 @@ NAMES = {along: [f"{along}.{kind}" for kind in LSTM] for along in ("time", "dept
 
 
 def lstm(
-    layer: Layer, dimension: str, sums: Tensor, cell: Tensor, joined: Tensor | float = 0.0
+    layer: Layer,
+    dimension: str,
+    sums: Tensor,
+    cell: Tensor,
+    joined: Tensor | float = 0.0,
+    activation: str = "sigmoid",
 ) -> dict[str, Tensor]:
     """`c' = f*c + i*g`, `h = o*tanh(c')` from sums [..., 4U], by name of quantity.
 
-    What is `joined` is added to the new memory. Changes `sums` where no gradient is recorded.
+    What is `joined` is added to the new memory; `activation` names what gates go through. Changes
+    `sums` where no gradient is recorded.
     """
-    i, f, o, g = gates_of(sums.to(cell.dtype))
+    i, f, o, g = gates_of(sums.to(cell.dtype), activation)
     f = layer.clamp(f"{dimension}.forget", f)
     cell = (f * cell).addcmul_(i, g)
     if isinstance(joined, Tensor):
@@ -32,9 +38,18 @@ def lstm_step(layer: Layer, of_hidden, sums: Tensor, h: Tensor, c: Tensor) -> di
 
 
 class StackedLSTM(Cell):
+    """Its option `gates` says what the gates go through (`cells.arithmetic.GATE_ACTIVATIONS`)."""
+
     outputs = "time.hidden"
     forget = (("time.bias", 1),)
-    module = nn.LSTM
+
+    def __init__(self, config) -> None:
+        super().__init__(config)
+        self.module = nn.LSTM if config.gates == "sigmoid" else None
 
     def read(self, layer: Layer) -> dict[str, Values]:
-        return layer.over_time(lstm_step, "time")
+        is_usual = self.config.gates == "sigmoid"
+        return layer.over_time(lstm_step if is_usual else self._step, "time")
+
+    def _step(self, layer: Layer, of_hidden, sums: Tensor, h: Tensor, c: Tensor) -> dict:
+        return lstm(layer, "time", sums + of_hidden(h), c, activation=self.config.gates)

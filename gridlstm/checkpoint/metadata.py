@@ -3,12 +3,17 @@
 import json
 import math
 import reprlib
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 from gridlstm.config import ConfigError, ModelConfig
 from gridlstm.errors import UserError
+from gridlstm.vocabulary import Vocabulary, VocabularyError, vocabulary_from_json
 
-FORMAT_VERSION = 1
+# What is written: version 1 has no vocabularies, and none of the options below.
+FORMAT_VERSION = 2
+READ_VERSIONS = (1, 2)
+# What a model has besides that since version 2, and what it is where a document does not say it.
+SINCE_VERSION_2 = {"gates": (None, "sigmoid"), "vocabulary_size": (256,), "embedding_size": (None,)}
 # The document's name in the metadata of a .safetensors file.
 METADATA_KEY = "gridlstm"
 
@@ -19,7 +24,11 @@ class CheckpointError(UserError):
 
 @dataclass(frozen=True)
 class Data:
-    """What a model was trained and validated on; `byte_entropy` in nats, of the validation part."""
+    """What a model was trained and validated on; `byte_entropy` in nats, of the validation part.
+
+    Of a model of another program it may not be known: then `sha256` is empty, `bytes` 0, and `name`
+    says where the model is from.
+    """
 
     name: str
     sha256: str
@@ -30,7 +39,11 @@ class Data:
     @property
     def measured_on(self) -> tuple[str, int, float]:
         """What losses are of: only those of which it is equal can be compared."""
-        return self.sha256, self.bytes, self.train_fraction
+        return self.sha256 or self.name, self.bytes, self.train_fraction
+
+    @property
+    def is_known(self) -> bool:
+        return bool(self.sha256 or self.bytes)
 
 
 @dataclass(frozen=True)
@@ -38,7 +51,8 @@ class Metadata:
     """All that a checkpoint says about itself.
 
     `validation_loss` is in nats per byte, measured over `validation_bytes` with the weights as they
-    stand in the file. `training` holds the settings of the run by name.
+    stand in the file. `training` holds the settings of the run by name. `vocabulary` is None of a
+    model over the 256 bytes.
     """
 
     model: ModelConfig
@@ -51,11 +65,26 @@ class Metadata:
     seconds: float = 0.0
     machine: str = ""
     libraries: dict = field(default_factory=dict)
+    vocabulary: Vocabulary | None = None
+
+
+def to_document(metadata: Metadata) -> dict:
+    """What stands in a file: in version 1, which older programs read, where that can say it."""
+    document = asdict(replace(metadata, vocabulary=None))
+    model, vocabulary = document["model"], metadata.vocabulary
+    for name, usual in SINCE_VERSION_2.items():
+        if model[name] in usual:
+            del model[name]
+    del document["vocabulary"]
+    if vocabulary is not None:
+        document["vocabulary"] = vocabulary.to_json()
+    is_new = vocabulary is not None or model.keys() & SINCE_VERSION_2.keys()
+    return {"format_version": FORMAT_VERSION if is_new else 1, **document}
 
 
 def to_text(metadata: Metadata) -> str:
     """The document as it stands in a file."""
-    return json.dumps({"format_version": FORMAT_VERSION, **asdict(metadata)}, ensure_ascii=False)
+    return json.dumps(to_document(metadata), ensure_ascii=False)
 
 
 def parse(text: str | None) -> Metadata:
@@ -68,21 +97,31 @@ def parse(text: str | None) -> Metadata:
     try:
         document = json.loads(text)
         version = document.pop("format_version")
-        if version != FORMAT_VERSION:
+        if type(version) is not int or version not in READ_VERSIONS:
             raise CheckpointError(
                 f"The checkpoint has format version {reprlib.repr(version)}; this program reads "
-                f"{FORMAT_VERSION}."
+                f"{' and '.join(map(str, READ_VERSIONS))}."
             )
         model = ModelConfig(**document.pop("model"))
         data = Data(**document.pop("data"))
-        metadata = Metadata(model=model, data=data, **document)
-    except ConfigError as error:
+        vocabulary = document.pop("vocabulary", None)
+        if vocabulary is not None:
+            vocabulary = vocabulary_from_json(vocabulary)
+            if version == 1:
+                raise CheckpointError("A checkpoint of version 1 has no vocabulary.")
+        metadata = Metadata(model=model, data=data, vocabulary=vocabulary, **document)
+    except (ConfigError, VocabularyError) as error:
         raise CheckpointError(str(error)) from error
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         if isinstance(error, CheckpointError):
             raise
         raise CheckpointError("The checkpoint's metadata is not as it should be.") from error
     _check_types(metadata)
+    tokens = 256 if vocabulary is None else len(vocabulary)
+    if model.vocabulary_size != tokens:
+        raise CheckpointError(
+            f"The vocabulary has {tokens:,} tokens and the model {model.vocabulary_size:,}."
+        )
     return metadata
 
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from gridlstm.checkpoint.metadata import CheckpointError, Metadata, parse
 from gridlstm.checkpoint.opening import Tensors, opened
+from gridlstm.vocabulary import BYTES
 
 # The types that weights may have, in the words of the format.
 FLOATS = {"F16": "float16", "BF16": "bfloat16", "F32": "float32", "F64": "float64"}
@@ -60,7 +61,7 @@ def load_model(path: Path | str):
     # A new model draws random weights: not from the caller's random numbers. (Without drawing any,
     # on the device "meta", torch would first import for a second what it needs for that.)
     with torch.random.fork_rng(devices=[]):
-        model = LanguageModel(metadata.model)
+        model = LanguageModel(metadata.model, metadata.vocabulary or BYTES)
     model.load_tensors({name: torch.from_numpy(weight) for name, weight in weights.items()})
     return model.eval().requires_grad_(False), metadata
 

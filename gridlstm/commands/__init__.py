@@ -17,6 +17,7 @@ from gridlstm.commands import (
     evaluate,
     experiment,
     find,
+    import_model,
     join,
     probe,
     provenance,
@@ -43,6 +44,7 @@ COMMANDS = (
     provenance,
     compare,
     experiment,
+    import_model,
 )
 
 

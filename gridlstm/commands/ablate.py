@@ -8,6 +8,8 @@ from gridlstm.commands.options import (
     add_checkpoint_and_file,
     add_encoding,
     add_json,
+    encode_text,
+    open_checkpoint,
     print_frame,
     read_text,
 )
@@ -50,10 +52,9 @@ def add(commands) -> None:
 
 def _ablate(options: argparse.Namespace) -> int:
     from gridlstm.analysis.properties import measure_named
-    from gridlstm.checkpoint import load_model
     from gridlstm.intervention import ablate
 
-    model, _ = load_model(options.checkpoint)
+    model, _ = open_checkpoint(options.checkpoint)
     text = read_text(options.file, options.encoding)
     marks = measure_named(options.property, text.characters)
     if marks.dtype != bool:
@@ -91,5 +92,7 @@ def _best(model, text, marks, top: int) -> "pd.DataFrame":
     from gridlstm.analysis.ranking import rank_units
     from gridlstm.trace import trace
 
-    values = trace(model, text.data, model.config.cells).values
-    return rank_units(values, marks, positions=text.last_byte, top=top)
+    encoded = encode_text(model, text)
+    values = trace(model, encoded, model.config.cells).values
+    read = ~encoded.skipped
+    return rank_units(values, marks[read], positions=encoded.last_token[read], top=top)

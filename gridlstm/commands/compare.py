@@ -129,7 +129,7 @@ def _origin(path: Path) -> Origin:
         data.name,
         data.measured_on,
         model.parameters,
-        model.operations_per_byte,
+        model.operations_per_token,
     )
 
 

@@ -2,10 +2,11 @@
 
 import argparse
 import json
-from dataclasses import asdict
 from pathlib import Path
 
-# Bytes of the text that a plan is told for.
+from gridlstm.commands.options import open_checkpoint
+
+# Tokens of the text that a plan is told for.
 TEXT = 2000
 
 
@@ -26,10 +27,11 @@ def add(commands) -> None:
 
 
 def _describe(options: argparse.Namespace) -> int:
-    from gridlstm.checkpoint import read_metadata
+    from gridlstm.checkpoint.metadata import to_document
+    from gridlstm.importing.opening import read_about
 
     for path in options.checkpoints:
-        document = {"file": path.name, **asdict(read_metadata(path))}
+        document = {"file": path.name, **to_document(read_about(path))}
         if options.plan:
             document["plan"] = _plans(path)
         print(json.dumps(document))
@@ -42,11 +44,10 @@ def _plans(path: Path) -> dict[str, dict]:
 
     from gridlstm.backends.linear import LayerWeights
     from gridlstm.backends.plan import Shape, plan, positions_at_once
-    from gridlstm.checkpoint import load_model
     from gridlstm.clamps import Hold, holds_of
     from gridlstm.training.learner import matmul_dtype
 
-    model, metadata = load_model(path)
+    model, metadata = open_checkpoint(path)
     config, training = metadata.model, metadata.training
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     precision = matmul_dtype(training.get("precision", "auto"), device)
@@ -54,8 +55,8 @@ def _plans(path: Path) -> dict[str, dict]:
     update = Shape(training.get("length", 50), training.get("sequences", 50), 1)
     trace = Shape(min(TEXT, positions_at_once(config, None)), 1, TEXT)
     uses = {
-        f"trace of {TEXT:,} bytes": (trace, False, None, False, True),
-        "sampling, byte by byte": (Shape(1, 1, TEXT), False, None, False, True),
+        f"trace of {TEXT:,} tokens": (trace, False, None, False, True),
+        "sampling, token by token": (Shape(1, 1, TEXT), False, None, False, True),
         "a unit of the top layer clamped": (trace, False, clamp, False, True),
         "training": (update, True, None, precision != torch.float32, False),
     }

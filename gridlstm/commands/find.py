@@ -6,7 +6,13 @@ import sys
 
 from gridlstm.analysis.properties import PROPERTIES, measure_named
 from gridlstm.commands.bar import progress_bar
-from gridlstm.commands.options import add_checkpoint_and_file, add_encoding, read_beginning
+from gridlstm.commands.options import (
+    add_checkpoint_and_file,
+    add_encoding,
+    encode_text,
+    open_checkpoint,
+    read_beginning,
+)
 from gridlstm.plurals import counted
 
 MOST_BYTES = 20_000
@@ -59,24 +65,25 @@ def _count(text: str) -> int:
 def _find(options: argparse.Namespace) -> int:
     from gridlstm.analysis.held_out import best_by_layer, find_cells, split_text
     from gridlstm.analysis.ranking import measure_of
-    from gridlstm.checkpoint import load_model
     from gridlstm.trace import trace
 
     text = read_beginning(options.file, options.encoding, options.bytes)
     target = measure_named(options.property, text.characters)
-    # Before the model reads the text, which takes longest: whether there is anything to be found.
+    # Before the model is opened and reads, which takes longest: whether there is anything to find.
+    split_text(target)
+    model, _ = open_checkpoint(options.checkpoint)
+    encoded = encode_text(model, text)
+    read = ~encoded.skipped
+    target, positions = target[read], encoded.last_token[read]
     split = split_text(target)
-    model, _ = load_model(options.checkpoint)
     with progress_bar("reading") as progress:
-        values = trace(model, text.data, options.quantities, progress=progress).values
+        values = trace(model, encoded, options.quantities, progress=progress).values
     measure = measure_of(target)
     with progress_bar("ranking") as progress:
         if options.by_layer:
-            cells = best_by_layer(values, target, text.last_byte, progress=progress)
+            cells = best_by_layer(values, target, positions, progress=progress)
         else:
-            findings = find_cells(
-                values, target, text.last_byte, top=options.top, progress=progress
-            )
+            findings = find_cells(values, target, positions, top=options.top, progress=progress)
             cells = findings.cells
     print(_json_lines(cells, measure) if options.json else _table(cells, measure))
     if text.note:

@@ -13,14 +13,58 @@ from gridlstm.text import ENCODINGS, Text, bytes_needed, from_bytes
 if TYPE_CHECKING:
     import pandas as pd
 
+    from gridlstm.checkpoint import Metadata
+    from gridlstm.model import LanguageModel
+    from gridlstm.vocabulary import EncodedText
+
 # A longer text is cut, with a note: what is asked of all its characters stays a matter of seconds.
 MOST_TEXT_BYTES = 200_000
 
 
 def add_checkpoint_and_file(command: argparse.ArgumentParser) -> None:
     """The two arguments of every command that lets a model read a file."""
-    command.add_argument("checkpoint", type=Path, help="a .safetensors file")
+    add_checkpoint(command)
     command.add_argument("file", type=Path, help="any file; .xz, .gz and .bz2 are decompressed")
+
+
+def add_checkpoint(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "checkpoint",
+        type=Path,
+        help="a .safetensors file, or another program's model (.pt, .t7, .h5, manifest.json, …)",
+    )
+
+
+def open_checkpoint(path: Path) -> tuple["LanguageModel", "Metadata"]:
+    """The model that was named, and what it says of itself; what is assumed of another program's
+    goes to stderr. Raises CheckpointError, ForeignModelError."""
+    from gridlstm.importing.opening import open_model
+
+    return open_model(path, lambda sentence: print(sentence, file=sys.stderr))
+
+
+def encode_text(model: "LanguageModel", text: Text) -> "EncodedText":
+    """The text as the model reads it; what it does not know goes to stderr. Raises UserError if
+    that is all of it."""
+    encoded = model.encode(text.characters)
+    if encoded.note:
+        print(encoded.note, file=sys.stderr)
+    if not len(encoded):
+        raise UserError("The model knows none of this text's characters.")
+    return encoded
+
+
+def encode_bytes(
+    model: "LanguageModel", data: bytes, name: str, encoding: str | None = None
+) -> "EncodedText":
+    """A file's bytes as the model reads them: as they are by one over bytes, else as the text that
+    they are. What is not as in the file, or not known, goes to stderr."""
+    if model.vocabulary.of_bytes:
+        return model.encode(data)
+    text = from_bytes(data, name, encoding=encoding)
+    if text.note:
+        print(text.note, file=sys.stderr)
+    return encode_text(model, text)
 
 
 def check_writable(out: Path) -> None:

@@ -8,6 +8,8 @@ from gridlstm.commands.options import (
     add_checkpoint_and_file,
     add_encoding,
     add_json,
+    encode_text,
+    open_checkpoint,
     print_frame,
     read_text,
 )
@@ -38,23 +40,25 @@ def _probe(options: argparse.Namespace) -> int:
     from gridlstm.analysis.held_out import split_text
     from gridlstm.analysis.probe import probe
     from gridlstm.analysis.properties import measure_named
-    from gridlstm.checkpoint import load_model
     from gridlstm.trace import trace
 
-    model, _ = load_model(options.checkpoint)
+    model, _ = open_checkpoint(options.checkpoint)
     text = read_text(options.file, options.encoding)
-    marks = measure_named(options.property, text.characters)
+    encoded = encode_text(model, text)
+    read = ~encoded.skipped
+    marks = measure_named(options.property, text.characters)[read]
+    positions = encoded.last_token[read]
     split = split_text(marks)
     layers = range(1, model.config.layers + 1)
     if options.layer is not None:
         if options.layer not in layers:
             raise UserError(f"There is no layer {options.layer}: they are counted from 1.")
         layers = [options.layer]
-    values = trace(model, text.data, [options.quantity]).values[options.quantity]
+    values = trace(model, encoded, [options.quantity]).values[options.quantity]
     frames = []
     with progress_bar("probing") as progress:
         for layer in layers:
-            scores = probe(values[layer - 1], marks, text.last_byte).scores
+            scores = probe(values[layer - 1], marks, positions).scores
             scores.insert(0, "layer", layer)
             frames.append(scores)
             progress(len(frames) / len(layers))

@@ -7,6 +7,8 @@ from gridlstm.commands.options import (
     add_checkpoint_and_file,
     add_encoding,
     add_json,
+    encode_text,
+    open_checkpoint,
     print_frame,
     read_text,
 )
@@ -37,33 +39,32 @@ def add(commands) -> None:
 
 
 def _provenance(options: argparse.Namespace) -> int:
-    from gridlstm.checkpoint import load_model
-
-    model, _ = load_model(options.checkpoint)
+    model, _ = open_checkpoint(options.checkpoint)
     text = read_text(options.file, options.encoding)
     layer = model.config.layers if options.layer is None else options.layer
     if not 1 <= layer <= model.config.layers:
         raise UserError(f"There is no layer {layer}: they are counted from 1.")
+    encoded = encode_text(model, text)
     if options.unit is None:
         if options.layer is not None or options.character is not None:
             raise UserError("Say which unit: --unit.")
-        frame = _whole_model(model, text)
+        frame = _whole_model(model, encoded)
     elif options.character is None:
-        frame = _by_layer(model, text, layer - 1, options.unit)
+        frame = _by_layer(model, text, encoded, layer - 1, options.unit)
     else:
-        frame = _by_character(model, text, layer - 1, options.unit, options.character)
+        frame = _by_character(model, text, encoded, layer - 1, options.unit, options.character)
     print_frame(frame, options.json)
     return 0
 
 
-def _traced(model, text, memory) -> dict:
+def _traced(model, encoded, memory) -> dict:
     """A trace of what makes a memory."""
     import numpy as np
 
     from gridlstm.trace import trace
 
     wanted = {memory.cell, memory.keep, memory.gate, memory.candidate} - {None}
-    return trace(model, text.data, sorted(wanted), dtype=np.float32).values
+    return trace(model, encoded, sorted(wanted), dtype=np.float32).values
 
 
 def _memory(model, along: str):
@@ -77,7 +78,7 @@ def _memory(model, along: str):
     return memory
 
 
-def _whole_model(model, text) -> "pd.DataFrame":
+def _whole_model(model, encoded) -> "pd.DataFrame":
     import numpy as np
     import pandas as pd
 
@@ -88,35 +89,36 @@ def _whole_model(model, text) -> "pd.DataFrame":
         _memory(model, "time")
     frame = pd.DataFrame({"layer": np.arange(1, model.config.layers + 1)})
     if memory := model.config.memory("time"):
-        values = _traced(model, text, memory)
-        found = half_lives(values, text.last_byte, memory=memory)
+        values = _traced(model, encoded, memory)
+        positions = encoded.last_token[~encoded.skipped]
+        found = half_lives(values, positions, memory=memory)
         frame["median_half_life"] = np.median(found.half_life, axis=1)
         frame["longest_half_life"] = found.half_life.max(axis=1)
         frame["units_beyond_the_text"] = found.censored.sum(axis=1)
     if memory := model.config.memory("depth"):
-        shares = layer_shares_frame(_traced(model, text, memory), memory=memory)
+        shares = layer_shares_frame(_traced(model, encoded, memory), memory=memory)
         frame = frame.merge(shares, on="layer")
     return frame
 
 
-def _by_layer(model, text, layer: int, unit: int) -> "pd.DataFrame":
+def _by_layer(model, text, encoded, layer: int, unit: int) -> "pd.DataFrame":
     import pandas as pd
 
     from gridlstm.analysis.depth_provenance import depth_shares, depth_start
 
     memory = _memory(model, "depth")
-    values = _traced(model, text, memory)
-    shares = depth_shares(values, unit, layer, memory)[:, text.last_byte]
+    values = _traced(model, encoded, memory)
+    shares = depth_shares(values, unit, layer, memory)[:, encoded.last_token]
     frame = pd.DataFrame({"character": list(text.characters)})
     if memory.starts:
-        frame["start"] = depth_start(values, unit, layer, memory)[text.last_byte]
+        frame["start"] = depth_start(values, unit, layer, memory)[encoded.last_token]
     for n, share in enumerate(shares, start=1):
         frame[f"layer_{n}"] = share
     frame["memory"] = frame.drop(columns="character").sum(axis=1)
     return frame
 
 
-def _by_character(model, text, layer: int, unit: int, character: int) -> "pd.DataFrame":
+def _by_character(model, text, encoded, layer: int, unit: int, character: int) -> "pd.DataFrame":
     import pandas as pd
 
     from gridlstm.analysis.provenance import check_index
@@ -124,8 +126,8 @@ def _by_character(model, text, layer: int, unit: int, character: int) -> "pd.Dat
 
     check_index("character", character, len(text.characters))
     memory = _memory(model, "time")
-    values, at = _traced(model, text, memory), int(text.last_byte[character])
+    values, at = _traced(model, encoded, memory), int(encoded.last_token[character])
     shares = time_shares(values, layer, unit, at, memory)
     characters = list(text.characters[: character + 1])
-    written = by_character(shares, text.last_byte)
+    written = by_character(shares, encoded.last_token, encoded.skipped)
     return pd.DataFrame({"character": characters, "written": written})

@@ -4,7 +4,13 @@ import argparse
 import sys
 from pathlib import Path
 
-from gridlstm.commands.options import add_encoding, read_at_most
+from gridlstm.commands.options import (
+    add_checkpoint,
+    add_encoding,
+    encode_bytes,
+    open_checkpoint,
+    read_at_most,
+)
 from gridlstm.text import from_bytes
 
 MAX_PRIME_BYTES = 10_000_000
@@ -15,32 +21,35 @@ def add(commands) -> None:
         "sample",
         help="text that a model writes",
         description="Let a model read a text and write on: what it writes goes to standard output "
-        "byte by byte, without the text that it read.",
+        "token by token (byte by byte or character by character), without the text that it read.",
         epilog="In this order: the logarithms of the model's chances are divided by the "
-        "temperature, the top-k likeliest bytes are kept, and of these the fewest likeliest that "
+        "temperature, the top-k likeliest tokens are kept, and of these the fewest likeliest that "
         "together have the chance top-p.",
     )
     command.set_defaults(run=_sample)
-    command.add_argument("checkpoint", type=Path, help="a .safetensors file")
+    add_checkpoint(command)
     prime = command.add_mutually_exclusive_group(required=True)
     prime.add_argument("--prime", metavar="TEXT", help="what the model reads before it writes")
     prime.add_argument("--prime-file", type=Path, metavar="FILE", help="the same from a file")
     add_encoding(command)
-    command.add_argument("--length", type=int, default=1000, help="bytes to write (%(default)s)")
+    command.add_argument(
+        "--length",
+        type=int,
+        default=1000,
+        help="tokens to write: bytes or characters (%(default)s)",
+    )
     command.add_argument(
         "--temperature",
         type=float,
         default=1.0,
-        help="below 1 likely bytes come more often, 0 is the likeliest always (%(default)s)",
+        help="below 1 likely tokens come more often, 0 is the likeliest always (%(default)s)",
     )
-    command.add_argument(
-        "--top-k", type=int, default=256, help="only the likeliest so many bytes (all %(default)s)"
-    )
+    command.add_argument("--top-k", type=int, help="only the likeliest so many tokens (all)")
     command.add_argument(
         "--top-p",
         type=float,
         default=1.0,
-        help="only the likeliest bytes that together have this chance (%(default)s)",
+        help="only the likeliest tokens that together have this chance (%(default)s)",
     )
     command.add_argument(
         "--seed", type=int, default=1, help="of the random numbers; the same, the same text (1)"
@@ -48,7 +57,6 @@ def add(commands) -> None:
 
 
 def _sample(options: argparse.Namespace) -> int:
-    from gridlstm.checkpoint import load_model
     from gridlstm.sampling import Choice, write
 
     choice = Choice(options.temperature, options.top_k, options.top_p)
@@ -57,10 +65,11 @@ def _sample(options: argparse.Namespace) -> int:
         prime = options.prime.encode("utf-8", "surrogateescape")
     else:
         prime = _prime(options.prime_file, options.encoding)
-    model, _ = load_model(options.checkpoint)
+    model, _ = open_checkpoint(options.checkpoint)
+    prime = encode_bytes(model, prime, "What the model begins with", "utf_8")
     out = sys.stdout.buffer
     for step in write(model, prime, options.length, choice=choice, seed=options.seed):
-        out.write(bytes([step.byte]))
+        out.write(model.vocabulary.bytes_of(step.token))
         out.flush()
     return 0
 

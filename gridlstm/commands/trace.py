@@ -4,7 +4,13 @@ import argparse
 from pathlib import Path
 
 from gridlstm.commands.bar import progress_bar
-from gridlstm.commands.options import add_checkpoint_and_file, check_writable, read_at_most
+from gridlstm.commands.options import (
+    add_checkpoint_and_file,
+    check_writable,
+    encode_bytes,
+    open_checkpoint,
+    read_at_most,
+)
 
 # A trace takes some 10 kB a byte on disk, and the distributions alone half a kilobyte of memory.
 MAX_BYTES = 2_000_000
@@ -14,8 +20,10 @@ def add(commands) -> None:
     command = commands.add_parser(
         "trace",
         help="everything inside a model while it reads a file",
-        description="Write each quantity [layer, position, unit], the loss in nats [position] and "
-        "the next-byte distribution [position, 256] to an .npz file. The file may have "
+        description="Write each quantity [layer, position, unit], the loss in nats [position], the "
+        "tokens that were read [position] and the distribution of the token after each, next_token "
+        "[position, token], to an .npz file. A position is a token of the model: a byte or, of "
+        "models of other programs, mostly a character. The file may have "
         f"{MAX_BYTES:,} bytes at most.",
     )
     command.set_defaults(run=_trace)
@@ -32,16 +40,17 @@ def add(commands) -> None:
 def _trace(options: argparse.Namespace) -> int:
     import numpy as np
 
-    from gridlstm.checkpoint import load_model, write_aside
+    from gridlstm.checkpoint import write_aside
     from gridlstm.trace import trace
 
     check_writable(options.out)
-    model, _ = load_model(options.checkpoint)
+    model, _ = open_checkpoint(options.checkpoint)
     data = read_at_most(options.file, MAX_BYTES, "A text that is traced")
+    text = encode_bytes(model, data, options.file.name)
     with progress_bar("tracing") as progress:
         traced = trace(
             model,
-            data,
+            text,
             options.quantities,
             dtype=getattr(np, options.dtype),
             progress=progress,
@@ -49,7 +58,13 @@ def _trace(options: argparse.Namespace) -> int:
 
     def write(aside: Path) -> None:
         with open(aside, "wb") as file:
-            np.savez(file, **traced.values, loss=traced.loss, next_byte=traced.next_byte)
+            np.savez(
+                file,
+                **traced.values,
+                loss=traced.loss,
+                next_token=traced.next_token,
+                tokens=traced.tokens,
+            )
 
     write_aside(options.out, write)
     return 0

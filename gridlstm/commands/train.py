@@ -29,6 +29,8 @@ CHOICES = {
     "architecture": ARCHITECTURES,
     **{name: values for known in ARCHITECTURES.values() for name, values in known.options.items()},
 }
+# Follows from what a model is trained on, which is bytes.
+NOT_CHOSEN = {"vocabulary_size"}
 STOPS = {"updates", "bytes", "minutes"}
 
 
@@ -76,6 +78,8 @@ def add(commands) -> None:
     ):
         group = command.add_argument_group(group_name)
         for field in fields(kind):
+            if field.name in NOT_CHOSEN:
+                continue
             group.add_argument(
                 f"--{field.name.replace('_', '-')}",
                 type=_type_of(kind, field.name),
@@ -130,7 +134,8 @@ def _named(options: argparse.Namespace) -> Preset | None:
 
 def _given(options: argparse.Namespace, kind: type) -> dict:
     """The options among a dataclass's fields that the user gave."""
-    values = {field.name: getattr(options, field.name) for field in fields(kind)}
+    names = (field.name for field in fields(kind) if field.name not in NOT_CHOSEN)
+    values = {name: getattr(options, name) for name in names}
     return {name: value for name, value in values.items() if value is not None}
 
 

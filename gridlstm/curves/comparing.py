@@ -23,7 +23,7 @@ def training_operations(bytes_read: float, operations_per_byte: int) -> float:
     """Floating-point operations of training on so many bytes.
 
     A multiply-add is two operations, and a backward pass costs twice a forward pass, so a byte
-    costs `2 * 3` times the multiply-adds of `ModelConfig.operations_per_byte`. Only products with
+    costs `2 * 3` times the multiply-adds of `ModelConfig.operations_per_token`. Only products with
     weights are counted.
     """
     return bytes_read * operations_per_byte * 2 * 3

@@ -7,6 +7,7 @@ named arrays, of any program whose conventions are told. One format a file: `tor
 """
 
 from gridlstm.importing.arrays import LayerArrays, model_from_arrays
+from gridlstm.importing.conversion import to_model
 from gridlstm.importing.errors import DamagedFileError, ForeignModelError
 from gridlstm.importing.foreign_model import (
     CellWeights,
@@ -17,7 +18,6 @@ from gridlstm.importing.foreign_model import (
 )
 from gridlstm.importing.reading import read_model
 from gridlstm.importing.torch_module import import_torch, save_model
-from gridlstm.importing.vocabularies import Tokens
 
 __all__ = [
     "CellWeights",
@@ -28,9 +28,9 @@ __all__ = [
     "LayerArrays",
     "LossHistory",
     "Question",
-    "Tokens",
     "import_torch",
     "model_from_arrays",
     "read_model",
     "save_model",
+    "to_model",
 ]

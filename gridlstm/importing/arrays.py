@@ -18,7 +18,7 @@ from gridlstm.importing.foreign_model import (
     Layer,
     check_model,
 )
-from gridlstm.importing.vocabularies import make_tokens
+from gridlstm.importing.vocabularies import make_vocabulary
 
 GateArrays = ArrayLike | Mapping[str, ArrayLike]
 
@@ -104,7 +104,7 @@ def model_from_arrays(
     decoder = _turned(float32(decoder), turned)
     if decoder.ndim != 2:
         raise ForeignModelError("The decoder must have two dimensions.")
-    tokens = None if vocabulary is None else make_tokens(vocabulary, len(decoder), "given")
+    tokens = None if vocabulary is None else make_vocabulary(vocabulary, len(decoder), "given")
     return check_model(
         ForeignModel(
             program=program,
@@ -113,7 +113,7 @@ def model_from_arrays(
             embedding=None if embedding is None else float32(embedding),
             decoder_weight=np.ascontiguousarray(decoder),
             decoder_bias=zeros_or(decoder_bias, len(decoder)),
-            tokens=tokens,
+            vocabulary=tokens,
             gates=gates,
             reset=reset if cell == "gru" else None,
         )

@@ -5,15 +5,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from gridlstm.config import MOST_LAYERS, MOST_UNITS
+from gridlstm.architectures import ARCHITECTURES
+from gridlstm.config import MAX_VOCABULARY, MOST_LAYERS, MOST_UNITS
 from gridlstm.importing.errors import ForeignModelError
-from gridlstm.importing.vocabularies import Tokens
+from gridlstm.vocabulary import Vocabulary
 
 # Blocks of rows in a weight, in this order.
 ROWS = {"lstm": "ifog", "grid": "ifog", "gru": "rzn", "rnn": "h"}
 # sigmoid(x), clip(x / 5 + 0.5, 0, 1) and clip(x / 6 + 0.5, 0, 1).
-GATE_ACTIVATIONS = ("sigmoid", "hard_sigmoid", "hard_sigmoid_6")
-MAX_VOCABULARY = 65_536
+GATE_ACTIVATIONS = ARCHITECTURES["stacked"].options["gates"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +86,7 @@ class ForeignModel:
     embedding: np.ndarray | None
     decoder_weight: np.ndarray
     decoder_bias: np.ndarray
-    tokens: Tokens | None = None
+    vocabulary: Vocabulary | None = None
     gates: str = "sigmoid"
     reset: str | None = None
     window: int | None = None
@@ -130,6 +130,11 @@ class ForeignModel:
             for part in _PARTS:
                 if (cell := part(layer)) is not None:
                     yield from cell.arrays
+
+    def with_vocabulary(self, vocabulary: Vocabulary) -> "ForeignModel":
+        """The same with a vocabulary of as many tokens; the question for it is answered."""
+        left = tuple(question for question in self.questions if question.key != "vocabulary")
+        return replace(self, vocabulary=vocabulary, questions=left)
 
     def with_note(self, *notes: str) -> "ForeignModel":
         """The same with more sentences for the user."""

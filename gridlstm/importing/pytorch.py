@@ -15,7 +15,8 @@ from gridlstm.importing.errors import ForeignModelError
 from gridlstm.importing.foreign_model import ForeignModel, Layer, Question, check_sizes
 from gridlstm.importing.records import Record
 from gridlstm.importing.tensors import StoredTensor
-from gridlstm.importing.vocabularies import PRINTABLE, Tokens, find_tokens, make_tokens
+from gridlstm.importing.vocabularies import PRINTABLE, find_vocabulary, make_vocabulary
+from gridlstm.vocabulary import Vocabulary
 
 MAX_SEARCHED = 200_000
 MAX_MODULES = 10_000
@@ -56,14 +57,14 @@ def read_pytorch(root: object, answers: Mapping[str, str], source: str = "file")
         raise ForeignModelError(_what_lacks(root, source))
     chosen = next((one for one in found if one.path == answers.get("model")), found[0])
     model = _model(_plain_names(chosen), answers)
-    tokens = find_tokens(root, model.vocabulary_size, "the file") or _printable(chosen, model)
+    tokens = find_vocabulary(root, model.vocabulary_size, "the file") or _printable(chosen, model)
     if len(found) > 1:
         paths = tuple(one.path for one in found)
         question = Question(
             "model", "The file holds several models. Which one?", paths, chosen.path
         )
         model = replace(model, questions=(*model.questions, question))
-    return replace(model, tokens=tokens)
+    return replace(model, vocabulary=tokens)
 
 
 # -- Finding the parameters ------------------------------------------------------------------------
@@ -422,7 +423,7 @@ def _relu_question(state: StateDict, answers: Mapping[str, str]) -> tuple[Questi
     return (Question("activation", text, ("tanh", "relu"), "tanh"),)
 
 
-def _printable(state: StateDict, model: ForeignModel) -> Tokens | None:
+def _printable(state: StateDict, model: ForeignModel) -> Vocabulary | None:
     """The constant of spro/char-rnn.pytorch, whose models are told by their attributes and size."""
     tops = {name.rpartition(".")[0] for name in state.tensors if not _leaf(name)}
     if model.vocabulary_size != len(PRINTABLE) or tops != {"encoder", "decoder"}:
@@ -433,7 +434,7 @@ def _printable(state: StateDict, model: ForeignModel) -> Tokens | None:
         "Its file names no characters: they are taken to be the 100 of Python's string.printable, "
         "as in spro/char-rnn.pytorch, which reads others as 0."
     )
-    tokens = make_tokens(PRINTABLE, len(PRINTABLE), "a constant of spro/char-rnn.pytorch")
+    tokens = make_vocabulary(PRINTABLE, len(PRINTABLE), "a constant of spro/char-rnn.pytorch")
     return replace(tokens, unknown=PRINTABLE.index("0"), notes=(note,))
 
 

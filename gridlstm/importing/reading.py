@@ -35,7 +35,7 @@ from gridlstm.importing.torch_files import (
     read_safetensors,
     read_torch_zip,
 )
-from gridlstm.importing.vocabularies import find_misfit, find_tokens, tokens_from_text
+from gridlstm.importing.vocabularies import find_misfit, find_vocabulary, vocabulary_from_text
 
 MAX_FILES = 1_000
 _BY_FREQUENCY = ("char-rnn (TensorFlow 1)", "ml5 charRNN")
@@ -66,8 +66,8 @@ def read_model(
     JSON or a pickle, or a `training_text` (all of whose characters are put in lower case first if
     `lowercase`) stands in the place of the one in the files. `answers` are the user's to the
     `questions` of an earlier reading, by their keys; where one is missing its default is taken and
-    the question is in the model. A model whose files have no vocabulary has `tokens` None and the
-    question `vocabulary`.
+    the question is in the model. A model whose files have no vocabulary has None, and the question
+    `vocabulary`.
 
     Nothing in a file is executed. Raises ForeignModelError: one sentence that says why.
     """
@@ -301,7 +301,7 @@ def _with_tokens(
     if vocabulary is not None:
         tokens = _tokens_of_file(_named(vocabulary), size)
     elif training_text is not None:
-        tokens = tokens_from_text(training_text, size, lowercase)
+        tokens = vocabulary_from_text(training_text, size, lowercase)
         if model.program in _BY_FREQUENCY:
             model = model.with_note(
                 "The characters of the training text were put in their sorted order; programs of "
@@ -309,9 +309,9 @@ def _with_tokens(
                 "vocabulary."
             )
     else:
-        tokens = model.tokens or _tokens_beside(others, size)
+        tokens = model.vocabulary or _tokens_beside(others, size)
     if tokens is not None:
-        return replace(model, tokens=tokens, notes=(*model.notes, *tokens.notes))
+        return replace(model, vocabulary=tokens, notes=(*model.notes, *tokens.notes))
     text = (
         f"The files do not say which characters the {size:,} indices stand for. Bring the "
         "vocabulary (JSON or a pickle) or the training text."
@@ -323,7 +323,7 @@ def _with_tokens(
 def _tokens_of_file(file: NamedFile, size: int):
     """The vocabulary in a file that was named as one. Raises ForeignModelError."""
     content = _plain_data(file)
-    tokens = None if content is None else find_tokens(content, size, file.name[:80])
+    tokens = None if content is None else find_vocabulary(content, size, file.name[:80])
     if tokens is None:
         other = None if content is None else find_misfit(content)
         raise ForeignModelError(
@@ -342,7 +342,7 @@ def _tokens_beside(others: list[NamedFile], size: int):
             content = _plain_data(file)
         except ForeignModelError:
             continue
-        if content is not None and (tokens := find_tokens(content, size, file.name[:80])):
+        if content is not None and (tokens := find_vocabulary(content, size, file.name[:80])):
             return tokens
     return None
 

@@ -18,7 +18,8 @@ from gridlstm.importing.records import Record
 from gridlstm.importing.tensors import StoredTensor
 from gridlstm.importing.torch7 import Series, Table
 from gridlstm.importing.torch7_graph import Cell, Node, find_cell, read_graph
-from gridlstm.importing.vocabularies import Tokens, find_tokens
+from gridlstm.importing.vocabularies import find_vocabulary
+from gridlstm.vocabulary import Vocabulary
 
 MAX_HISTORY = 1_000_000
 
@@ -58,7 +59,7 @@ def _read_char_rnn(root: Table, graph: Record) -> ForeignModel:
     embedding = _embedding(cells[0].below)
     check_sizes("lstm", len(layers), weight.shape[1], len(weight))
     cell = "grid" if grid else cells[0].kind
-    tokens = _bytes_of(find_tokens(root.get("vocab"), len(weight), "the file", base=1))
+    tokens = _bytes_of(find_vocabulary(root.get("vocab"), len(weight), "the file", base=1))
     return ForeignModel(
         program="grid-lstm (Torch 7)" if grid else "char-rnn (Torch 7)",
         cell=cell,
@@ -66,7 +67,7 @@ def _read_char_rnn(root: Table, graph: Record) -> ForeignModel:
         embedding=embedding,
         decoder_weight=weight,
         decoder_bias=bias,
-        tokens=tokens,
+        vocabulary=tokens,
         reset="before" if cell == "gru" else None,
         curve=_char_rnn_curve(root),
     )
@@ -149,11 +150,14 @@ def _linear(module: Record) -> tuple[np.ndarray, np.ndarray]:
     return np.array(weight.array(), np.float32), zeros_or(given, weight.shape[0]).copy()
 
 
-def _bytes_of(tokens: Tokens | None) -> Tokens | None:
+def _bytes_of(tokens: Vocabulary | None) -> Vocabulary | None:
     """Bytes, where all are ASCII: char-rnn reads single bytes."""
     if tokens is None or any(isinstance(sign, str) and sign > "\x7f" for sign in tokens.tokens):
         return tokens
-    signs = [sign.encode() if isinstance(sign, str) else sign for sign in tokens.tokens]
+    signs = [
+        sign.encode() if isinstance(sign, str) and len(sign) == 1 else sign
+        for sign in tokens.tokens
+    ]
     return replace(tokens, tokens=tuple(signs))
 
 
@@ -225,7 +229,7 @@ def _read_torch_rnn(root: Table, model: Record, histories: Mapping) -> ForeignMo
         if inputs <= 0:
             raise ForeignModelError("A recurrent layer of the model has no fitting weight.")
         read.append(Layer(cell_weights(cell, both[:inputs].T, both[inputs:].T, own, order=order)))
-    tokens = find_tokens(model.get("idx_to_token"), len(weight), "the file", base=1)
+    tokens = find_vocabulary(model.get("idx_to_token"), len(weight), "the file", base=1)
     return ForeignModel(
         program="torch-rnn (Torch 7)",
         cell=cell,
@@ -233,7 +237,7 @@ def _read_torch_rnn(root: Table, model: Record, histories: Mapping) -> ForeignMo
         embedding=embedding,
         decoder_weight=weight,
         decoder_bias=bias,
-        tokens=tokens,
+        vocabulary=tokens,
         curve=_torch_rnn_curve(root, histories),
     )
 

@@ -5,27 +5,30 @@ bytes. What is not in its alphabet it neither reads nor expects.
 """
 
 import warnings
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from numbers import Integral
 from pathlib import Path
 
 import numpy as np
-import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from gridlstm.checkpoint import Metadata, write_checkpoint
-from gridlstm.config import ALPHABET, ModelConfig
+from gridlstm.config import ALPHABET
 from gridlstm.corpus import Corpus
 from gridlstm.evaluation import evaluate
+from gridlstm.importing.arrays import cell_weights
+from gridlstm.importing.conversion import build_model
 from gridlstm.importing.errors import ForeignModelError
+from gridlstm.importing.foreign_model import ForeignModel, Layer, check_model
 from gridlstm.model import LanguageModel
 from gridlstm.training.tasks import data_of
+from gridlstm.vocabulary import BYTES
 
 # How far under the mean of the others a byte lies that a model does not know, in nats: together
 # such bytes have a chance of less than 3e-11.
 UNKNOWN = 30.0
-ARCHITECTURES = {nn.LSTM: "stacked", nn.GRU: "gru", nn.RNN: "rnn"}
+CELLS = {nn.LSTM: "lstm", nn.GRU: "gru", nn.RNN: "rnn"}
+ORDER = {"lstm": "ifgo", "gru": "rzn", "rnn": "h"}
 # Of an alphabet, and of the text that a model is measured on, more must be known than not.
 MAX_UNKNOWN = 0.5
 Alphabet = Sequence[str | int | None]
@@ -45,7 +48,9 @@ def import_torch(
     decoder: nn.Linear,
     alphabet: Alphabet,
 ) -> ImportedModel:
-    """The model `decoder(recurrent(embedding(x)))` with the same weights, in evaluation mode.
+    """The model `decoder(recurrent(embedding(x)))` with the same weights, in evaluation mode, over
+    the 256 bytes. (A model over characters that UTF-8 writes in several bytes is had by
+    `model_from_arrays` and `to_model`, or by its file.)
 
     Each module must be what torch itself makes of that name, with float weights and nothing that
     may change them or what is computed: no subclass, no hook, no parametrization.
@@ -56,36 +61,32 @@ def import_torch(
     in the alphabet nothing is read, and it is given a chance under 1e-13, so that its loss is large
     but finite. A share of the alphabet that is left out is warned of, and refused above a half.
 
-    The numbers of an embedding, or else the alphabet's known indices, must be no more than the
-    units. Raises ForeignModelError, ConfigError if it has more layers or units than a model may.
+    Raises ForeignModelError, also if it has more layers or units than a model may.
     """
     _check(embedding, recurrent, decoder, alphabet)
     byte_of = _bytes_of(alphabet)
-    config = ModelConfig(
-        ARCHITECTURES[type(recurrent)],
-        recurrent.num_layers,
-        recurrent.hidden_size,
-        dropout=float(recurrent.dropout),
-    )
-    model = ImportedModel(config)
-    model.known = frozenset(byte_of.values())
-    model.unknown_share = 1 - len(byte_of) / len(alphabet)
+    unknown_share = 1 - len(byte_of) / len(alphabet)
     _judge_unknown(
-        model.unknown_share,
+        unknown_share,
         f"the {len(alphabet)} signs of the alphabet",
         "are left out: the others get the chances that these had",
     )
-    vectors = torch.eye(len(alphabet)) if embedding is None else embedding.weight
-    vectors, first = _as_wide_as_units(
-        _plain_numbers(vectors)[list(byte_of)],
-        _plain_numbers(recurrent.weight_ih_l0),
-        config.units,
+    vectors = None if embedding is None else _plain_numbers(embedding.weight).numpy()
+    weight, bias = _decoder(decoder, byte_of)
+    foreign = ForeignModel(
+        program="torch",
+        cell=CELLS[type(recurrent)],
+        layers=tuple(_layers(recurrent, byte_of if embedding is None else None)),
+        embedding=None if vectors is None else _over_bytes(vectors, byte_of),
+        decoder_weight=weight,
+        decoder_bias=bias,
+        vocabulary=BYTES,
+        reset="after" if type(recurrent) is nn.GRU else None,
     )
-    tensors = _decoder(decoder, byte_of)
-    tensors["embedding.weight"] = vectors.new_zeros(ALPHABET, config.units)
-    tensors["embedding.weight"][list(byte_of.values())] = vectors
-    model.load_tensors({**tensors, **_layers(model, recurrent, first)})
-    return model.eval().requires_grad_(False)
+    check_model(foreign)
+    model = build_model(foreign, ImportedModel, dropout=float(recurrent.dropout))
+    model.known, model.unknown_share = frozenset(byte_of.values()), unknown_share
+    return model
 
 
 def save_model(path: Path | str, model: LanguageModel, corpus: Corpus, trained_by: str) -> Metadata:
@@ -127,7 +128,7 @@ def save_model(path: Path | str, model: LanguageModel, corpus: Corpus, trained_b
 
 
 def _check(embedding, recurrent, decoder, alphabet) -> None:
-    _check_plain("recurrent module", recurrent, ARCHITECTURES)
+    _check_plain("recurrent module", recurrent, CELLS)
     if type(recurrent) is nn.RNN and recurrent.mode != "RNN_TANH":
         raise ForeignModelError("A torch.nn.RNN must have the nonlinearity tanh, not relu.")
     if recurrent.bidirectional or recurrent.proj_size:
@@ -261,42 +262,39 @@ def _plain_numbers(tensor: Tensor) -> Tensor:
     return tensor.detach().float().cpu()
 
 
-@torch.no_grad()
-def _layers(model: LanguageModel, recurrent: nn.RNNBase, first: Tensor) -> dict[str, Tensor]:
-    """The layers' tensors of a checkpoint, as the network of that kind makes them of its own module
-    of torch, once that has these weights; `first` is that of the first layer for what is below."""
-    own = next(module for module in model.recurrent.children() if isinstance(module, nn.RNNBase))
-    for name, parameter in own.named_parameters():
+def _layers(recurrent: nn.RNNBase, byte_of: dict[int, int] | None) -> Iterator[Layer]:
+    """Its layers; the first reads one-hot bytes in the place of indices if `byte_of` is given."""
+    cell = CELLS[type(recurrent)]
+    for number in range(recurrent.num_layers):
         # What may be missing are biases, all of them.
-        given = first if name == "weight_ih_l0" else recurrent._parameters.get(name)
-        parameter.zero_() if given is None else parameter.copy_(given)
-    return model.recurrent.to_tensors()
+        of_input, of_state, input_bias, state_bias = (
+            None
+            if (given := recurrent._parameters.get(f"{name}_l{number}")) is None
+            else _plain_numbers(given).numpy()
+            for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+        )
+        if number == 0 and byte_of is not None:
+            of_input = _over_bytes(of_input.T, byte_of).T
+        weights = cell_weights(cell, of_input, of_state, input_bias, state_bias, order=ORDER[cell])
+        yield Layer(weights)
 
 
-def _as_wide_as_units(vectors: Tensor, weight: Tensor, units: int) -> tuple[Tensor, Tensor]:
-    """What is read [known, E] and the weight for it [O, E], with the same products, as [known, U]
-    and [O, U]."""
-    known, numbers = vectors.shape
-    if numbers > units:
-        if known > units:
-            raise ForeignModelError(
-                f"A first layer that reads {numbers} numbers for each of {known} characters does "
-                f"not fit into one of {units} units: one of both must be no more than the units."
-            )
-        # Each character's own numbers are 1 at its place, and its product is a column.
-        weight, vectors = weight @ vectors.T, torch.eye(known, dtype=weight.dtype)
-    missing = units - vectors.shape[1]
-    return functional.pad(vectors, (0, missing)), functional.pad(weight, (0, missing))
+def _over_bytes(rows: np.ndarray, byte_of: dict[int, int]) -> np.ndarray:
+    """The rows of indices [indices, X] as those of bytes [256, X], 0 of unknown ones."""
+    found = np.zeros((ALPHABET, rows.shape[1]), np.float32)
+    found[list(byte_of.values())] = rows[list(byte_of)]
+    return found
 
 
-def _decoder(decoder: nn.Linear, byte_of: dict[int, int]) -> dict[str, Tensor]:
-    """The decoder with a row for every byte; an unknown one lies far under the mean of the others,
-    whatever they are."""
-    weight = _plain_numbers(decoder.weight)[list(byte_of)]
-    bias = weight.new_zeros(len(weight))
+def _decoder(decoder: nn.Linear, byte_of: dict[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """The decoder's weight [256, U] and bias [256] with a row for every byte; an unknown one lies
+    far under the mean of the others, whatever they are."""
+    weight = _plain_numbers(decoder.weight)[list(byte_of)].numpy()
+    bias = np.zeros(len(weight), np.float32)
     if decoder.bias is not None:
-        bias = _plain_numbers(decoder.bias)[list(byte_of)]
-    weights, biases = weight.mean(0).repeat(ALPHABET, 1), (bias.mean() - UNKNOWN).repeat(ALPHABET)
+        bias = _plain_numbers(decoder.bias)[list(byte_of)].numpy()
     known = list(byte_of.values())
+    weights = np.repeat(weight.mean(0, keepdims=True), ALPHABET, 0)
+    biases = np.full(ALPHABET, bias.mean() - UNKNOWN, np.float32)
     weights[known], biases[known] = weight, bias
-    return {"decoder.weight": weights, "decoder.bias": biases}
+    return weights, biases

@@ -4,17 +4,16 @@ import re
 import string
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import replace
 
 import numpy as np
 
 from gridlstm.importing.errors import ForeignModelError
 from gridlstm.importing.records import Record
+from gridlstm.vocabulary import MAX_SPECIAL_LENGTH, MAX_SPECIAL_TOKENS, Vocabulary
 
 # The alphabet of spro/char-rnn.pytorch, which a file of it does not hold.
 PRINTABLE = string.printable
-MAX_SPECIAL_TOKENS = 16
 MAX_SEARCHED = 200_000
 _SPECIAL = re.compile(
     r"[<\[{|_(#].*[>\]}|_)#]|(pad|padding|unk|unknown|oov|s?bos|sos|eos|eot|start|end|stop|mask)",
@@ -22,62 +21,11 @@ _SPECIAL = re.compile(
 )
 _UNKNOWN = re.compile(r"\W*(unk|unknown|oov)\W*", re.I)
 _BEGIN = re.compile(r"\W*(s|bos|sos|start|begin|go)\W*", re.I)
+_LONE = re.compile("[\ud800-\udfff]")
 _BYTE = re.compile(r"\[(\d{1,3})\]")
 
 
-@dataclass(frozen=True)
-class Tokens:
-    """What each index stands for: a character, a `bytes` of one byte (then of all), the name of a
-    special token such as `<pad>`, which no text holds, or None where the vocabulary lost it.
-
-    `unknown` is the index that the program reads for whatever it does not know, `begin` the one it
-    puts before a text. `source` says in words where the vocabulary is from.
-    """
-
-    tokens: tuple[str | bytes | None, ...]
-    source: str
-    unknown: int | None = None
-    begin: int | None = None
-    notes: tuple[str, ...] = field(default=(), compare=False)
-
-    def __len__(self) -> int:
-        return len(self.tokens)
-
-    @property
-    def of_bytes(self) -> bool:
-        """Whether the tokens are bytes rather than characters."""
-        return any(isinstance(token, bytes) for token in self.tokens)
-
-    @property
-    def lost(self) -> tuple[int, ...]:
-        """The indices that the vocabulary does not name."""
-        return tuple(index for index, token in enumerate(self.tokens) if token is None)
-
-    @cached_property
-    def index(self) -> dict[str | bytes, int]:
-        """The index of each character, or byte, that a text can hold."""
-        return {
-            token: index
-            for index, token in enumerate(self.tokens)
-            if token is not None and len(token) == 1
-        }
-
-    @property
-    def several_bytes(self) -> int:
-        """How many of the characters UTF-8 writes in several bytes."""
-        return sum(isinstance(token, str) and token > "\x7f" for token in self.index)
-
-    def encode(self, text: str) -> list[int | None]:
-        """The index of each character of the text (of each byte of its UTF-8); one that is not
-        known is `unknown`, which may be None."""
-        signs: Sequence = text
-        if self.of_bytes:
-            raw = text.encode(errors="surrogatepass")
-            signs = [raw[place : place + 1] for place in range(len(raw))]
-        return [self.index.get(sign, self.unknown) for sign in signs]
-
-
-def make_tokens(raw: object, size: int, source: str, base: int = 0) -> Tokens:
+def make_vocabulary(raw: object, size: int, source: str, base: int = 0) -> Vocabulary:
     """The tokens that `raw` lists: a string or sequence in the order of the indices, or a mapping
     from sign to index or from index to sign, counted from `base`. A number is a byte's.
 
@@ -86,7 +34,7 @@ def make_tokens(raw: object, size: int, source: str, base: int = 0) -> Tokens:
     return _checked(_listed(raw, size, base), size, source)
 
 
-def tokens_from_text(text: str, size: int, lowercase: bool = False) -> Tokens:
+def vocabulary_from_text(text: str, size: int, lowercase: bool = False) -> Vocabulary:
     """The different characters of a training text, sorted: what most programs take. Raises
     ForeignModelError if they are not `size`."""
     text = text.lower() if lowercase else text
@@ -102,22 +50,22 @@ def tokens_from_text(text: str, size: int, lowercase: bool = False) -> Tokens:
             f"{size:,}, so that it is not the text the model was trained on, or was changed "
             f"before{lower}."
         )
-    return _checked(found, size, "the training text")
+    return replace(_checked(found, size, "the training text"), lowercase=lowercase)
 
 
 def _if_lower(text: str, size: int) -> str:
     return "; in lower case it would have as many" if len(set(text.lower())) == size else ""
 
 
-def find_tokens(root: object, size: int, source: str, base: int = 0) -> Tokens | None:
+def find_vocabulary(root: object, size: int, source: str, base: int = 0) -> Vocabulary | None:
     """The vocabulary of `size` tokens somewhere among containers and records, found by what it
     looks like; None if there is none. Raises ForeignModelError if two contradict each other."""
-    found: list[Tokens] = []
+    found: list[Vocabulary] = []
     for value in _containers(root):
         if not _may_list(value, size):
             continue
         try:
-            tokens = make_tokens(value, size, source, base)
+            tokens = make_vocabulary(value, size, source, base)
         except ForeignModelError:
             continue
         if tokens not in found:
@@ -197,13 +145,15 @@ def _as_index(value: object) -> int | None:
     return None
 
 
-def _checked(listed: list, size: int, source: str) -> Tokens:
-    """Tokens without duplicates; raises ForeignModelError."""
+def _checked(listed: list, size: int, source: str) -> Vocabulary:
+    """Vocabulary without duplicates; raises ForeignModelError."""
     signs = _as_bytes(listed)
     if len(signs) != size:
         raise ForeignModelError(
             f"The vocabulary has {len(signs):,} signs and the model knows {size:,}."
         )
+    # Half of a pair, as Python 2 has characters beyond 16 bits, is in no text by itself.
+    signs = [None if isinstance(s, str) and _LONE.search(s) else s for s in signs]
     seen: dict = {}
     for index, sign in enumerate(signs):
         if sign is None:
@@ -222,17 +172,17 @@ def _checked(listed: list, size: int, source: str) -> Tokens:
             f"The vocabulary has tokens of several characters, such as {shown[:20]!r}; only models "
             "over characters can be read."
         )
-    return Tokens(
+    return Vocabulary(
         tuple(sign or None for sign in signs),
         source,
         _named(special, _UNKNOWN),
         _named(special, _BEGIN),
-        _lost_note(signs),
+        notes=_lost_note(signs),
     )
 
 
 def _is_special(sign: str) -> bool:
-    return not sign or (len(sign) <= 24 and _SPECIAL.fullmatch(sign) is not None)
+    return not sign or (len(sign) <= MAX_SPECIAL_LENGTH and _SPECIAL.fullmatch(sign) is not None)
 
 
 def _named(special: Mapping[str, int], pattern: re.Pattern) -> int | None:

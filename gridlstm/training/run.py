@@ -26,7 +26,7 @@ from gridlstm.checkpoint import (
     remove_unfinished,
     write_checkpoint,
 )
-from gridlstm.config import ModelConfig
+from gridlstm.config import ALPHABET, ModelConfig
 from gridlstm.corpus import Corpus
 from gridlstm.errors import UserError
 from gridlstm.progress import Cancelled
@@ -248,6 +248,10 @@ class Run:
         updates of other size, or already at the end.
         """
         model, about = load_model(checkpoint)
+        if about.vocabulary is not None:
+            raise SettingsError(
+                f"{checkpoint.name} has a vocabulary of its own, and trained is over bytes alone."
+            )
         if replace(model.config, dropout=self.config.dropout) != self.config:
             raise SettingsError(f"{checkpoint.name} is another model than the one to be trained.")
         if about.updates >= self.settings.goal:
@@ -326,6 +330,10 @@ def train(
     Raises CorpusError, SettingsError, AdditionError, ResumeError, CheckpointError, CurveLogError,
     WriteError or DivergedError, each with one sentence.
     """
+    if config.vocabulary_size != ALPHABET:
+        raise SettingsError(
+            f"Trained are models over the 256 bytes, not one of {config.vocabulary_size:,} tokens."
+        )
     with workers(device) as team:
         if team.leads:
             for path in (out, state_path(out), out.with_suffix(".csv")):

@@ -10,6 +10,7 @@ import pandas as pd
 
 from dashboard.screens.curves import foreign_runs
 from dashboard.serving import loading
+from dashboard.serving.file_version import FileVersion
 from dashboard.serving.loading import ModelEntry
 from gridlstm.config import ModelConfig
 from gridlstm.curves import QUANTITIES, with_operations
@@ -97,7 +98,7 @@ def _of_entry(entry: ModelEntry) -> CurveRun:
     return CurveRun(
         label=f"{title} · {entry.name}",
         title=title,
-        curve=with_operations(entry.curve, about.model.operations_per_byte),
+        curve=with_operations(entry.curve, about.model.operations_per_token),
         config=about.model,
         seed=_whole(about.training.get("seed")),
         data=data,
@@ -125,7 +126,7 @@ def settings_but_seed(training: dict) -> frozenset:
 
 def _of_foreign(run: foreign_runs.ForeignRun) -> CurveRun:
     if run.metadata is not None:
-        entry = ModelEntry(run.name, run.name, run.path, (0, 0), run.metadata, run.curve)
+        entry = ModelEntry(run.name, run.name, FileVersion(run.path), run.metadata, run.curve)
         return _of_entry(entry)
     name, seed = without_seed(run.name)
     foreign = "imported" if run.imported else "watched"

@@ -59,7 +59,7 @@ def show_chances(comparison: Comparison, character: int) -> None:
             "halves the chance.",
         )
     st.plotly_chart(
-        next_byte_chances(reading.trace.next_byte[at], comparison.held.next_byte[at]),
+        next_byte_chances(reading.trace.next_token[at], comparison.held.next_token[at]),
         config=theme.plot_config(f"{reading.entry.name}-next-byte-{at + 1}"),
         key="chances",
     )

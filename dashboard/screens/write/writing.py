@@ -82,7 +82,7 @@ class Writing:
         return self.written == self.length
 
     def is_of(self, entry: ModelEntry) -> bool:
-        return (self.entry.path, self.entry.stamp) == (entry.path, entry.stamp)
+        return self.entry.version == entry.version
 
     def set_going(self, going: bool) -> None:
         """Stop, or go on; once it has stopped, not a byte is added."""
@@ -107,7 +107,7 @@ class Writing:
 
     def _keep(self, step: Step) -> None:
         at = len(self.data)
-        self.data.append(step.byte)
+        self.data.append(step.token)
         self._losses[at] = step.loss
         for name, values in step.values.items():
             if self.unit < values.shape[1]:
@@ -118,7 +118,7 @@ class Writing:
         Raises UserError if it cannot be."""
         traced = self._read_again()
         with self._one_at_a_time:
-            while len(traced.data) < len(self.data):  # written on meanwhile
+            while len(traced.tokens) < len(self.data):  # written on meanwhile
                 traced = self._read_again()
             self._values = {name: self._unwritten() for name in self._values}
             here = slice(len(self.prime), len(self.data))
