@@ -102,6 +102,51 @@ def test_the_way_back(shape, gradient_type):
     views.assert_only_they_were_written()
 
 
+GRIDS = [(2, 3, 2, 5), (1, 2, 3, 131)]
+
+
+@pytest.mark.parametrize("shape", GRIDS)
+def test_a_bias_a_mask_and_a_second_place_for_what_is_handed_up(shape):
+    """Sums and gates in bfloat16, cells in float32, and the mask for the last dimension only."""
+    views, bfloat16 = Views(), torch.bfloat16
+    sums, bias = views.of(sums_shape(shape), bfloat16), views.of(sums_shape(shape))
+    cells, new_cells = views.of(shape), views.of(shape)
+    outputs, copy = views.of(shape, bfloat16), views.of(shape[1:], bfloat16)
+    mask = views.of(shape[1:])
+    gates, expected_cells, hidden = plain_update(sums.float() + bias, cells)
+    hidden[-1] *= mask
+    fused_gates.update(sums, cells, new_cells, outputs, bias=bias, mask=mask, copy=copy)
+    for found, expected in ((sums, gates), (new_cells, expected_cells), (outputs, hidden)):
+        assert_close(found, expected)
+    assert torch.equal(copy, outputs[-1])
+    views.assert_only_they_were_written()
+
+
+@pytest.mark.parametrize("shape", GRIDS)
+def test_the_way_back_through_a_mask_from_two_readers(shape):
+    """What the kernel makes of gates in bfloat16 is autograd's derivative through the equations."""
+    views, bfloat16 = Views(), torch.bfloat16
+    sums, cell, mask = views.of(sums_shape(shape)), views.of(shape), views.of(shape[1:])
+    gates, new_cell, _ = plain_update(sums, cell)
+    rounded = gates.to(bfloat16)
+    first, second = (views.of(shape, bfloat16) for _ in range(2))
+    of_new_cell, grad_sums, grad_cell = (views.of(s) for s in (shape, sums_shape(shape), shape))
+    fused_gates.update_backward(
+        rounded, cell, new_cell, first, of_new_cell, grad_sums, grad_cell,
+        grad_copy=second, mask=mask,
+    )  # fmt: skip
+    given = [x.clone().requires_grad_() for x in (sums, cell)]
+    _, new, hidden = plain_update(*given)
+    handed_up = torch.cat((hidden[:-1], hidden[-1:] * mask))
+    loss = (handed_up * (first.float() + second.float())).sum() + (new * of_new_cell).sum()
+    for found, expected in zip(
+        (grad_sums, grad_cell), torch.autograd.grad(loss, given), strict=True
+    ):
+        scale = float(expected.abs().max())
+        torch.testing.assert_close(found, expected, atol=0.01 * scale, rtol=0)
+    views.assert_only_they_were_written()
+
+
 @pytest.mark.filterwarnings("ignore:overflow")  # in the interpreter's exp
 def test_sums_far_from_zero_close_and_open_the_gates():
     for far in (30.0, 100.0, 1000.0):
@@ -197,14 +242,21 @@ from gridlstm.backends import fused_gates
 
 def compile(kernel, *types):
     names = kernel.arg_names
-    signature = {name: (f"*{of}", "i64", "i64", "i64") for name, of in zip(names, types)}
-    signature |= {"layers": "i32", "units": "i32", "BLOCK": "constexpr"}
+    of_types = zip(names, types)
+    signature = {
+        name: (f"*{of}", "i64", "i64", "i64") if of else "constexpr" for name, of in of_types
+    }
+    signature |= dict.fromkeys(("dimensions", "layers", "units"), "i32") | {"BLOCK": "constexpr"}
     constants = {(names.index("BLOCK"),): fused_gates.BLOCK}
+    constants |= {(n,): None for n, of in enumerate(types) if of is None}
     source = triton.compiler.ASTSource(kernel, signature, constants)
     assert triton.compile(source, target=GPUTarget("cuda", 90, 32)).asm["cubin"]
 
-compile(fused_gates._update, "fp32", "fp32", "fp32", "bf16")
-compile(fused_gates._update_backward, "fp32", "fp32", "fp32", *["bf16"] * 4)
+f, b = "fp32", "bf16"
+compile(fused_gates._update, f, f, f, b, None, None, None)
+compile(fused_gates._update, b, f, f, b, f, f, b)
+compile(fused_gates._update_backward, f, f, f, *[b] * 4, None, None)
+compile(fused_gates._update_backward, b, f, f, b, f, b, f, b, f)
 """
 
 

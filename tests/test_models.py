@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from gridlstm.architectures import GATES
 from gridlstm.backends import plan as planning
-from gridlstm.backends.grid_walk import Affine, walk_grid
+from gridlstm.backends.grid_walk import walk_grid
 from gridlstm.config import ConfigError, ModelConfig
 from gridlstm.dropout import drop, dropout_mask
 from gridlstm.trace import trace
@@ -96,8 +96,7 @@ def test_what_the_training_pass_over_the_grid_keeps(make_model, tie, layers):
     read, state = random_bytes(6, 2), random_state(layers, 2, torch.float64)
     with torch.no_grad():
         embedded = model.embedding(torch.from_numpy(read))
-        affine = Affine(model.recurrent.weights, torch.float64, rows=2 * layers)
-        walk = walk_grid(affine, embedded, state, None)
+        walk, _ = walk_grid(model.recurrent.weights, torch.float64, embedded, state, None)
     kept = {"cell": walk.new_cells, "hidden": walk.outputs}
     kept |= zip(GATES, walk.gates.chunk(4, dim=-1), strict=True)
     for sequence in range(2):

@@ -494,14 +494,14 @@ ALL_WAYS = [PLAIN, Way(True, False), Way(False, True), FUSED]
 def off(update, by):
     """Gates that are wrong."""
 
-    def wrong(*arrays):
-        update(*arrays)
+    def wrong(*arrays, **others):
+        update(*arrays, **others)
         arrays[-1].mul_(1 + by)
 
     return wrong
 
 
-def broken(*arrays):
+def broken(*arrays, **others):
     raise ValueError("no such\nkernel")
 
 

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 
 from gridlstm.backends.grid_walk import (
-    Affine,
     GridWeights,
     walk_back,
     walk_grid,
@@ -36,8 +35,8 @@ class _GridFunction(torch.autograd.Function):
         dtype: torch.dtype,
     ) -> tuple[Tensor, Tensor, Tensor]:
         weights = GridWeights(time_weight, time_bias, depth_weight, depth_bias)
-        walk = walk_grid(Affine(weights, dtype, rows=h[..., 0].numel()), embedded, (h, c), mask)
-        ctx.walk, ctx.weights, ctx.dtype = walk, weights, dtype
+        walk, affine = walk_grid(weights, dtype, embedded, (h, c), mask)
+        ctx.walk, ctx.weights, ctx.affine = walk, weights, affine
         return walk.top_and_state()
 
     @staticmethod
@@ -46,8 +45,8 @@ class _GridFunction(torch.autograd.Function):
         ctx: Any, grad_top: Tensor, grad_h: Tensor, grad_c: Tensor
     ) -> tuple[Tensor | None, ...]:
         walk, weights = ctx.walk, ctx.weights
-        back = walk_back(walk, weights, grad_top, (grad_h, grad_c), ctx.dtype)
-        of_time, of_depth = weight_gradients(walk, back.gates, weights)
+        back = walk_back(walk, ctx.affine, grad_top, (grad_h, grad_c))
+        of_time, of_depth = weight_gradients(walk, back.sums, weights)
         return (*of_time, *of_depth, back.embedded, *back.state, None, None)
 
 
@@ -94,8 +93,6 @@ class GridNetwork(Network):
             given = *parameters, embedded, *state, mask, dtype
             top, h, c = _GridFunction.apply(*given)  # type: ignore[no-untyped-call]
         else:
-            walk = walk_grid(
-                Affine(self.weights, dtype, rows=state[0][..., 0].numel()), embedded, state, mask
-            )
+            walk, _ = walk_grid(self.weights, dtype, embedded, state, mask)
             top, h, c = walk.top_and_state()
         return top, (h, c)

@@ -10,22 +10,22 @@ Shapes: L layers, T positions, B sequences, U units, S = T + 2L - 1 steps. Layer
 steps count from 0 here. Dimension 0 is time, dimension 1 depth.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from gridlstm.backends.gates import fused_kernels, lstm_backward
+from gridlstm.backends.gates import fused_kernels, lstm_backward, lstm_forward
 from gridlstm.backends.linear import packed
 from gridlstm.backends.plan import gains_by_packing
-from gridlstm.cells.arithmetic import State, tanh
+from gridlstm.cells.arithmetic import State
 from gridlstm.schedules import diagonals
 
-# An index into [2, L, ...]: of all, or of some layers of a dimension.
-Part = tuple[()] | tuple[int, slice]
+# An index into [2, L, ...]: dimensions, and their layers, that are computed at once.
+Part = tuple[slice, slice]
+TIME, DEPTH, BOTH = slice(0, 1), slice(1, 2), slice(0, 2)
 
 
 @dataclass(frozen=True)
@@ -46,14 +46,14 @@ class GridWeights:
 class Walk:
     """All that one pass over the grid computed, by step. Entries of no cell hold anything.
 
-    `inputs` [S+1, L+1, B, 3U]: now | h | before. In step s the time LSTM of layer l reads now | h,
+    `inputs` [S+2, L+1, B, 3U]: now | h | before. In step s the time LSTM of layer l reads now | h,
     its depth LSTM h | before: `now` is what the layer below (the embedding, for layer 0) handed up
     in step s - 1, `before` what it did in step s - 2, `h` the time LSTM's own output of step s - 1.
     `gates` [S, 2, L, B, 4U]: i, f, o, g by dimension.
     `cells` [S+2, 2, L+1, B, U]: step s reads [s, dimension, l]. It writes time cells to
     [s+1, 0, l], where the same layer reads them in the next step, and depth cells to
     [s+2, 1, l+1], where the layer above does two steps later. [:, 1, 0] is the memory 0.
-    `masks` [S, L-1, B, U], or None: what layers 1.. read as `now` in each step is multiplied by it.
+    `masks` [S, L, B, U], or None: what the depth LSTMs of each step hand up is multiplied by it.
     """
 
     positions: int
@@ -72,13 +72,18 @@ class Walk:
 
     @property
     def now(self) -> Tensor:
-        """[S+1, L+1, B, U]: what layer l handed up at position t stands at [t + 2l + 2, l + 1]."""
+        """[S+2, L+1, B, U]: what layer l handed up at position t stands at [t + 2l + 2, l + 1]."""
         return self.inputs[..., : self.units]
 
     @property
     def h(self) -> Tensor:
-        """[S+1, L, B, U]: that of layer l and position t stands at [t + 2l + 1, l]."""
+        """[S+2, L, B, U]: that of layer l and position t stands at [t + 2l + 1, l]."""
         return self.inputs[:, :-1, :, self.units : 2 * self.units]
+
+    @property
+    def before(self) -> Tensor:
+        """[S+2, L+1, B, U]: what layer l handed up at position t stands at [t + 2l + 3, l + 1]."""
+        return self.inputs[..., 2 * self.units :]
 
     @property
     def read(self) -> Tensor:
@@ -90,60 +95,35 @@ class Walk:
     @property
     def outputs(self) -> Tensor:
         """Where each step writes its new h and what it hands up [S, 2, L, B, U]."""
-        next_step = self.inputs[1:, :, :, self.units :]
-        of_step, of_layer, *inner = next_step.stride()
-        strides = of_step, of_layer - self.units, of_layer, *inner
-        shape = *self.gates.shape[:4], self.units
-        return next_step.as_strided(shape, strides, next_step.storage_offset())
+        return _by_dimension(self.h[1:], self.now[1:, 1:], len(self.gates))
+
+    @property
+    def copies(self) -> Tensor:
+        """Where each step writes what it hands up once more [S, L, B, U]."""
+        return self.before[2:, 1:]
+
+    @property
+    def cells_read(self) -> Tensor:
+        """The cells that each step reads [S, 2, L, B, U]."""
+        return self.cells[:-2, :, :-1]
 
     @property
     def new_cells(self) -> Tensor:
         """Where each step writes its cells [S, 2, L, B, U]."""
-        next_step = self.cells[1:]
-        of_step, of_dimension, of_layer, *inner = next_step.stride()
-        strides = of_step, of_step + of_dimension + of_layer, of_layer, *inner
-        shape = *self.gates.shape[:4], self.units
-        return next_step.as_strided(shape, strides, next_step.storage_offset())
+        return new_cells(self.cells)
 
     @cached_property
     def order(self) -> list[tuple[slice, slice]]:
         """The layers whose time LSTM, and whose depth LSTM, have a position in each step."""
         return list(diagonals(self.layers, self.positions))
 
-    def is_steady(self, step: int) -> bool:
-        """Whether every layer has a position for its time LSTM and one for its depth LSTM."""
-        return 2 * self.layers - 1 <= step < self.positions
-
     def parts(self, step: int) -> list[Part]:
-        """Indices into [2, L, ...] of what is computed in a step: all, or layers by dimension."""
-        if self.is_steady(step):
-            return [()]
-        return [part for part in enumerate(self.order[step]) if part[1].stop > part[1].start]
-
-    def steps(self) -> Iterator["Step"]:
-        """The views that each step reads and writes."""
-        units = self.units
-        write, forget, output, candidates = self.gates.chunk(4, dim=-1)
-        lstms = Lstms(
-            sigmoids=self.gates[..., : 3 * units],
-            candidates=candidates,
-            forget=forget,
-            write=write,
-            output=output,
-            cells=self.cells[:-2, :, :-1],
-            new_cells=self.new_cells,
-            outputs=self.outputs,
-        )
-        return map(
-            Step,
-            self.read.unbind(),
-            self.gates.unbind(),
-            self.read.flatten(2, 3).unbind(),
-            self.gates.flatten(2, 3).unbind(),
-            map(Lstms, *(by_step.unbind() for by_step in lstms)),
-            self.now[:-1, :-1].unbind(),
-            self.inputs[1:, :-1, :, 2 * units :].unbind(),
-        )
+        """What is computed in a step: both dimensions at once where the same layers are."""
+        time, depth = self.order[step]
+        if time == depth:
+            return [(BOTH, time)]
+        parts = (TIME, time), (DEPTH, depth)
+        return [part for part in parts if part[1].stop > part[1].start]
 
     def straight(self, by_step: Tensor) -> Tensor:
         """View [layer, position, ...] of an array [step, layer, ...] that begins with a cell."""
@@ -154,64 +134,44 @@ class Walk:
 
     def top_and_state(self) -> tuple[Tensor, Tensor, Tensor]:
         """The top layer's d [T, B, U], and h and c [L, B, U] after the last position."""
-        top = self.now[2 * self.layers :, self.layers].clone()
+        first = 2 * self.layers
+        top = self.now[first : first + self.positions, self.layers].clone()
         h, c = (self.straight(x[:, 0])[:, -1] for x in (self.outputs, self.new_cells))
         return top, h.to(c.dtype, copy=True), c.clone()
 
 
-class Lstms(NamedTuple):
-    """What the LSTMs of a step are after their matrix product: [2, L, B, U], or a part of that.
-
-    `sigmoids` [..., 3U] holds the gates i, f, o together.
-    """
-
-    sigmoids: Tensor
-    candidates: Tensor
-    forget: Tensor
-    write: Tensor
-    output: Tensor
-    cells: Tensor
-    new_cells: Tensor
-    outputs: Tensor
-
-    def at(self, part: Part) -> "Lstms":
-        return Lstms(*(view[part] for view in self)) if part else self
-
-    def update(self) -> None:
-        """From sums to gates, in place, then `c' = f*c + i*g` and `h = o*tanh(c')`."""
-        self.sigmoids.sigmoid_()
-        tanh(self.candidates, out=self.candidates)
-        torch.mul(self.forget, self.cells, out=self.new_cells)
-        self.new_cells.addcmul_(self.write, self.candidates)
-        torch.mul(self.output, tanh(self.new_cells), out=self.outputs)
+def new_cells(cells: Tensor) -> Tensor:
+    """Where each step writes to an array that is as `Walk.cells` [S, 2, L, B, U]."""
+    return _by_dimension(cells[1:, 0, :-1], cells[2:, 1, 1:], len(cells) - 2)
 
 
-class Step(NamedTuple):
-    """Views of a walk's arrays in one step: [2, L, B, ...], as rows [2, L * B, ...], [L, B, U]."""
-
-    read: Tensor
-    sums: Tensor
-    read_rows: Tensor
-    sum_rows: Tensor
-    lstms: Lstms
-    now: Tensor
-    next_before: Tensor
+def _by_dimension(time: Tensor, depth: Tensor, steps: int) -> Tensor:
+    """View [steps, 2, ...] of two views [step, ...] of one array, of which the second begins later
+    and has the same strides."""
+    of_step, *inner = time.stride()
+    apart = depth.storage_offset() - time.storage_offset()
+    shape = steps, 2, *time.shape[1:]
+    return time.as_strided(shape, (of_step, apart, *inner), time.storage_offset())
 
 
 class Affine:
-    """The time and the depth weights, ready to be applied to what the LSTMs of a step read.
+    """The time and the depth weights, ready to be applied to what the LSTMs of a step read, and to
+    the gradients of their sums.
 
     To make them ready costs more than to read one byte.
     """
 
-    def __init__(self, weights: GridWeights, dtype: torch.dtype, rows: int):
+    def __init__(
+        self, weights: GridWeights, dtype: torch.dtype, rows: int, *, adds_bias: bool = True
+    ):
         """Weights and biases in `dtype`, the type of the products, which have up to so many
-        `rows`: all layers of all sequences."""
-        self.dtype = dtype
+        `rows`: all layers of all sequences. A bias may be left to the kernel that follows."""
+        self.dtype, self.adds_bias = dtype, adds_bias
         # A weight's columns are [h ; d], what the time LSTM reads is d | h.
-        both = weights.time_weight.roll(weights.units, dims=-1), weights.depth_weight
-        self.weights = [weight.to(dtype).transpose(1, 2) for weight in both]
-        self.biases = [bias.to(dtype)[:, None] for bias in (weights.time_bias, weights.depth_bias)]
+        own = weights.time_weight.to(dtype).roll(weights.units, dims=-1), weights.depth_weight
+        self.weights = [weight.to(dtype).transpose(1, 2) for weight in own]
+        biases = weights.time_bias, weights.depth_bias
+        self.biases = [bias.to(dtype)[:, None] for bias in biases] if adds_bias else []
         self.joint = self.packed = None
         if all(len(weight) == 1 for weight in self.weights):
             size, weight = self.weights[0].numel(), self.weights[0]
@@ -219,181 +179,249 @@ class Affine:
                 pairs = zip(self.weights, self.biases, strict=True)
                 self.packed = [packed(weight[0].t(), bias[0, 0], rows) for weight, bias in pairs]
             else:
-                self.joint = torch.cat(self.biases), torch.cat(self.weights)
+                joint = torch.cat([weight.transpose(1, 2) for weight in self.weights])
+                self.joint = joint.transpose(1, 2)
+                self.weights = list(self.joint.split(1))
+                self.joint_bias = torch.cat(self.biases) if adds_bias else None
 
-    def __call__(self, step: Step, part: Part) -> None:
-        """Write the sums before the gates of a part of a step's LSTMs, as `Walk.parts` has it."""
-        if part:
-            dimension, layers = part
-            self._one(dimension, layers, step.read[part], step.sums[part])
-        elif self.joint:
-            bias, weight = self.joint
-            _multiply(torch.baddbmm, bias, step.read_rows, weight, step.sum_rows)
+    def __call__(self, read: Tensor, sums: Tensor, part: Part) -> None:
+        """Write the sums before the gates [D, n, B, 4U] of a part that reads [D, n, B, 2U]."""
+        dimensions, layers = part
+        if self.joint is not None and dimensions == BOTH:
+            rows, out = read.flatten(1, 2), sums.flatten(1, 2)
+            self._multiply(torch.baddbmm, self.joint_bias, rows, self.joint, out)
         else:
-            for dimension in range(2):
-                self._one(dimension, slice(None), step.read[dimension], step.sums[dimension])
+            for dimension, *arrays in zip(range(2)[dimensions], read, sums, strict=True):
+                self._one(dimension, layers, *arrays)
 
     def _one(self, dimension: int, layers: slice, read: Tensor, sums: Tensor) -> None:
         """The sums [n, B, 4U] of one dimension's n active layers, which read [n, B, 2U]."""
-        weight, bias, rows = self.weights[dimension], self.biases[dimension], read.flatten(0, 1)
+        weight, rows = self.weights[dimension], read.flatten(0, 1)
+        bias = self.biases[dimension] if self.adds_bias else None
         if len(weight) > 1:
-            _multiply(torch.baddbmm, bias[layers], read, weight[layers], sums)
+            bias = None if bias is None else bias[layers]
+            self._multiply(torch.baddbmm, bias, read, weight[layers], sums)
         elif self.packed:
             sums.copy_(self.packed[dimension](rows).view_as(sums))
         else:
-            _multiply(torch.addmm, bias[0], rows, weight[0], sums.flatten(0, 1))
+            bias = None if bias is None else bias[0]
+            self._multiply(torch.addmm, bias, rows, weight[0], sums.flatten(0, 1))
+
+    def _multiply(
+        self,
+        product: Callable[..., Tensor],
+        bias: Tensor | None,
+        rows: Tensor,
+        weight: Tensor,
+        out: Tensor,
+    ) -> None:
+        if bias is None:
+            torch.matmul(rows, weight, out=out)
+        elif rows.dtype == out.dtype:
+            product(bias, rows, weight, out=out)
+        else:
+            out.copy_(product(bias, rows, weight))
+
+    def backward(self, grad_sums: Tensor, grad_read: Tensor, part: Part) -> None:
+        """Write the gradients of what a part read [D, n, B, 2U] from those of its sums
+        [D, n, B, 4U], all in the type of the products."""
+        dimensions, layers = part
+        if self.joint is not None and dimensions == BOTH:
+            rows, weight = grad_sums.flatten(1, 2), self.joint.transpose(1, 2)
+            torch.bmm(rows, weight, out=grad_read.flatten(1, 2))
+            return
+        for dimension, grad, out in zip(range(2)[dimensions], grad_sums, grad_read, strict=True):
+            weight = self.weights[dimension].transpose(1, 2)
+            if len(weight) > 1:
+                torch.bmm(grad, weight[layers], out=out)
+            else:
+                torch.mm(grad.flatten(0, 1), weight[0], out=out.flatten(0, 1))
 
 
-def _multiply(
-    product: Callable[..., Tensor], bias: Tensor, rows: Tensor, weight: Tensor, out: Tensor
-) -> None:
-    if rows.dtype == out.dtype:
-        product(bias, rows, weight, out=out)
-    else:
-        out.copy_(product(bias, rows, weight))
-
-
-def walk_grid(affine: Affine, embedded: Tensor, state: State, mask: Tensor | None) -> Walk:
+def walk_grid(
+    weights: GridWeights,
+    dtype: torch.dtype,
+    embedded: Tensor,
+    state: State,
+    mask: Tensor | None,
+) -> tuple[Walk, Affine]:
     """Run the grid over `embedded` [T, B, U] from `state`, h and c [L, B, U].
 
     `mask` [T, L-1, B, U] multiplies what layers 1.. receive from below (dropout). Matrix products
-    are done in the type of `affine`, everything else in the type of `embedded`.
+    are done in `dtype`, everything else in the type of `embedded`. The kernels of a GPU read sums
+    and leave gates in `dtype`: half the bytes, and products round sums to it anyway.
     """
-    walk = _start_walk(embedded, state, mask, affine.dtype)
     fused = fused_kernels(embedded)
-    for k, step in enumerate(walk.steps()):
-        if mask is not None:
-            _drop(step.now[walk.order[k][0]], walk, k)
+    affine = Affine(weights, dtype, rows=state[0][..., 0].numel(), adds_bias=fused is None)
+    walk = _start_walk(embedded, state, mask, dtype, dtype if fused else embedded.dtype)
+    update = fused.update if fused else lstm_forward
+    bias = None if fused is None else _biases(weights, walk)
+    of_update = walk.gates, walk.cells_read, walk.new_cells, walk.outputs
+    read, copies = walk.read, walk.copies
+    for k in range(len(walk.gates)):
         for part in walk.parts(k):
-            affine(step, part)
-            lstms = step.lstms.at(part)
-            if fused:
-                fused.update(step.sums[part], lstms.cells, lstms.new_cells, lstms.outputs)
-            else:
-                lstms.update()
-        step.next_before.copy_(step.now)
-    return walk
+            gates, *others = (array[k][part] for array in of_update)
+            affine(read[k][part], gates, part)
+            dimensions, layers = part
+            hands_up = dimensions != TIME
+            update(
+                gates,
+                *others,
+                bias=None if bias is None else bias[part],
+                mask=walk.masks[k, layers] if hands_up and walk.masks is not None else None,
+                copy=copies[k, layers] if hands_up else None,
+            )
+    return walk, affine
 
 
-def _start_walk(embedded: Tensor, state: State, mask: Tensor | None, dtype: torch.dtype) -> Walk:
+def _biases(weights: GridWeights, walk: Walk) -> Tensor:
+    """View of the biases of each dimension and layer, for all sequences [2, L, B, 4U]."""
+    layers, sequences = walk.gates.shape[2:4]
+    biases = [bias.expand(layers, -1) for bias in (weights.time_bias, weights.depth_bias)]
+    return torch.stack(biases)[:, :, None].expand(-1, -1, sequences, -1)
+
+
+def _start_walk(
+    embedded: Tensor,
+    state: State,
+    mask: Tensor | None,
+    dtype: torch.dtype,
+    gate_dtype: torch.dtype,
+) -> Walk:
     """A walk with nothing in it but where it begins."""
     positions, batch, units = embedded.shape
     layers = state[0].shape[0]
     steps, new = positions + 2 * layers - 1, embedded.new_empty
     walk = Walk(
         positions,
-        inputs=new(steps + 1, layers + 1, batch, 3 * units, dtype=dtype),
-        gates=new(steps, 2, layers, batch, 4 * units),
+        inputs=new(steps + 2, layers + 1, batch, 3 * units, dtype=dtype),
+        gates=new(steps, 2, layers, batch, 4 * units, dtype=gate_dtype),
         cells=new(steps + 2, 2, layers + 1, batch, units),
-        masks=None if mask is None else new(steps, *mask.shape[1:]),
+        masks=None if mask is None else new(steps, layers, batch, units),
     )
-    # What no cell reads still meets the gradients, which are 0 there: it has to be finite.
-    walk.inputs[: 2 * layers] = 0
-    walk.inputs[positions:] = 0
     walk.now[:positions, 0] = embedded
+    walk.before[1 : positions + 1, 0] = embedded
     walk.cells[:, 1, 0] = 0
     layer = torch.arange(layers, device=embedded.device)
     walk.h[2 * layer, layer], walk.cells[2 * layer, 0, layer] = state[0].to(dtype), state[1]
     if mask is not None and walk.masks is not None:
-        walk.straight(walk.masks[2:]).copy_(mask.transpose(0, 1))
+        walk.straight(walk.masks[1:])[:-1].copy_(mask.transpose(0, 1))
+        walk.masks[:, -1] = 1
     return walk
 
 
-def _drop(received: Tensor, walk: Walk, step: int) -> None:
-    """Multiply what a step's active layers received from below [n, B, U] by the step's mask."""
-    here, _ = walk.order[step]
-    start = max(here.start, 1)
-    if start < here.stop and walk.masks is not None:
-        received[start - here.start :].mul_(walk.masks[step, start - 1 : here.stop - 1])
+class SumGradients:
+    """Gradients of the sums before the gates, `rows` [2, C, B, 4U], of the C = L * T cells alone,
+    in the order of steps and then of layers."""
+
+    def __init__(self, walk: Walk, dtype: torch.dtype) -> None:
+        self._walk, self._starts = walk, [0]
+        for time, _ in walk.order:
+            self._starts.append(self._starts[-1] + time.stop - time.start)
+        _, _, *inner = walk.gates.shape[1:]
+        self.rows = walk.gates.new_empty(2, self._starts[-1], *inner, dtype=dtype)
+
+    def at(self, step: int, part: Part) -> Tensor:
+        """View of those of a part of a step [D, n, B, 4U]."""
+        dimensions, layers = part
+        # The depth LSTMs of a step are those of the cells whose time LSTM was in the step before.
+        starts = [self._starts[step], self._starts[step - 1]][dimensions]
+        count = layers.stop - layers.start
+        views: list[Tensor] = []
+        for rows, start in zip(self.rows[dimensions], starts, strict=True):
+            views.append(rows[start : start + count])
+        if len(views) == 1:
+            return views[0][None]
+        apart = views[1].storage_offset() - views[0].storage_offset()
+        shape, strides = (2, *views[0].shape), (apart, *views[0].stride())
+        return views[0].as_strided(shape, strides, views[0].storage_offset())
+
+    def of_layer(self, dimension: int, layer: int) -> Tensor:
+        """Those of a layer, position after position [T * B, 4U]."""
+        steps = range(2 * layer, 2 * layer + self._walk.positions)
+        of_steps = [self._starts[k] + layer - self._walk.order[k][0].start for k in steps]
+        return torch.cat([self.rows[dimension, row] for row in of_steps])
 
 
 @dataclass(frozen=True)
 class Gradients:
-    """Of the sums before the gates [2, S, L, B, 4U], embedded bytes [T, B, U], state [L, B, U]."""
+    """Of the sums before the gates, embedded bytes [T, B, U], state [L, B, U]."""
 
-    gates: Tensor
+    sums: SumGradients
     embedded: Tensor
     state: State
 
 
-def walk_back(
-    walk: Walk,
-    weights: GridWeights,
-    grad_top: Tensor,
-    grad_state: State,
-    dtype: torch.dtype,
-) -> Gradients:
-    """What flows back through a walk from the gradients of its top [T, B, U] and last state."""
+def walk_back(walk: Walk, affine: Affine, grad_top: Tensor, grad_state: State) -> Gradients:
+    """What flows back through a walk from the gradients of its top [T, B, U] and last state.
+
+    Each step writes the gradients of what it read and of its cells to where the steps before read
+    them: `to_read` [S+2, 2, L+1, B, 2U], `to_cells` as `Walk.cells`.
+    """
     layers, positions, units = walk.layers, walk.positions, walk.units
-    time_weight, depth_weight = weights.time_weight.to(dtype), weights.depth_weight.to(dtype)
-    new_cells, fused = walk.new_cells, fused_kernels(walk.gates)
-    backward = fused.update_backward if fused else lstm_backward
-    # By dimension first: those of a weight lie together for its product.
-    grads = walk.gates.new_empty(walk.gates.transpose(0, 1).shape, dtype=dtype)
-    embedded, state = torch.empty_like(grad_top), tuple(map(torch.empty_like, grad_state))
-    # On their way to the step before: of its outputs and its cells, by dimension. A depth memory
-    # skips a step, as does what was read as `before`.
-    to_outputs, to_cells = (grad_top.new_zeros(walk.gates[0, ..., :units].shape) for _ in range(2))
-    to_memory = torch.zeros_like(to_cells[1])
-    to_before: Tensor | int = 0
-    for k in reversed(range(len(walk.gates))):
-        here, later = walk.order[k]
-        if 0 <= k - 2 * layers + 1 < positions:
-            to_outputs[1, -1] = grad_top[k - 2 * layers + 1]
-        last, rest = divmod(k - positions + 1, 2)
-        if rest == 0 and 0 <= last < layers:
-            to_outputs[0, last].add_(grad_state[0][last])
-            to_cells[0, last].add_(grad_state[1][last])
-        if not walk.is_steady(k):
-            grads[:, k] = 0
-        to_came_in = torch.zeros_like(to_cells)
+    steps, _, _, sequences, _ = walk.gates.shape
+    new = grad_top.new_empty
+    to_read = new(steps + 2, 2, layers + 1, sequences, 2 * units, dtype=affine.dtype)
+    to_cells = torch.empty_like(walk.cells)
+    # After the last cells: the top's, which no layer reads, and those of the last position.
+    to_read[2 * layers : 2 * layers + positions, 0, -1, :, :units] = grad_top
+    to_read[2 * layers + 1 :, 1, -1, :, units:] = 0
+    to_cells[:, 1, -1] = 0
+    layer = torch.arange(layers, device=grad_top.device)
+    last, first = 2 * layer + positions, 2 * layer
+    to_read[last, 0, layer, :, units:] = grad_state[0].to(affine.dtype)
+    to_cells[last, 0, layer] = grad_state[1]
+
+    # h is read by the time LSTM and the depth LSTM of the next step; what is handed up by the time
+    # LSTM above in the next step, and by its depth LSTM in the one after.
+    of_time, of_depth = to_read[:, 0], to_read[:, 1]
+    to_outputs = _by_dimension(of_time[1:, :-1, :, units:], of_time[1:, 1:, :, :units], steps)
+    to_copies = _by_dimension(of_depth[1:, :-1, :, :units], of_depth[2:, 1:, :, units:], steps)
+    fused = fused_kernels(walk.cells)
+    backward: Callable[..., None] = fused.update_backward if fused else lstm_backward
+    sums = SumGradients(walk, affine.dtype)
+    given = walk.gates, walk.cells_read, walk.new_cells, to_outputs, new_cells(to_cells)
+    to_cells_read, to_read_here = to_cells[:-2, :, :-1], to_read[:, :, :-1]
+    for k in reversed(range(steps)):
         for part in walk.parts(k):
-            values = walk.gates[k], walk.cells[k, :, :-1], new_cells[k], to_outputs, to_cells
-            backward(*(x[part] for x in (*values, grads[:, k], to_came_in)))
-        to_time = _transposed(grads[0, k, here], time_weight, here, grad_top.dtype)
-        to_depth = _transposed(grads[1, k, later], depth_weight, later, grad_top.dtype)
-
-        to_outputs, to_cells = torch.zeros_like(to_outputs), torch.zeros_like(to_cells)
-        to_outputs[0, here] = to_time[..., :units]
-        to_outputs[0, later].add_(to_depth[..., :units])
-        to_now, to_before = to_time[..., units:] + to_before, to_depth[..., units:]
-        if walk.masks is not None:
-            _drop(to_now, walk, k)
-        if k < positions:
-            embedded[k], to_now = to_now[0], to_now[1:]
-        to_outputs[1, max(here.start - 1, 0) : here.stop - 1] = to_now
-        to_cells[0], to_cells[1, :-1], to_memory = to_came_in[0], to_memory[1:], to_came_in[1]
-        first, rest = divmod(k, 2)
-        if rest == 0 and first < layers:
-            state[0][first], state[1][first] = to_outputs[0, first], to_cells[0, first]
-    return Gradients(grads, embedded, state)
-
-
-def _transposed(gradient: Tensor, weight: Tensor, layers: slice, dtype: torch.dtype) -> Tensor:
-    """Gradient [n, B, O] through each layer's weight [O, I]: [n, B, I]."""
-    if weight.shape[0] == 1:
-        return (gradient @ weight[0]).to(dtype)
-    return torch.bmm(gradient, weight[layers]).to(dtype)
+            dimensions, here = part
+            of_sums = sums.at(k, part)
+            masks = None if dimensions == TIME else walk.masks
+            backward(
+                *(array[k][part] for array in given),
+                of_sums,
+                to_cells_read[k][part],
+                grad_copy=to_copies[k][part],
+                mask=None if masks is None else masks[k, here],
+            )
+            affine.backward(of_sums, to_read_here[k][part], part)
+    embedded = torch.add(of_time[:positions, 0, :, :units], of_depth[1:][:positions, 0, :, units:])
+    to_h, to_c = of_time[first, layer][..., units:], to_cells[first, 0, layer]
+    return Gradients(sums, embedded.to(walk.cells.dtype), (to_h.to(walk.cells.dtype), to_c))
 
 
 def weight_gradients(
-    walk: Walk, gates: Tensor, weights: GridWeights
+    walk: Walk, sums: SumGradients, weights: GridWeights
 ) -> list[tuple[Tensor, Tensor]]:
     """Gradients of weight [W, 4U, 2U] and bias [W, 4U], by dimension, from those of the sums."""
-    read = walk.read
-    time = _of_weight(walk, gates[0], read[:, 0], weights.time_weight)
-    depth = _of_weight(walk, gates[1, 1:], read[1:, 1], weights.depth_weight)
-    return [(time[0].roll(walk.units, dims=-1), time[1]), depth]
+    time = _of_weight(walk, sums, 0, weights.time_weight, roll=walk.units)
+    return [time, _of_weight(walk, sums, 1, weights.depth_weight)]
 
 
-def _of_weight(walk: Walk, gradient: Tensor, read: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+def _of_weight(
+    walk: Walk, sums: SumGradients, dimension: int, weight: Tensor, roll: int = 0
+) -> tuple[Tensor, Tensor]:
     """Gradients of one weight [W, O, I] and its bias [W, O], summed over all cells that used it."""
+    read = walk.read[:, dimension]
     if weight.shape[0] == 1:
-        pairs = [(gradient.flatten(0, 2), read.flatten(0, 2))]
+        used = torch.cat([read[k, part[dimension]] for k, part in enumerate(walk.order)])
+        pairs = [(sums.rows[dimension].flatten(0, 1), used.flatten(0, 1))]
     else:
-        by_layer = zip(walk.straight(gradient), walk.straight(read), strict=True)
-        pairs = [(g.flatten(0, 1), x.flatten(0, 1)) for g, x in by_layer]
-    products = torch.stack([g.t() @ x for g, x in pairs]).to(weight.dtype)
+        by_layer = enumerate(walk.straight(read[dimension:]))
+        pairs = [(sums.of_layer(dimension, layer), x.flatten(0, 1)) for layer, x in by_layer]
+    products = torch.stack([g.t() @ x for g, x in pairs])
+    if roll:
+        products = products.roll(roll, dims=-1)
     # In the type of the products: torch widens all of a gradient before it sums it in another.
-    sums = torch.stack([g.sum(0) for g, _ in pairs]).to(weight.dtype)
-    return products, sums
+    added = torch.stack([g.sum(0) for g, _ in pairs])
+    return products.to(weight.dtype), added.to(weight.dtype)
