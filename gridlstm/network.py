@@ -18,7 +18,7 @@ from torch.nn import functional
 from gridlstm.backends.fast import FAST
 from gridlstm.backends.feedback import read_feedback
 from gridlstm.backends.linear import LayerWeights
-from gridlstm.backends.parallel import Work, results_of
+from gridlstm.backends.parallel import Work, results_of, torch_threads
 from gridlstm.backends.plan import Plan, Shape, plan
 from gridlstm.cells import Cell, Layer, Values, joined
 from gridlstm.cells.arithmetic import State, swap_gates
@@ -215,7 +215,8 @@ class _Work:
 
     def _read_together(self, step: list[Block]) -> Iterator[tuple[Block, dict[str, Values]]]:
         weights = self.reader.weights.feedback()
-        of_layers = read_feedback(weights, self.embedded, self.states)
+        with torch_threads(1):  # its products are too small to be shared
+            of_layers = read_feedback(weights, self.embedded, self.states)
         self.top.append(joined(of_layers[-1][self.cell.outputs]))
         for block, values in zip(step, of_layers, strict=True):
             self._carry_on(block.layer, values, block.stop)

@@ -14,14 +14,22 @@ from gridlstm.model import LanguageModel
 from gridlstm.trace import trace
 
 LAYERS, UNITS, POSITIONS, SEQUENCES = 3, 5, 11, 2
-CONFIGS = {
-    name: ModelConfig(name, LAYERS, UNITS, "all" if name == "grid" else None)
-    for name in ARCHITECTURES
-} | {
-    "gru-before": ModelConfig("gru", LAYERS, UNITS, reset="before"),
-    "grid-tanh": ModelConfig("grid", LAYERS, UNITS, "all", depth="tanh"),
-    "grid-no-priority": ModelConfig("grid", LAYERS, UNITS, "all", priority="none"),
-}
+CONFIGS = (
+    {
+        name: ModelConfig(name, LAYERS, UNITS, "all" if name == "grid" else None)
+        for name in ARCHITECTURES
+    }
+    | {
+        f"{name}-narrow": ModelConfig(name, LAYERS, UNITS, embedding_size=3)
+        for name in ("stacked", "gru", "depth-gated", "gated-feedback", "grid-1d")
+    }
+    | {
+        "stacked-hard": ModelConfig("stacked", LAYERS, UNITS, gates="hard_sigmoid"),
+        "gru-before": ModelConfig("gru", LAYERS, UNITS, reset="before"),
+        "grid-tanh": ModelConfig("grid", LAYERS, UNITS, "all", depth="tanh"),
+        "grid-no-priority": ModelConfig("grid", LAYERS, UNITS, "all", priority="none"),
+    }
+)
 ORDERS = ["layer by layer", "position by position", "staggered", "together"]
 RECURRENCES = ["cells", "in place", "at once"]
 
@@ -56,7 +64,7 @@ def read(model, monkeypatch, order, recurrence, clamps=None):
     made = Plan(order, (recurrence,) * LAYERS, (), block=4)
     monkeypatch.setattr(networks, "plan", lambda *arguments, **more: made)
     torch.manual_seed(1)
-    embedded = torch.randn(POSITIONS, SEQUENCES, UNITS, dtype=torch.float64)
+    embedded = torch.randn(POSITIONS, SEQUENCES, model.config.input_size, dtype=torch.float64)
     state = tuple(torch.rand_like(part) for part in model.start(SEQUENCES))
     told = [{} for _ in range(LAYERS)]
 
@@ -97,7 +105,9 @@ def test_what_trains_equals_the_cells(monkeypatch, name):
     model = make(CONFIGS[name])
     first = ORDERS[1] if CONFIGS[name].form.feedback else ORDERS[0]
     torch.manual_seed(1)
-    embedded = torch.randn(POSITIONS, SEQUENCES, UNITS, dtype=torch.float64, requires_grad=True)
+    embedded = torch.randn(
+        POSITIONS, SEQUENCES, model.config.input_size, dtype=torch.float64, requires_grad=True
+    )
     state = tuple(torch.rand_like(part) for part in model.start(SEQUENCES))
     parameters = [p for p in model.recurrent.parameters() if p.requires_grad]
 

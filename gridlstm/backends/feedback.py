@@ -22,57 +22,43 @@ class FeedbackWeights:
     """Those of L layers by what they are multiplied with. Gates i, f, o are followed by a layer's
     resets, one for each layer that it reads: 3U + L columns, with the biases [L, 1, 3U + L].
 
-    Gates [L, U, 3U + L], of the layer's own hidden state with columns of 0 for the resets; resets
-    of the hidden states of all layers [L * U, L * L]; candidates [L, U, U], [L, L * U, U].
+    `gates_of_hidden` [L, U, 3U + L], of the layer's own hidden state with columns of 0 for the
+    resets; `resets_of_hidden` [L * U, L * L] of the hidden states of all layers. `columns` has of
+    each layer the gates and resets [I, 3U + L] and the candidates [I, U] of what is below, the
+    candidates [L * U, U] of all hidden states, and their bias [1, U].
     """
 
     bias: Tensor
     gates_of_hidden: Tensor
-    gates_of_below: Tensor
     resets_of_hidden: Tensor
-    candidate_bias: Tensor
-    candidate_of_hidden: Tensor
-    candidate_of_below: Tensor
+    columns: Sequence[tuple[Tensor, Tensor, Tensor, Tensor]]
 
     @classmethod
     def of(cls, layers: Iterable[dict[str, Tensor]]) -> "FeedbackWeights":
         """From each layer's tensors by the rest of their names."""
-        parts = []
+        biases, of_hidden, resets_of_hidden, columns = [], [], [], []
         for tensors in layers:
             gates, candidate, resets = (
                 tensors[name] for name in ("time.weight", "time.candidate", "feedback.weight")
             )
             units, count = len(candidate), len(resets)
             bias, candidate_bias = tensors["time.bias"].split((3 * units, units))
-            none = gates.new_zeros(count)
-            of_hidden, of_below = gates.split(units, 1)
-            parts.append((
-                torch.cat((bias, none))[None],
-                torch.cat((of_hidden, none[:, None].expand(-1, units))).T,
-                torch.cat((of_below, resets[:, -units:])).T,
-                resets[:, :-units].T,
-                candidate_bias[None],
-                candidate[:, :-units].T,
-                candidate[:, -units:].T,
-            ))  # fmt: skip
-        biases, *of_gates, of_resets, candidate_biases, above, under = zip(*parts, strict=True)
-        to_hidden, to_below = map(torch.stack, of_gates)
-        return cls(
-            torch.stack(biases),
-            to_hidden,
-            to_below,
-            torch.cat(of_resets, 1),
-            torch.stack(candidate_biases),
-            torch.stack(above),
-            torch.stack(under),
-        )
+            none, hidden = gates.new_zeros(count, units), count * units
+            biases.append(torch.cat((bias, none[:, 0]))[None])
+            of_hidden.append(torch.cat((gates[:, :units], none)).T)
+            resets_of_hidden.append(resets[:, :hidden].T)
+            of_below = torch.cat((gates[:, units:], resets[:, hidden:]))
+            weights = of_below, candidate[:, hidden:], candidate[:, :hidden]
+            columns.append((*(weight.T.contiguous() for weight in weights), candidate_bias[None]))
+        stacked = torch.stack(biases), torch.stack(of_hidden)
+        return cls(*stacked, torch.cat(resets_of_hidden, 1), columns)
 
 
 def read_feedback(
     weights: FeedbackWeights, inputs: Tensor, states: Sequence[State]
 ) -> list[dict[str, Values]]:
-    """The quantities [T, B, U] of all layers by name, from `inputs` [T, B, U] and states [B, U]."""
-    (positions, sequences, units), layers = inputs.shape, len(states)
+    """The quantities [T, B, U] of all layers by name, from `inputs` [T, B, I] and states [B, U]."""
+    positions, layers, (sequences, units) = len(inputs), len(states), states[0][0].shape
     hidden = inputs.new_empty(positions + 1, sequences, layers, units)
     hidden[0] = torch.stack([h for h, _ in states], 1)
     gates = inputs.new_empty(layers, positions, sequences, 3 * units + layers)
@@ -85,17 +71,13 @@ def read_feedback(
     ]
     before, gated = [c for _, c in states], torch.empty_like(hidden[0])
     of_gated = gated.flatten(1)
-    of_columns = weights.gates_of_below, weights.candidate_of_below, weights.candidate_of_hidden
-    columns = list(
-        zip(*(part.unbind() for part in (*of_columns, weights.candidate_bias)), strict=True)
-    )
     for below, everywhere in zip(inputs.unbind(), hidden[:-1].unbind(), strict=True):
         sums = torch.baddbmm(weights.bias, everywhere.transpose(0, 1), weights.gates_of_hidden)
         of_resets = torch.mm(everywhere.flatten(1), weights.resets_of_hidden)
         sums[..., 3 * units :] += of_resets.view(sequences, layers, layers).transpose(0, 1)
         for layer, own in enumerate(sums.unbind()):
             of_gates, reset, i, f, o, g, cell, new = next(of_layers[layer])
-            to_gates, from_below, from_hidden, bias = columns[layer]
+            to_gates, from_below, from_hidden, bias = weights.columns[layer]
             torch.addmm(own, below, to_gates, out=of_gates).sigmoid_()
             torch.mul(everywhere, reset, out=gated)
             torch.addmm(bias, below, from_below, out=g).addmm_(of_gated, from_hidden)

@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from threading import Event, Thread
 from typing import Any, Generic, TypeVar, cast
@@ -10,6 +11,17 @@ from typing import Any, Generic, TypeVar, cast
 import torch
 
 Result = TypeVar("Result")
+
+
+@contextmanager
+def torch_threads(count: int) -> Iterator[None]:
+    """Within, torch uses so many threads for what this thread asks of it."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @dataclass(eq=False)
@@ -24,16 +36,14 @@ class Work(Generic[Result]):
 
     def run(self, threads: int) -> None:
         """Do it with so many of torch's threads. What needs a work that failed fails likewise."""
-        before = torch.get_num_threads()
         try:
             for needed in self.needs:
                 needed.wait()
-            torch.set_num_threads(threads)  # a setting of each thread
-            self.result = self.compute()
+            with torch_threads(threads):
+                self.result = self.compute()
         except BaseException as error:  # raised in the caller's thread
             self.error = error
         finally:
-            torch.set_num_threads(before)
             self.done.set()
 
     def cancel(self) -> None:

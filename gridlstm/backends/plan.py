@@ -4,7 +4,6 @@
 set it; all are of CPUs unless said otherwise.
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -137,7 +136,7 @@ def plan(
         and min(workers, blocks) > 1
         and shape.sequences <= MAX_PARALLEL_SEQUENCES
     ):
-        order, block = "staggered", math.ceil(shape.positions / blocks)
+        order, block = "staggered", -(-shape.positions // blocks)
         reasons[0] = (
             f"{workers} threads compute a layer each, on blocks of {block} positions, as soon as "
             "the layer below has come that far: they need not wait for each other at each position."
