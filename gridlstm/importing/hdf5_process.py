@@ -16,8 +16,7 @@ from typing import Any
 
 import h5py
 import numpy as np
-
-from gridlstm.array_types import NumberArray
+import numpy.typing as npt
 
 MAX_OBJECTS = 20_000
 MAX_DEPTH = 32
@@ -53,7 +52,7 @@ class Reading:
         self.room = 2 * size + (1 << 20)
         self.attributes: dict[str, dict[str, Any]] = {}
         self.datasets: dict[str, dict[str, Any]] = {}
-        self.arrays: list[NumberArray] = []
+        self.arrays: list[npt.NDArray[Any]] = []
         self.seen: set[int] = set()
         self.written = self.told = self.count = 0
 

@@ -88,7 +88,7 @@ def _state_dicts(root: object) -> Iterator[StateDict]:
             tensors = {
                 name: tensor
                 for name, tensor in value.items()
-                if isinstance(name, str) and isinstance(tensor, StoredTensor | NumberArray)
+                if isinstance(name, str) and isinstance(tensor, StoredTensor | np.ndarray)
             }
             if any(_leaf(name) for name in tensors):
                 yield StateDict(tensors, path)
@@ -127,7 +127,7 @@ def _of_module(root: Record, path: str) -> StateDict:
         for kind in ("_parameters", "_buffers"):
             own = module.get(kind)
             for key, tensor in own.items() if isinstance(own, Mapping) else ():
-                if isinstance(tensor, StoredTensor | NumberArray):
+                if isinstance(tensor, StoredTensor | np.ndarray):
                     found.tensors[f"{name}.{key}".strip(".")] = tensor
         children = module.get("_modules")
         if isinstance(children, Mapping):
@@ -231,7 +231,7 @@ def _what_lacks(root: object, source: str) -> str:
     if isinstance(tensors, Mapping) and "embedding.weight" in tensors:
         return "This is a checkpoint of this program, which is opened as it is."
     if isinstance(tensors, Mapping) and any(
-        isinstance(value, StoredTensor | NumberArray) for value in tensors.values()
+        isinstance(value, StoredTensor | np.ndarray) for value in tensors.values()
     ):
         names = ", ".join(str(name)[:40] for name in list(tensors)[:3])
         return (
