@@ -12,7 +12,7 @@ setup(
     package_dir=CHECKPOINTS,
     package_data={
         "dashboard": [".streamlit/config.toml"],
-        "dashboard.coloured_text": ["*.js", "*.css"],
+        "dashboard.coloured_text": ["*.mjs", "*.css"],
         "dashboard.samples": ["*"],
         **dict.fromkeys(CHECKPOINTS, ["*.safetensors", "*.index.json", "*.csv", "*.md", "*.xz"]),
     },

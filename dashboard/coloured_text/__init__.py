@@ -1,7 +1,8 @@
 """The coloured text: a text whose every character stands on the colour of a value.
 
-A Streamlit component in plain JavaScript. The text goes to the browser as code points and is put
-into the page as text nodes only, so nothing a user types is ever read as HTML.
+A Streamlit component in plain JavaScript, a module for each subject. The text goes to the browser
+as code points and is put into the page as text nodes only, so nothing a user types is ever read as
+HTML.
 """
 
 import hashlib
@@ -14,6 +15,7 @@ import numpy as np
 import streamlit as st
 
 from dashboard.charts import theme
+from dashboard.coloured_text.javascript import join_modules
 from dashboard.session import Value
 
 _FOLDER = Path(__file__).parent
@@ -21,7 +23,7 @@ _FOLDER = Path(__file__).parent
 # Registered once, at import: registering again on each run would reload it in every open page.
 _component = st.components.v2.component(
     "grid_lstm_coloured_text",
-    js=(_FOLDER / "coloured_text.js").read_text(encoding="utf-8"),
+    js=join_modules(_FOLDER / "coloured_text.mjs"),
     css=(_FOLDER / "coloured_text.css").read_text(encoding="utf-8"),
 )
 
