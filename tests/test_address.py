@@ -5,6 +5,7 @@ import pytest
 from app_pages import checked, chosen_cell, go, paste, shipped, visit  # noqa: F401
 
 from dashboard import address
+from dashboard.session import session
 
 LINK = {"model": "grid-3", "quantity": "time.cell", "layer": "2", "unit": "3"}
 
@@ -63,7 +64,7 @@ def test_back_to_where_something_had_its_first_value(visit, settled):  # noqa: F
     checked(app.run())
     assert app.query_params["temperature"] == "0.5"
     back(app, first)
-    assert app.slider(key="temperature").value == address.STARTS["temperature"]
+    assert app.slider(key="temperature").value == session.temperature.start
     assert "temperature" not in app.query_params
 
 

@@ -13,6 +13,7 @@ import app_checkpoints
 import numpy as np
 import pandas as pd
 import pytest
+import streamlit
 from app_checkpoints import BROKEN, BROKEN_CURVES, GRID, NOT_FINITE, ROOT, STACKED
 from app_pages import (
     APP,
@@ -38,7 +39,8 @@ from dashboard import words
 from dashboard.charts import cells
 from dashboard.screens import choices, first_look, reading
 from dashboard.serving import loading
-from dashboard.serving.shelf import Shelf
+from dashboard.serving.shelf import Shelf, shelf
+from dashboard.session import Cell, session
 from gridlstm.analysis.held_out import find_cells
 from gridlstm.analysis.orders import ORDERS
 from gridlstm.analysis.probe import probe
@@ -46,6 +48,7 @@ from gridlstm.analysis.properties import inside_url
 from gridlstm.analysis.ranking import rank_units
 from gridlstm.analysis.selection import SelectionError, similar_places, units_on
 from gridlstm.checkpoint import load_model, read_metadata, split
+from gridlstm.errors import UserError
 from gridlstm.progress import Cancelled
 from gridlstm.text import from_bytes, from_string
 from gridlstm.trace import trace
@@ -124,7 +127,8 @@ import sys
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 from dashboard.screens import first_look
-first_look.CHOSEN.update(model="grid-3", layer=2, unit=3)
+from dashboard.session import Cell
+first_look.FIRST = first_look.View("wiki-urls.txt", "grid-3", Cell("time.cell", 2, 3))
 draw, slow = st.title, {{}}
 def title(text):
     slow[text] = {{"pandas", "scipy", "torch"}} & set(sys.modules)
@@ -390,9 +394,9 @@ def test_the_telling_cell_is_the_best_of_the_ranking(visit, shipped):
 def test_pressing_telling_cell_twice_in_a_row_is_pressing_it_once(monkeypatch):
     """The second press can come before the page has found the cell anew."""
     state = {"quantity": "time.cell", "layer": 1, "sample": "a"}
-    monkeypatch.setattr(choices.st, "session_state", state)
+    monkeypatch.setattr(streamlit, "session_state", state)
     for _ in range(2):
-        choices._forget("quantity", "layer")
+        session.cell.forget()
     assert state == {"sample": "a"}
 
 
@@ -423,9 +427,9 @@ def first_visit(shipped, monkeypatch):
     """A function that begins a visit by a link, with this cell as the one to open on."""
 
     def begin(least_auc: float, model="grid-3", layer=2, unit=3, **link) -> AppTest:
-        chosen = FIRST | {"model": model, "layer": layer, "unit": unit}
+        view = first_look.View("wiki-urls.txt", model, Cell("time.cell", layer, unit))
         monkeypatch.setattr(loading, "FOLDER", shipped)
-        monkeypatch.setattr(first_look, "CHOSEN", chosen)
+        monkeypatch.setattr(first_look, "FIRST", view)
         monkeypatch.setattr(first_look, "LEAST_AUC", least_auc)
         app = AppTest.from_file(APP, default_timeout=60)
         app.query_params.update(link)
@@ -772,8 +776,8 @@ def test_nothing_is_computed_again_that_was_not_changed(visit, folder, traces):
 
 
 def test_traces_beyond_what_memory_is_allowed_lie_on_disk(visit, monkeypatch):
-    traces = Shelf(6)
-    monkeypatch.setattr(loading, "_traces", lambda: traces)
+    shelf.clear()
+    traces = shelf("traces", loading.MOST_TRACES)
     app = go(paste(visit(), SHORT), "cells")
     (first,) = traces.results()
     size = sum(values.nbytes for values in first.values.values())
@@ -803,8 +807,8 @@ def test_a_full_disk_is_one_sentence_and_a_shorter_text_goes_on(visit, monkeypat
     def full(*_, **__):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    traces = Shelf(6)
-    monkeypatch.setattr(loading, "_traces", lambda: traces)
+    shelf.clear()
+    traces = shelf("traces", loading.MOST_TRACES)
     monkeypatch.setattr("gridlstm.trace.open_memmap", full)
     monkeypatch.setattr(loading, "MOST_OF_A_TRACE", 5000)
     app = go(paste(visit(), SHORT * 50), "cells")
@@ -812,6 +816,31 @@ def test_a_full_disk_is_one_sentence_and_a_shorter_text_goes_on(visit, monkeypat
     monkeypatch.setattr(loading, "MOST_OF_A_TRACE", 2**29)
     go(paste(app, SHORT), "cells")
     assert not app.error and len(traces.results()) == 1
+
+
+@pytest.mark.parametrize("broken", ["grid-3", "stacked-2"])
+def test_beside_a_model_that_cannot_read_the_text_the_other_is_shown(visit, monkeypatch, broken):
+    def traced_or_not(entry, data):
+        if entry.name == broken:
+            raise UserError("This one cannot.")
+        return whole(entry, data)
+
+    whole = loading.traced
+    monkeypatch.setattr(loading, "traced", traced_or_not)
+    app = visit("cells", model="grid-3", beside="stacked-2")
+    assert said(app) == [f"{broken}: This one cannot."]
+    shown = {key for key in figures(app) if key.startswith("layers")}
+    assert shown == ({"layers2"} if broken == "grid-3" else {"layers"})
+
+
+def test_where_no_model_can_read_the_text_nothing_is_asked_further(visit, monkeypatch):
+    def fail(entry, data):
+        raise UserError("It cannot.")
+
+    monkeypatch.setattr(loading, "traced", fail)
+    app = visit("cells", model="grid-3")
+    assert said(app) == ["grid-3: It cannot."]
+    assert not figures(app) and "below" not in {box.key for box in app.get("button_group")}
 
 
 def test_a_picture_that_does_not_depend_on_the_unit_is_not_drawn_again(visit, monkeypatch):

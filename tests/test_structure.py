@@ -71,6 +71,7 @@ def test_a_view_is_imported_by_nothing():
 # last of these that it begins with.
 LAYERS = [
     "dashboard.words",
+    "dashboard.session",
     "dashboard.address",
     "dashboard.serving",
     "dashboard.charts",
@@ -94,6 +95,21 @@ def test_no_screen_imports_from_further_up(name):
     for imported in IMPORTS[name] & MODULES.keys():
         if imported.startswith("dashboard."):
             assert layer_of(imported) <= layer_of(name), imported
+
+
+def test_only_a_view_itself_ends_its_page():
+    """What it calls returns a result, or a sentence that says why there is none."""
+
+    def stops(tree: ast.AST) -> list[str]:
+        called = [node.func for node in ast.walk(tree) if isinstance(node, ast.Call)]
+        return [ast.unparse(name) for name in called if ast.unparse(name) in ("st.stop", "exit")]
+
+    for name, path in MODULES.items():
+        if name.startswith("dashboard."):
+            tree = ast.parse(path.read_text())
+            functions = [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef)]
+            assert not any(stops(function) for function in functions), name
+            assert name.endswith(".view") or not stops(tree), name
 
 
 def test_there_is_no_circle_of_imports():

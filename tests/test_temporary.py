@@ -23,7 +23,7 @@ made = TemporaryFolder("trace")
 (Path(made.name) / "time.cell.npy").write_bytes(b"x" * 1000)
 """,
     "upload": """
-from dashboard.loading import Uploads
+from dashboard.serving.loading import Uploads
 made = Uploads()
 (made.path / "mine.safetensors").write_bytes(b"x" * 1000)
 """,

@@ -14,6 +14,7 @@ import numpy as np
 import streamlit as st
 
 from dashboard.charts import theme
+from dashboard.session import Value
 
 _FOLDER = Path(__file__).parent
 
@@ -143,7 +144,7 @@ def coloured_text(
     if likeliest is not None:
         arrays["nextBytes"] = np.asarray(likeliest.next_bytes, dtype=np.uint8)
         arrays["probabilities"] = np.asarray(likeliest.probabilities, dtype=np.float32)
-    selected = _selected(st.session_state.get(key), code_points)
+    selected = _selected(Value(key).get(), code_points)
     header = {
         "text": text,
         "title": title,
@@ -170,7 +171,7 @@ def coloured_text(
 def selected_in(key: str, characters: str) -> Selection | None:
     """What is selected in the text drawn under `key`, for before it is drawn again."""
     code_points, _ = _encoded(characters)
-    return _selected(st.session_state.get(key), code_points)
+    return _selected(Value(key).get(), code_points)
 
 
 def as_selected(characters: str, start: int, end: int) -> dict:

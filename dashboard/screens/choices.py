@@ -1,23 +1,23 @@
 """What the visitor is looking at: text, model, quantity, layer, unit.
 
-A few named keys of the session: `own_text`, `own_title` and `sample`, and the widgets' own `model`,
-`quantity`, `layer`, `unit`. Layers are counted from 1, units from 0, as in every name and picture.
+What is chosen lies in `session`; here it is kept valid, and the selectors that several pages share
+are drawn.
 """
 
 import json
 from collections.abc import Callable, Collection
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import streamlit as st
 
 from dashboard import words
-from dashboard.address import STARTS
 from dashboard.serving import loading
 from dashboard.serving.estimates import seconds_to_go_through
+from dashboard.serving.kept import kept
 from dashboard.serving.loading import ModelEntry
-from dashboard.serving.shelf import from_shelf, shelf
+from dashboard.session import Cell, CellValues, Value, choose, session
 from gridlstm.analysis.properties import PROPERTIES
 from gridlstm.config import ModelConfig
 from gridlstm.corpora.known import Kind, kind_of
@@ -38,6 +38,9 @@ TEXT_PAGE = "screens/text/view.py"
 A_SAMPLE, TYPED, UPLOADED = "A sample", "Type or paste", "Upload a file"
 # The property to begin with and what it marks in words, by what a model was trained on.
 LOOKED_FOR = {"wiki": ("url", "web addresses"), "code": ("c-comment", "comments")}
+# The property that was chosen for the visitor, as it suits the model.
+_SUITED_PROPERTY: Value[str] = Value("suited_property")
+_PAGE_TO_OPEN: Value[tuple[str, dict[Value, object]]] = Value("page_to_open")
 # What else is worth looking for in code, before all that is found in prose and markup.
 OF_CODE = ("c-comment", "c-string", "parentheses", "parenthesis-depth", "indentation")
 
@@ -50,15 +53,6 @@ class Sample:
     title: str
     description: str
     kind: Kind | None
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One unit of one layer of a model, and which of its quantities is looked at."""
-
-    quantity: str
-    layer: int
-    unit: int
 
 
 @dataclass(frozen=True)
@@ -84,9 +78,9 @@ def _sample_text(file: str) -> Text:
 def keep_a_sample() -> None:
     """See to it that one of the shipped texts is chosen: at first one of the kind that the model of
     a link was trained on."""
-    if st.session_state.get("sample") not in samples():
-        about = loading.shipped_metadata(st.session_state.get("model", ""))
-        st.session_state["sample"] = sample_of(about and kind_of(about.data)).file
+    if session.sample.get() not in samples():
+        about = loading.shipped_metadata(session.model.get() or "")
+        session.sample.set(sample_of(about and kind_of(about.data)).file)
 
 
 def sample_of(kind: Kind | None) -> Sample:
@@ -94,55 +88,53 @@ def sample_of(kind: Kind | None) -> Sample:
     return next(sample for sample in samples().values() if kind in (None, sample.kind))
 
 
-def keep_valid(key: str, allowed, default=None) -> None:
-    """See to it that the choice under `key` is an allowed one, else `default`, else the first."""
-    if st.session_state.get(key) not in allowed:
-        st.session_state[key] = allowed[0] if default is None else default
+def keep_valid(value: Value, allowed, default=None) -> None:
+    """See to it that what is chosen is an allowed one, else `default`, else the first."""
+    _keep_valid_or_find(value, allowed, lambda: allowed[0] if default is None else default)
 
 
-def keep_between(key: str, low: float, high: float) -> None:
-    """See to it that the number under `key` lies between two, else that it is what it is at the
-    start. Shares are rounded as they are shown: a slider may give 0.8500000000000001."""
-    chosen = st.session_state.get(key, STARTS[key])
-    kept = round(chosen, 2) if low <= chosen <= high else STARTS[key]
-    if st.session_state.get(key) != kept:
-        st.session_state[key] = kept
+def keep_between(value: Value, low: float, high: float) -> None:
+    """See to it that a number lies between two, else that it is what it is at the start. Shares are
+    rounded as they are shown: a slider may give 0.8500000000000001."""
+    number = round(value.value, 2) if low <= value.value <= high else value.start
+    if not value.is_chosen or value.value != number:
+        value.set(number)
 
 
-def _keep_valid_or_find(key: str, allowed, find: Callable[[], object]) -> None:
+def _keep_valid_or_find(value: Value, allowed, find: Callable[[], object]) -> None:
     """The same with a default that takes time to find, which is found only where it is needed."""
-    if st.session_state.get(key) not in allowed:
-        st.session_state[key] = find()
+    if value.get() not in allowed:
+        value.set(find())
 
 
 def current_text() -> Text:
     """The visitor's own text if there is one, else the chosen sample."""
-    return st.session_state.get("own_text") or _sample_text(st.session_state["sample"])
+    return session.own_text.get() or _sample_text(session.sample.value)
 
 
 def current_title() -> str:
     """What the text is called on the pages."""
-    if "own_text" in st.session_state:
-        return st.session_state["own_title"]
-    return samples()[st.session_state["sample"]].title
+    if session.has_own_text:
+        return session.own_title.value
+    return samples()[session.sample.value].title
 
 
 def use_text(text: Text, title: str) -> None:
     """Take a text of the visitor's own, from now on and on every page of this visit."""
-    st.session_state["own_text"] = truncate(text, MOST_BYTES)
-    st.session_state["own_title"] = title
+    session.own_text.set(truncate(text, MOST_BYTES))
+    session.own_title.set(title)
 
 
 def use_sample(file: str) -> None:
     """Go back to a shipped text."""
-    st.session_state.pop("own_text", None)
-    st.session_state["sample"] = file
+    session.own_text.forget()
+    session.sample.set(file)
 
 
-def choose_model(key: str, label: str, models: dict[str, ModelEntry]) -> ModelEntry:
+def choose_model(value: Value[str], label: str, models: dict[str, ModelEntry]) -> ModelEntry:
     """A selector of a model with weights; `models` must not be empty."""
-    keep_valid(key, list(models))
-    chosen = models[st.session_state[key]]
+    keep_valid(value, list(models))
+    chosen = models[value.value]
     name = st.selectbox(
         label,
         list(models),
@@ -151,7 +143,7 @@ def choose_model(key: str, label: str, models: dict[str, ModelEntry]) -> ModelEn
         + "; ".join(dict.fromkeys(f"**{words.verbatim(e.text)}**" for e in models.values()))
         + ". Losses of models that were trained on different texts cannot be compared."
         + _how_it_went_on(chosen),
-        key=key,
+        key=value.key,
         persist_state="session",
     )
     return models[name]
@@ -173,9 +165,9 @@ def _how_it_went_on(entry: ModelEntry) -> str:
 def choose_reader(models: dict[str, ModelEntry]) -> ModelEntry:
     """The selector of the model that reads the text in use. If that is a sample of another kind
     than the model was trained on, one of its own is offered."""
-    entry = choose_model("model", "Model", models)
-    used = samples()[st.session_state["sample"]]
-    if "own_text" in st.session_state or None in (used.kind, entry.kind):
+    entry = choose_model(session.model, "Model", models)
+    used = samples()[session.sample.value]
+    if session.has_own_text or None in (used.kind, entry.kind):
         return entry
     if used.kind != entry.kind:
         suited = sample_of(entry.kind)
@@ -200,32 +192,32 @@ def choose_reader(models: dict[str, ModelEntry]) -> ModelEntry:
 def _read_sample(file: str) -> None:
     """A shipped text, with the telling cell of each model in it."""
     use_sample(file)
-    for key in ("quantity", "layer", "unit"):
-        for suffix in ("", "2"):
-            st.session_state.pop(key + suffix, None)
+    session.cell.forget()
+    session.second_cell.forget()
 
 
 def keep_property(entry: ModelEntry, allowed: Collection[str]) -> list[str]:
     """See to it that an allowed property is chosen: one that suits the model, until the visitor
     chooses another. Returns the allowed ones, those that suit the model first."""
-    state, (suited, _) = st.session_state, LOOKED_FOR[entry.kind or "wiki"]
-    chosen = state.get("property")
-    if chosen not in allowed or chosen == state.get("suited_property"):
-        state["property"] = state["suited_property"] = suited
+    suited, _ = LOOKED_FOR[entry.kind or "wiki"]
+    chosen = session.property_name.get()
+    if chosen not in allowed or chosen == _SUITED_PROPERTY.get():
+        session.property_name.set(suited)
+        _SUITED_PROPERTY.set(suited)
     first = [name for name in OF_CODE if name in allowed] if entry.kind == "code" else []
     return [*first, *(name for name in allowed if name not in first)]
 
 
 def choose_memory_shown() -> None:
-    """A selector of how a memory is shown, the key `memory` of the session."""
-    keep_valid("memory", list(words.MEMORY_SHOWN_AS))
+    """A selector of how a memory is shown."""
+    keep_valid(session.memory, list(words.MEMORY_SHOWN_AS))
     st.segmented_control(
         "Memory shown as",
         list(words.MEMORY_SHOWN_AS),
         required=True,
         format_func=lambda name: words.MEMORY_SHOWN_AS[name].label,
         help="\n\n".join(f"**{w.label}**: {w.meaning}" for w in words.MEMORY_SHOWN_AS.values()),
-        key="memory",
+        key=session.memory.key,
         persist_state="session",
         width="content",
     )
@@ -235,11 +227,11 @@ def choose_cell(
     entry: ModelEntry,
     trace,
     text: Text,
-    suffix: str = "",
+    values: CellValues = session.cell,
     offered: Collection[str] | None = None,
     telling: Telling | None = None,
 ) -> Cell:
-    """Selectors of quantity, layer and unit of a model. `suffix` tells a second set of keys apart.
+    """Selectors of quantity, layer and unit of a model, which are chosen in `values`.
 
     `offered` are the quantities to choose from, all that the model has unless given; the memories
     must be among them. Until the visitor chooses, the cell is the `telling` one, that of the text
@@ -248,10 +240,9 @@ def choose_cell(
     config = entry.metadata.model
     known = config.quantities if offered is None else offered
     offered = {q: word for q, word in words.QUANTITIES.items() if q in known}
-    keys = [name + suffix for name in ("quantity", "layer", "unit")]
     telling = telling or telling_of_text(entry, trace, text)
-    _keep_valid_or_find(keys[0], list(offered), lambda: telling.find().quantity)
-    _keep_valid_or_find(keys[1], range(1, config.layers + 1), lambda: telling.find().layer)
+    _keep_valid_or_find(values.quantity, list(offered), lambda: telling.find().quantity)
+    _keep_valid_or_find(values.layer, range(1, config.layers + 1), lambda: telling.find().layer)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         quantity = st.selectbox(
             "Quantity",
@@ -263,45 +254,40 @@ def choose_cell(
                     "How each is computed stands on the page Models.",
                 ]
             ),
-            key=keys[0],
+            key=values.quantity.key,
             persist_state="session",
             width=260,
         )
         units = config.width(quantity)
-        _keep_valid_or_find(keys[2], range(units), lambda: min(telling.find().unit, units - 1))
-        layer, unit = _layer_and_unit(config.layers, units, *keys[1:])
+        _keep_valid_or_find(values.unit, range(units), lambda: min(telling.find().unit, units - 1))
+        layer, unit = _layer_and_unit(config.layers, units, values)
         st.button(
             "Telling cell",
             icon=":material/auto_awesome:",
             help=f"Choose {telling.meaning}.",
-            key=f"telling{suffix}",
-            on_click=_forget,
-            args=keys,
+            key=f"telling{values.suffix}",
+            on_click=values.forget,
         )
     return Cell(quantity, layer, unit)
-
-
-def _forget(*keys: str) -> None:
-    """What is chosen under these keys, so that it is found anew."""
-    for key in keys:
-        st.session_state.pop(key, None)
 
 
 def choose_unit(entry: ModelEntry, trace, text: Text) -> tuple[int, int]:
     """Selectors of layer and unit alone, at first those of `choose_cell`."""
     config, telling = entry.metadata.model, telling_of_text(entry, trace, text)
-    _keep_valid_or_find("layer", range(1, config.layers + 1), lambda: telling.find().layer)
-    _keep_valid_or_find("unit", range(config.units), lambda: telling.find().unit)
+    _keep_valid_or_find(
+        session.cell.layer, range(1, config.layers + 1), lambda: telling.find().layer
+    )
+    _keep_valid_or_find(session.cell.unit, range(config.units), lambda: telling.find().unit)
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        return _layer_and_unit(config.layers, config.units, "layer", "unit")
+        return _layer_and_unit(config.layers, config.units, session.cell)
 
 
-def _layer_and_unit(layers: int, units: int, layer_key: str, unit_key: str) -> tuple[int, int]:
+def _layer_and_unit(layers: int, units: int, values: CellValues) -> tuple[int, int]:
     layer = st.selectbox(
         "Layer",
         range(1, layers + 1),
         help=f"1 reads the bytes, {layers} is the top: the prediction is made from it.",
-        key=layer_key,
+        key=values.layer.key,
         persist_state="session",
         width=100,
     )
@@ -310,7 +296,7 @@ def _layer_and_unit(layers: int, units: int, layer_key: str, unit_key: str) -> t
         min_value=0,
         max_value=units - 1,
         help=f"Which of the layer's {units} cells, counted from 0.",
-        key=unit_key,
+        key=values.unit.key,
         persist_state="session",
         width=150,
     )
@@ -323,12 +309,15 @@ def telling_of_text(entry: ModelEntry, trace, text: Text) -> Telling:
 
     def find() -> Cell:
         config = entry.metadata.model
-        return from_shelf(
-            shelf("telling cells", MAX_TELLING_CELLS),
-            ("telling cells", entry.path, entry.stamp, text.data, name),
-            "Looking for the cell that tells most …",
-            seconds_to_go_through(trace, len(config.cells)),
+        return kept(
+            "telling cells",
+            entry.version,
+            text.data,
             lambda progress: _most_telling_cell(name, trace, text, config, progress),
+            depends_on=(name,),
+            label="Looking for the cell that tells most …",
+            seconds=seconds_to_go_through(trace, len(config.cells)),
+            max_results=MAX_TELLING_CELLS,
         )
 
     return Telling(
@@ -361,37 +350,32 @@ def cell_of(row) -> Cell:
     return Cell(row["quantity"], int(row["layer"]), int(row["unit"]))
 
 
-def choose(cell: Cell) -> None:
-    """Choose a cell on the page that is shown, as what a click calls."""
-    st.session_state.update(asdict(cell))
-
-
 def open_cell(cell: Cell) -> None:
     """Go to the cells page with this cell chosen."""
-    open_page(CELLS_PAGE, **asdict(cell))
+    open_page(CELLS_PAGE, session.cell.chosen_as(cell))
 
 
 def note_cell(cell: Cell) -> None:
     """The same, as what a click calls: after that a new run begins by itself."""
-    _note_page(CELLS_PAGE, **asdict(cell))
+    _note_page(CELLS_PAGE, session.cell.chosen_as(cell))
 
 
-def open_page(page: str, **chosen) -> None:
-    """Go to a page with something chosen there, by the keys of the session.
+def open_page(page: str, chosen: dict[Value, object]) -> None:
+    """Go to a page with something chosen there.
 
     Selectors that are drawn cannot be set, so the page is noted, and opened as a new run begins.
     """
-    _note_page(page, **chosen)
+    _note_page(page, chosen)
     st.rerun()
 
 
-def _note_page(page: str, **chosen) -> None:
-    st.session_state["page_to_open"] = page, chosen
+def _note_page(page: str, chosen: dict[Value, object]) -> None:
+    _PAGE_TO_OPEN.set((page, chosen))
 
 
 def open_noted_page() -> None:
     """Go to the page that has been noted, if there is one."""
-    if "page_to_open" in st.session_state:
-        page, chosen = st.session_state.pop("page_to_open")
-        st.session_state.update(chosen)
+    if _PAGE_TO_OPEN.is_chosen:
+        page, chosen = _PAGE_TO_OPEN.forget()
+        choose(chosen)
         st.switch_page(page)

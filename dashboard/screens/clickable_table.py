@@ -12,6 +12,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard.screens import choices
+from dashboard.session import Value
 
 _NOTHING_MARKED = {"selection": {"rows": [], "columns": [], "cells": []}}
 # It tells only of what is done in the table, and only changes: what it would tell as a visitor
@@ -67,7 +68,7 @@ def clickable_table(
     `action` says on a button what a click does, for those who mark a row with the keyboard;
     `columns` are Streamlit's settings of the columns.
     """
-    by_keyboard = st.session_state.pop(_new_mark(key), None)
+    by_keyboard = _new_mark(key).forget()
     if by_keyboard is None:
         _take_mark_off(key)
     # Without a gap, as the listener is not seen.
@@ -123,19 +124,24 @@ def _hand_key(key: str) -> str:
     return f"{key} hand"
 
 
-def _new_mark(key: str) -> str:
-    """Where it is kept, until the table is drawn, that it has a new mark: whether by keyboard."""
-    return f"{key} marked by keyboard"
+def _new_mark(key: str) -> Value[bool]:
+    """That the table has a new mark, until it is drawn: whether by keyboard."""
+    return Value(f"{key} marked by keyboard")
+
+
+def _marked(key: str) -> Value[dict]:
+    """What is marked in the table, its own state."""
+    return Value(key)
 
 
 def _note_mark(key: str, rows: int, on_click: Callable[[int], None]) -> None:
     """Something else is marked in the table: tell of it where that was a click."""
     row = _marked_row(key, rows)
-    last = st.session_state[_hand_key(key)]["last"]
+    last = Value(_hand_key(key)).value["last"]
     if row is None or last == "header":
         return
     by_keyboard = last == "keyboard"
-    st.session_state[_new_mark(key)] = by_keyboard
+    _new_mark(key).set(by_keyboard)
     if not by_keyboard:
         on_click(row)
 
@@ -143,12 +149,13 @@ def _note_mark(key: str, rows: int, on_click: Callable[[int], None]) -> None:
 def _take_mark_off(key: str) -> None:
     """Something was chosen elsewhere since: the mark would be out of date, and a click on the same
     field would not count as one."""
-    if key in st.session_state and st.session_state[key]["selection"]["cells"]:
-        st.session_state[key] = _NOTHING_MARKED
+    marked = _marked(key)
+    if marked.is_chosen and marked.value["selection"]["cells"]:
+        marked.set(_NOTHING_MARKED)
 
 
 def _marked_row(key: str, rows: int) -> int | None:
     """The marked row of a table of so many rows; None where there is none, or no such row: a table
     without rows has a field that says so."""
-    cells = st.session_state[key]["selection"]["cells"]
+    cells = _marked(key).value["selection"]["cells"]
     return cells[0][0] if cells and cells[0][0] < rows else None

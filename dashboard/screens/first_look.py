@@ -1,5 +1,6 @@
 """What a first visit opens on: the cell of docs/url-cell.md, in a text full of web addresses."""
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import streamlit as st
@@ -7,47 +8,56 @@ import streamlit as st
 from dashboard.screens import choices
 from dashboard.serving import loading
 from dashboard.serving.loading import ModelEntry
+from dashboard.session import Cell, Value, session
 from gridlstm.analysis.properties import inside_url
 from gridlstm.checkpoint import Metadata
 
 if TYPE_CHECKING:
     from dashboard.screens.reading import Reading
 
-CHOSEN = {
-    "sample": "wiki-urls.txt",
-    "model": "grid-6",
-    "quantity": "time.cell",
-    "layer": 6,
-    "unit": 152,
-}
+
+@dataclass(frozen=True)
+class View:
+    """A cell of a model in a shipped text."""
+
+    sample: str
+    model: str
+    cell: Cell
+
+
+FIRST = View("wiki-urls.txt", "grid-6", Cell("time.cell", 6, 152))
 # A model of this name that has been trained anew may have its address cell elsewhere.
 LEAST_AUC = 0.9
+# That the visit has just begun with it.
+_IS_NEW: Value[bool] = Value("first_look")
 
 
 def open_if_there() -> None:
     """Go to the cell, unless its model is not in the folder or has no such cell."""
-    if _has_cell(loading.shipped_metadata(CHOSEN["model"])):
-        st.session_state.update(CHOSEN, first_look=True)
+    if _has_cell(loading.shipped_metadata(FIRST.model)):
+        session.sample.set(FIRST.sample)
+        session.model.set(FIRST.model)
+        session.cell.set(FIRST.cell)
+        _IS_NEW.set(True)
         st.switch_page(choices.CELLS_PAGE)
 
 
 def is_chosen(models: dict[str, ModelEntry]) -> bool:
     """Whether it is this cell in this text that is looked at."""
-    state = st.session_state
-    as_chosen = all(state.get(key) == value for key, value in CHOSEN.items())
-    if not as_chosen or "own_text" in state or CHOSEN["model"] not in models:
+    if session.has_own_text or FIRST.model not in models:
         return False
-    return _has_cell(models[CHOSEN["model"]].metadata)
+    looked_at = View(session.sample.get(), session.model.get(), session.cell.get())
+    return looked_at == FIRST and _has_cell(models[FIRST.model].metadata)
 
 
 def _has_cell(metadata: Metadata | None) -> bool:
     if metadata is None:
         return False
-    config = metadata.model
+    config, cell = metadata.model, FIRST.cell
     return (
-        CHOSEN["quantity"] in config.quantities
-        and CHOSEN["layer"] <= config.layers
-        and CHOSEN["unit"] < config.units
+        cell.quantity in config.quantities
+        and cell.layer <= config.layers
+        and cell.unit < config.units
     )
 
 
@@ -62,7 +72,7 @@ def introduce() -> None:
         )
         with st.container(horizontal=True, vertical_alignment="center"):
             if st.button("Put in a text of your own", icon=":material/notes:", type="tertiary"):
-                choices.open_page(choices.TEXT_PAGE, source=choices.TYPED)
+                choices.open_page(choices.TEXT_PAGE, {session.source: choices.TYPED})
             for page, label, icon in (
                 ("screens/find/view.py", "Find the cell of something else", "search"),
                 ("screens/provenance/view.py", "Who wrote its memory", "history_edu"),
@@ -77,10 +87,9 @@ def holds(reading: "Reading") -> bool:
     # Imports pandas, which the first heading does not wait for.
     from gridlstm.analysis.ranking import auc
 
-    first = st.session_state.pop("first_look", False)
-    values = reading.of_unit(CHOSEN["quantity"], CHOSEN["unit"], "c")[CHOSEN["layer"] - 1]
+    is_new, cell = _IS_NEW.forget(), FIRST.cell
+    values = reading.of_unit(cell.quantity, cell.unit, "c")[cell.layer - 1]
     follows = auc(values[:, None], inside_url(reading.text.characters))[0] >= LEAST_AUC
-    if first and not follows:
-        for key in ("quantity", "layer", "unit"):
-            del st.session_state[key]
+    if is_new and not follows:
+        session.cell.forget()
     return bool(follows)

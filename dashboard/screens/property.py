@@ -1,6 +1,6 @@
 """The property that cells shall follow, or by which a loss is split: chosen, and shown.
 
-A pattern that the visitor writes is one too, the key `pattern` of the session.
+A pattern that the visitor writes is one too.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,9 @@ from dashboard import words
 from dashboard.charts.theme import SEQUENTIAL
 from dashboard.coloured_text import Scale, coloured_text
 from dashboard.screens import choices
+from dashboard.screens.refusal import Refusal, refused
 from dashboard.serving.loading import ModelEntry
+from dashboard.session import session
 from gridlstm.analysis.properties import PROPERTIES, measure_named
 from gridlstm.errors import UserError
 from gridlstm.text import Text
@@ -35,25 +37,24 @@ class Target:
         return self.values.dtype == bool
 
 
-def choose_property(entry: ModelEntry, text: Text) -> Target:
-    """Any property, or a pattern to write; ends the page where it tells nothing apart."""
+def choose_property(entry: ModelEntry, text: Text) -> Target | Refusal:
+    """Any property, or a pattern to write."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         name = _select(entry, [*PROPERTIES, OWN], width=340)
         if name == OWN:
             _write_pattern()
-    if name == OWN and not st.session_state["pattern"]:
-        st.info("Write a pattern, and press Enter.")
-        st.stop()
-    target = _measured(name, text, list(PROPERTIES))
-    if target.values is None:
-        st.stop()
-    return target
+    if name == OWN and not session.pattern.get():
+        return Refusal("Write a pattern, and press Enter.", is_error=False)
+    _explain(name)
+    values = _measured(name, text, list(PROPERTIES))
+    return values if isinstance(values, Refusal) else Target(_title(name), values)
 
 
 def choose_mark(entry: ModelEntry, text: Text) -> Target:
-    """A property that holds of a character or does not, or the pattern if one is written."""
+    """A property that holds of a character or does not, or the pattern if one is written; where it
+    tells nothing apart, that is said, and the target has no values."""
     offered = [name for name, found in PROPERTIES.items() if found.kind == "mark"]
-    pattern = st.session_state.get("pattern")
+    pattern = session.pattern.get()
     if pattern:
         offered.append(OWN)
     name = _select(
@@ -64,7 +65,11 @@ def choose_mark(entry: ModelEntry, text: Text) -> Target:
     )
     if name == OWN:
         st.caption(words.verbatim(pattern))
-    return _measured(name, text, offered)
+    _explain(name)
+    values = _measured(name, text, offered)
+    if refused(values):
+        values = None
+    return Target(_title(name), values)
 
 
 def _select(entry: ModelEntry, offered: list[str], **look) -> str:
@@ -73,7 +78,7 @@ def _select(entry: ModelEntry, offered: list[str], **look) -> str:
         "Property",
         choices.keep_property(entry, offered),
         format_func=lambda n: PROPERTIES[n].title if n in PROPERTIES else "A pattern of my own",
-        key="property",
+        key=session.property_name.key,
         persist_state="session",
         **look,
     )
@@ -82,7 +87,7 @@ def _select(entry: ModelEntry, offered: list[str], **look) -> str:
 def _write_pattern() -> None:
     st.text_input(
         "Pattern",
-        key="pattern",
+        key=session.pattern.key,
         placeholder=r"such as \d{4}",
         help="A regular expression (of the Python package regex); what it matches is "
         "marked. ^ and $ match at the ends of each line.",
@@ -91,22 +96,26 @@ def _write_pattern() -> None:
     )
 
 
-def _measured(name: str, text: Text, offered: list[str]) -> Target:
-    """The property in the text, explained; where it tells nothing apart, the reason is said, and
-    which of those offered do."""
-    if name == OWN:
-        title, full_name = "Matched by your pattern", f"pattern:{st.session_state['pattern']}"
-    else:
-        title, full_name = PROPERTIES[name].title, name
+def _title(name: str) -> str:
+    return "Matched by your pattern" if name == OWN else PROPERTIES[name].title
+
+
+def _explain(name: str) -> None:
+    if name != OWN:
         st.caption(PROPERTIES[name].explanation)
+
+
+def _measured(name: str, text: Text, offered: list[str]) -> np.ndarray | Refusal:
+    """What the property is at each character of the text; where it tells nothing apart, why not,
+    and which of those offered do."""
+    full_name = f"pattern:{session.pattern.value}" if name == OWN else name
     try:
-        return Target(title, measure_named(full_name, text.characters))
+        return measure_named(full_name, text.characters)
     except UserError as error:
         titles = [PROPERTIES[n].title for n in offered if n in PROPERTIES and _tells(n, text)]
         telling = ", ".join(title[0].lower() + title[1:] for title in titles)
         others = f" Others that this text has: {telling}." if telling else ""
-        st.info(words.verbatim(f"{error}{others}"))
-        return Target(title, None)
+        return Refusal(words.verbatim(f"{error}{others}"), is_error=False)
 
 
 def _tells(name: str, text: Text) -> bool:

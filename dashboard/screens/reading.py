@@ -19,10 +19,11 @@ from dashboard.coloured_text import (
     gate_scale,
 )
 from dashboard.screens import choices
-from dashboard.screens.choices import Cell
+from dashboard.screens.refusal import Refusal
 from dashboard.serving import loading
 from dashboard.serving.kept import kept
 from dashboard.serving.loading import ModelEntry
+from dashboard.session import Cell, Value, session
 from gridlstm.errors import UserError
 from gridlstm.text import Text, character_losses, printable_byte
 
@@ -32,6 +33,8 @@ SECONDS_A_PREDICTION = 1e-5
 SECONDS_TO_SEND = 0.1
 SECONDS_TO_DRAW = 0.8
 TEXT_HEIGHT = 420
+# Whether this visit has been shown a text.
+_TEXT_IS_OUT: Value[bool] = Value("text_is_out")
 
 
 @dataclass(frozen=True)
@@ -84,20 +87,19 @@ class Reading:
         return np.tanh(values) if kind == "cell" and memory_as == "tanh" else values
 
 
-def read(entry: ModelEntry, text: Text) -> Reading:
-    """What the model does on the text; ends the page with one sentence if it cannot."""
+def read(entry: ModelEntry, text: Text) -> Reading | Refusal:
+    """What the model does on the text."""
     try:
         trace = loading.traced(entry, text.data)
     except UserError as error:
-        st.error(words.verbatim(f"{entry.name}: {error}"))
-        st.stop()
+        return Refusal(words.verbatim(f"{entry.name}: {error}"))
     loss_bits, likeliest = kept(
         "predictions",
-        entry,
-        (text.data,),
-        "What the model expects …",
+        entry.version,
+        text.data,
         lambda progress: _predictions(trace, text),
-        SECONDS_A_PREDICTION * len(text.data),
+        label="What the model expects …",
+        seconds=SECONDS_A_PREDICTION * len(text.data),
     )
     return Reading(entry, text, trace, loss_bits, likeliest)
 
@@ -112,18 +114,18 @@ def _predictions(trace, text: Text) -> tuple[np.ndarray, Likeliest]:
     return convert(nats, "bits"), Likeliest(next_bytes[at], chances[at])
 
 
-def models_or_stop() -> dict[str, ModelEntry]:
-    """The models with weights; broken files are named, and without any model the page ends."""
+def usable_models() -> dict[str, ModelEntry] | Refusal:
+    """The models with weights, by name; files that are broken are named on the page."""
     _let_the_heading_out()
     found = loading.catalogue()
     for problem in found.problems:
         st.warning(problem)
     if not found.usable:
-        st.info(
+        return Refusal(
             "There is no model yet. Put checkpoints into the folder `checkpoints/`, train one with "
-            "`python -m gridlstm train`, or upload your own on the Models page."
+            "`python -m gridlstm train`, or upload your own on the Models page.",
+            is_error=False,
         )
-        st.stop()
     return found.usable
 
 
@@ -151,9 +153,9 @@ def let_the_text_out() -> None:
 
     The plotting library, which is fetched for that chart, keeps it busy for a second.
     """
-    if "text_is_out" not in st.session_state:
+    if not _TEXT_IS_OUT.is_chosen:
         time.sleep(SECONDS_TO_DRAW)
-        st.session_state["text_is_out"] = True
+        _TEXT_IS_OUT.set(True)
 
 
 def text_line() -> None:
@@ -192,7 +194,7 @@ def draw_coloured(
 ) -> Selection | None:
     """The text as a model read it, coloured by a cell, whose unit did `values` [layer, character]
     (NaN without colour); what is selected in it. `from_end` as in `coloured_text`."""
-    memory_as = st.session_state["memory"]
+    memory_as = session.memory.value
     known = values[np.isfinite(values)]
     scale, _ = scales(cell.quantity, memory_as, known if known.size else np.zeros(1))
     return coloured_text(
@@ -205,7 +207,7 @@ def draw_coloured(
         key=key,
         losses=reading.loss_bits,
         likeliest=reading.likeliest,
-        show_whitespace=st.session_state["whitespace"],
+        show_whitespace=session.whitespace.value,
         height=TEXT_HEIGHT,
         from_end=from_end,
     )

@@ -1,27 +1,31 @@
-"""What long work on a model has given: from a shelf, or made when it is its turn."""
+"""What long work on a model has given: kept by checkpoint and text, or made when it is its turn."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 
-from dashboard.serving.loading import ModelEntry
+from dashboard.serving.file_version import FileVersion
 from dashboard.serving.shelf import from_shelf, shelf
 from gridlstm.progress import Progress
 
-# Results that a shelf holds at a time, for all visitors together.
-MOST_RESULTS = 16
+# Results of one kind that are kept at a time, for all visitors together.
+MAX_RESULTS = 16
 
 
 def kept(
-    name: str,
-    entry: ModelEntry,
-    key: tuple,
-    label: str,
+    kind: str,
+    checkpoint: FileVersion,
+    data: bytes | None,
     make: Callable[[Progress], object],
+    *,
+    label: str,
+    depends_on: tuple[Hashable, ...] = (),
     seconds: float = 1.0,
+    max_results: int = MAX_RESULTS,
 ):
-    """A result from the shelf of that name, or made under a progress bar with the label when it is
-    the turn of work that takes about so many seconds.
+    """The result of this kind for a checkpoint and the text `data` that it reads: one kept, or what
+    `make` makes under a progress bar with the label, when it is the turn of work that takes about
+    so many seconds. Nothing is kept where `make` raises.
 
-    `key` is all that it depends on besides the model.
+    `data` is None where no text is read; `depends_on` is all else that the result depends on.
     """
-    full_key = (name, entry.path, entry.stamp, *key)
-    return from_shelf(shelf(name, MOST_RESULTS), full_key, label, seconds, make)
+    key = (kind, checkpoint, data, *depends_on)
+    return from_shelf(shelf(kind, max_results), key, label, seconds, make)

@@ -19,7 +19,10 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from dashboard.serving.estimates import seconds_to_read
-from dashboard.serving.shelf import Shelf, from_shelf, shelf
+from dashboard.serving.file_version import FileVersion
+from dashboard.serving.kept import kept
+from dashboard.serving.shelf import Shelf, shelf
+from dashboard.session import Value
 from dashboard.words import verbatim
 from gridlstm.checkpoint import (
     Metadata,
@@ -67,11 +70,14 @@ class ModelEntry:
 
     name: str
     title: str
-    path: Path
-    stamp: tuple[int, int]
+    version: FileVersion
     metadata: Metadata | None
     curve: "pd.DataFrame | None"
     uploaded: bool = False
+
+    @property
+    def path(self) -> Path:
+        return self.version.path
 
     @property
     def text(self) -> str:
@@ -120,11 +126,14 @@ class Uploads:
         return {path.name: path.stat().st_size for path in files}
 
 
+_UPLOADS: Value[Uploads] = Value("uploads")
+
+
 def catalogue() -> Catalogue:
     """The checkpoints and curves of the folder, then the visitor's own."""
     models, problems = _scan(FOLDER, uploaded=False)
-    if "uploads" in st.session_state:
-        mine, more = _scan(st.session_state["uploads"].path, uploaded=True)
+    if _UPLOADS.is_chosen:
+        mine, more = _scan(_UPLOADS.value.path, uploaded=True)
         models, problems = models + mine, problems + more
     return Catalogue(_with_titles_of_their_own(models), problems)
 
@@ -168,7 +177,7 @@ def _scan(folder: Path, uploaded: bool) -> tuple[list[ModelEntry], list[str]]:
         if metadata is not None or (curve is not None and not path.exists()):
             title = metadata.model.title if metadata else f"{stem} (no weights yet)"
             name = f"{stem} (mine)" if uploaded else stem
-            models.append(ModelEntry(name, title, path, _stamp(path), metadata, curve, uploaded))
+            models.append(ModelEntry(name, title, _version(path), metadata, curve, uploaded))
     return _most_telling_first(models), problems
 
 
@@ -220,39 +229,33 @@ def _is_offered(path: Path) -> bool:
     )
 
 
-def _stamp(path: Path) -> tuple[int, int]:
-    """What changes when a file does, or a shard of an index: the latest time, and the sizes
-    together; zeros if there is none."""
-    try:
-        files = [path, *(shards_beside(path) if is_index(path) else ())]
-        statuses = [file.stat() for file in files]
-    except OSError:
-        return 0, 0
-    return max(s.st_mtime_ns for s in statuses), sum(s.st_size for s in statuses)
+def _version(path: Path) -> FileVersion:
+    """Of a checkpoint or curve; of an index together with its shards."""
+    return FileVersion.of(path, *(shards_beside(path) if is_index(path) else ()))
 
 
 def _or_problem(read: Callable, path: Path, problems: list[str]):
     """What `read` makes of an existing file, or None, with a sentence if the file is bad."""
-    stamp = _stamp(path)
-    if stamp == (0, 0):
+    version = _version(path)
+    if not version.exists:
         return None
     try:
-        return read(path, stamp)
+        return read(version)
     except (UserError, OSError) as error:
         problems.append(verbatim(f"{path.name}: {error}"))
         return None
 
 
 @st.cache_data(max_entries=256, show_spinner=False)
-def _metadata(path: Path, stamp: tuple[int, int]) -> Metadata:
-    return read_metadata(path)
+def _metadata(version: FileVersion) -> Metadata:
+    return read_metadata(version.path)
 
 
 @st.cache_data(max_entries=256, show_spinner=False)
-def _curve(path: Path, stamp: tuple[int, int]) -> "pd.DataFrame":
+def _curve(version: FileVersion) -> "pd.DataFrame":
     from gridlstm.curves import read_curve
 
-    return read_curve(path)
+    return read_curve(version.path)
 
 
 def keep_upload(name: str, data: bytes) -> None:
@@ -260,7 +263,7 @@ def keep_upload(name: str, data: bytes) -> None:
 
     Raises UserError, and keeps nothing, if it is no usable checkpoint or curve.
     """
-    uploads = st.session_state.setdefault("uploads", Uploads())
+    uploads = _UPLOADS.set_if_new(Uploads)
     path = uploads.path / Path(name).name
     _check_room(uploads, path, len(data))
     path = path.with_suffix(path.suffix.lower())
@@ -304,25 +307,25 @@ def _check_room(uploads: Uploads, path: Path, size: int) -> None:
 
 def uploaded_files() -> list[tuple[str, int]]:
     """The names of the visitor's own files, and their sizes in bytes."""
-    if "uploads" not in st.session_state:
+    if not _UPLOADS.is_chosen:
         return []
-    return sorted(st.session_state["uploads"].sizes().items())
+    return sorted(_UPLOADS.value.sizes().items())
 
 
 def remove_upload(name: str) -> None:
     """Take one of the visitor's own files away."""
-    path = st.session_state["uploads"].path / name
+    path = _UPLOADS.value.path / name
     path.unlink(missing_ok=True)
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
-def _model(path: Path, stamp: tuple[int, int]):
-    return load_model(path)[0]
+def _model(version: FileVersion):
+    return load_model(version.path)[0]
 
 
 def model_of(entry: ModelEntry):
     """The model itself, which is never changed; loaded once. Raises UserError."""
-    return _model(entry.path, entry.stamp)
+    return _model(entry.version)
 
 
 @functools.cache
@@ -352,13 +355,19 @@ def traced(entry: ModelEntry, data: bytes) -> "Trace":
     def make(progress: Progress) -> "Trace":
         from gridlstm.trace import trace
 
-        model = _model(entry.path, entry.stamp)
+        model = _model(entry.version)
         with memory_for_a_trace() as most:
             return trace(model, data, progress=progress, most_in_memory=most)
 
-    seconds = seconds_to_read(entry.metadata.model, len(data))
-    label = f"{entry.title} reads the text …"
-    return from_shelf(_traces(), ("traces", entry.path, entry.stamp, data), label, seconds, make)
+    return kept(
+        "traces",
+        entry.version,
+        data,
+        make,
+        label=f"{entry.title} reads the text …",
+        seconds=seconds_to_read(entry.metadata.model, len(data)),
+        max_results=MOST_TRACES,
+    )
 
 
 @contextmanager

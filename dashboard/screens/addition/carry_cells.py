@@ -10,6 +10,7 @@ from dashboard.screens.clickable_table import clickable_table
 from dashboard.serving import loading
 from dashboard.serving.kept import kept
 from dashboard.serving.loading import ModelEntry
+from dashboard.session import session
 from gridlstm.addition import Layout
 from gridlstm.progress import Progress
 
@@ -25,7 +26,14 @@ def followers(entry: ModelEntry, layout: Layout) -> pd.DataFrame:
         model, fraction = loading.model_of(entry), entry.metadata.data.train_fraction
         return rank_by_carry(model, layout, fraction, progress=progress).head(LISTED)
 
-    return kept("addition", entry, ("followers", layout), "Looking for the carry …", make)
+    return kept(
+        "addition",
+        entry.version,
+        None,
+        make,
+        depends_on=("followers", layout),
+        label="Looking for the carry …",
+    )
 
 
 def best_follower(entry: ModelEntry, layout: Layout) -> Telling:
@@ -56,7 +64,7 @@ def draw_followers(entry: ModelEntry, layout: Layout) -> None:
     )
     clickable_table(
         table,
-        lambda row: choices.choose(choices.cell_of(best.iloc[row])),
+        lambda row: session.cell.set(choices.cell_of(best.iloc[row])),
         key="followers",
         action="Look at the cell of the marked row above",
         columns={"Follows the carry": st.column_config.NumberColumn(format="%.3f")},

@@ -12,12 +12,13 @@ from dashboard.charts.theme import plot_config
 from dashboard.screens import choices
 from dashboard.screens.addition import charts
 from dashboard.screens.addition.carry_cells import best_follower, draw_followers, followers
-from dashboard.screens.choices import Cell
-from dashboard.screens.reading import Reading, models_or_stop, read, scales
+from dashboard.screens.reading import Reading, read, scales, usable_models
+from dashboard.screens.refusal import Refusal, refused
 from dashboard.serving import loading
 from dashboard.serving.estimates import seconds_to_read
 from dashboard.serving.kept import kept
 from dashboard.serving.loading import ModelEntry
+from dashboard.session import Cell, session
 from gridlstm.addition import (
     END,
     MAX_BYTES_MEASURED,
@@ -36,44 +37,45 @@ from gridlstm.text import from_bytes, printable_byte
 MODEL_WIDTH, NUMBERS_WIDTH = 640, 360
 
 
-def adders_or_stop() -> dict[str, ModelEntry]:
-    """The models that were trained to add; without any the page ends with a sentence."""
+def usable_adders() -> dict[str, ModelEntry] | Refusal:
+    """The models that were trained to add, by name."""
+    models = usable_models()
+    if isinstance(models, Refusal):
+        return models
     found = {
         name: entry
-        for name, entry in models_or_stop().items()
+        for name, entry in models.items()
         if layout_of(entry.metadata.training) is not None
     }
     if not found:
-        st.info(
+        return Refusal(
             "No model here was trained to add. Train one with `python -m gridlstm train --task "
-            "addition`, or upload one on the Models page."
+            "addition`, or upload one on the Models page.",
+            is_error=False,
         )
-        st.stop()
     return found
 
 
-def choose_numbers(layout: Layout, places: list[DeltaGenerator]) -> tuple[int, int]:
-    """Two numbers that the visitor types; ends the page with a sentence if they are none."""
+def choose_numbers(layout: Layout, places: list[DeltaGenerator]) -> tuple[int, int] | Refusal:
+    """Two numbers that the visitor types."""
     typed = [
-        place.text_input(label, key=key, max_chars=200, persist_state="session").strip()
-        for place, label, key in zip(
+        place.text_input(label, key=number.key, max_chars=200, persist_state="session").strip()
+        for place, label, number in zip(
             places,
             ("First number", "Second number"),
-            ("first_number", "second_number"),
+            (session.first_number, session.second_number),
             strict=True,
         )
     ]
     for number in typed:
         plural = "s" if layout.digits > 1 else ""
         if not re.fullmatch("[0-9]+", number):
-            st.error("Type two numbers, each in the digits 0 to 9 alone.")
-            st.stop()
+            return Refusal("Type two numbers, each in the digits 0 to 9 alone.")
         if len(number) > layout.digits:
-            st.error(
+            return Refusal(
                 f"This model was trained on numbers of at most {layout.digits} digit{plural}; "
                 f"{number[:40]} has {len(number)}."
             )
-            st.stop()
     return int(typed[0]), int(typed[1])
 
 
@@ -148,7 +150,15 @@ def accuracy(entry: ModelEntry, layout: Layout) -> tuple[float, float, int]:
 
     samples = layout.samples_within(VALIDATION_SAMPLES, MAX_BYTES_MEASURED)
     seconds = seconds_to_read(entry.metadata.model, samples * layout.length)
-    return kept("addition", entry, ("accuracy", layout), "The model adds …", make, seconds)
+    return kept(
+        "addition",
+        entry.version,
+        None,
+        make,
+        depends_on=("accuracy", layout),
+        label="The model adds …",
+        seconds=seconds,
+    )
 
 
 st.title("Addition")
@@ -157,18 +167,25 @@ st.markdown(
     "from its first digit on. Its answers are not put back into it: **a carry must be kept in its "
     "memory** (Grid LSTM paper, section 4.2)."
 )
-adders = adders_or_stop()
+adders = usable_adders()
+if refused(adders):
+    st.stop()
 # In a narrow window the numbers go to a line of their own.
 with st.container(horizontal=True):
     with st.container(width=MODEL_WIDTH):
-        entry = choices.choose_model("adder", "Model that adds", adders)
+        entry = choices.choose_model(session.adder, "Model that adds", adders)
     number_places = st.container(width=NUMBERS_WIDTH).columns(2)
 layout = layout_of(entry.metadata.training)
-for key, start in (("first_number", "5"), ("second_number", "6")):
-    if not isinstance(st.session_state.get(key), str):
-        st.session_state[key] = start * layout.digits
-first, second = choose_numbers(layout, number_places)
+for number, start in ((session.first_number, "5"), (session.second_number, "6")):
+    if not isinstance(number.get(), str):
+        number.set(start * layout.digits)
+numbers = choose_numbers(layout, number_places)
+if refused(numbers):
+    st.stop()
+first, second = numbers
 reading = read(entry, from_bytes(layout.question(first, second)))
+if refused(reading):
+    st.stop()
 answer = draw_answer(first, second, layout, reading)
 try:
     right, digits, sums = accuracy(entry, layout)

@@ -7,19 +7,20 @@ from dashboard.charts import cells as charts
 from dashboard.charts.theme import plot_config
 from dashboard.coloured_text import Selection, as_selected
 from dashboard.screens import choices, first_look
-from dashboard.screens.choices import Cell
 from dashboard.screens.reading import (
     Reading,
     draw_coloured,
     let_the_text_out,
-    models_or_stop,
     read,
     scales,
     tell_of_texts,
     text_line,
+    usable_models,
 )
+from dashboard.screens.refusal import refused
 from dashboard.serving.estimates import seconds_to_go_through
 from dashboard.serving.kept import kept
+from dashboard.session import Cell, session
 
 NOTHING = "Nothing"
 SECONDS_TO_DRAW_A_CHARACTER = 3e-5
@@ -32,8 +33,8 @@ VIEWS = {
 
 def draw_text(reading: Reading, cell: Cell, suffix: str) -> None:
     """The coloured text, and what its unit does at the selected character."""
-    values = reading.of_unit(cell.quantity, cell.unit, st.session_state["memory"])
-    selection = draw_coloured(reading, cell, values, key=f"coloured{suffix}")
+    values = reading.of_unit(cell.quantity, cell.unit, session.memory.value)
+    selection = draw_coloured(reading, cell, values, key=f"{session.selection.key}{suffix}")
     if selection is None:
         st.caption(
             "Point at a character for its values; click one to see every gate of this unit. Drag "
@@ -67,18 +68,18 @@ def lead_on(reading: Reading, cell: Cell, selection: Selection, suffix: str) -> 
         span = as_selected(reading.text.characters, selection.start, selection.end)
         choices.open_page(
             choices.FIND_PAGE,
-            model=reading.entry.name,
-            quantity=cell.quantity,
-            layer=cell.layer,
-            unit=cell.unit,
-            find="selection",
-            select=span,
+            {
+                session.model: reading.entry.name,
+                **session.cell.chosen_as(cell),
+                session.find: "selection",
+                session.searched_selection: span,
+            },
         )
 
 
 def draw_below(reading: Reading, cell: Cell, view: str, suffix: str) -> None:
     """One of the pictures of the whole text."""
-    memory_as, text = st.session_state["memory"], reading.text
+    memory_as, text = session.memory.value, reading.text
     name = words.shown_name(cell.quantity, memory_as)
     file = f"{reading.entry.name}-{cell.quantity}-layer-{cell.layer}"
     if view == "layers":
@@ -103,20 +104,22 @@ def draw_below(reading: Reading, cell: Cell, view: str, suffix: str) -> None:
         )
         figure = kept(
             "pictures",
-            reading.entry,
-            ("units", text.data, cell.quantity, cell.layer, memory_as, by),
-            "Ordering the units …",
+            reading.entry.version,
+            text.data,
             lambda progress: units_figure(reading, cell, memory_as, by),
-            seconds_to_go_through(reading.trace) / reading.trace.layers,
+            depends_on=("units", cell.quantity, cell.layer, memory_as, by),
+            label="Ordering the units …",
+            seconds=seconds_to_go_through(reading.trace) / reading.trace.layers,
         )
     else:
         figure = kept(
             "pictures",
-            reading.entry,
-            ("surprise", text.data),
-            "Drawing the surprise …",
+            reading.entry.version,
+            text.data,
             lambda progress: surprise_figure(reading),
-            SECONDS_TO_DRAW_A_CHARACTER * len(text.characters),
+            depends_on=("surprise",),
+            label="Drawing the surprise …",
+            seconds=SECONDS_TO_DRAW_A_CHARACTER * len(text.characters),
         )
     st.plotly_chart(figure, config=plot_config(f"{file}-{view}"), key=f"{view}{suffix}")
 
@@ -140,14 +143,16 @@ def surprise_figure(reading: Reading):
 st.title("Cells")
 introduction = st.empty()
 text_line()
-models = models_or_stop()
+models = usable_models()
+if refused(models):
+    st.stop()
 is_first_look = first_look.is_chosen(models)
 if is_first_look:
     with introduction:
         first_look.introduce()
-choices.keep_valid("beside", [NOTHING, *models])
-choices.keep_valid("whitespace", [False, True])
-choices.keep_valid("below", list(VIEWS))
+choices.keep_valid(session.second_model, [NOTHING, *models])
+choices.keep_valid(session.whitespace, [False, True])
+choices.keep_valid(session.below, list(VIEWS))
 left, right = st.columns(2)
 with left:
     entry = choices.choose_reader(models)
@@ -156,40 +161,44 @@ with right:
         "Beside it",
         [NOTHING, *models],
         format_func=lambda name: models[name].title if name in models else name,
-        key="beside",
+        key=session.second_model.key,
         persist_state="session",
         help="A second model on the same text. Its units have nothing to do with the first one's.",
     )
 options = st.columns([3, 2], vertical_alignment="bottom")
 with options[0]:
     choices.choose_memory_shown()
-options[1].toggle("Show spaces and line ends", key="whitespace", persist_state="session")
+options[1].toggle("Show spaces and line ends", key=session.whitespace.key, persist_state="session")
 
-shown = [(entry, "")]
+shown = [(entry, session.cell)]
 if compared in models:
-    shown.append((models[compared], "2"))
+    shown.append((models[compared], session.second_cell))
 tell_of_texts([model for model, _ in shown])
 places = st.columns(len(shown))
 readings = []
-for place, (model, suffix) in zip(places, shown, strict=True):
+for place, (model, values) in zip(places, shown, strict=True):
     with place:
         reading = read(model, choices.current_text())
-        if is_first_look and suffix == "" and not first_look.holds(reading):
+        if refused(reading):
+            continue
+        if is_first_look and values is session.cell and not first_look.holds(reading):
             introduction.empty()
-        cell = choices.choose_cell(model, reading.trace, reading.text, suffix)
-        draw_text(reading, cell, suffix)
-        readings.append((reading, cell, suffix))
+        cell = choices.choose_cell(model, reading.trace, reading.text, values)
+        draw_text(reading, cell, values.suffix)
+        readings.append((reading, cell, values.suffix))
 
+if not readings:
+    st.stop()
 view = st.segmented_control(
     "Below",
     list(VIEWS),
     required=True,
     format_func=VIEWS.get,
-    key="below",
+    key=session.below.key,
     persist_state="session",
     label_visibility="collapsed",
 )
 let_the_text_out()
-for place, (reading, cell, suffix) in zip(st.columns(len(shown)), readings, strict=True):
+for place, (reading, cell, suffix) in zip(st.columns(len(readings)), readings, strict=True):
     with place:
         draw_below(reading, cell, view, suffix)

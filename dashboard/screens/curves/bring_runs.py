@@ -6,6 +6,7 @@ import streamlit as st
 
 from dashboard.screens.curves import foreign_runs
 from dashboard.screens.curves.foreign_runs import Source
+from dashboard.session import Value
 from dashboard.words import verbatim
 from gridlstm.curves import CurveError
 from gridlstm.curves.importing import (
@@ -22,6 +23,13 @@ SECONDS_BETWEEN_LOOKS = 5
 MAX_NAMED = 12
 # With more lines than these, they scroll in a box of so many pixels.
 MAX_LINES, LINES_HEIGHT = 12, 640
+# What was wrong with the files that were brought last, how many are no logs, and how often some
+# were brought.
+_FAULTS: Value[tuple[str, ...]] = Value("run_faults", ())
+_OTHERS: Value[int] = Value("run_others", 0)
+_TIMES_TAKEN: Value[int] = Value("run_files_turn", 0)
+# Which logs' lines are open, by the logs' keys.
+_OPENED: Value[dict[str, bool]] = Value("opened_logs")
 
 
 def bring_runs() -> None:
@@ -39,9 +47,9 @@ def bring_runs() -> None:
         "`docs/formats.md` has a table of all layouts.",
     )
     _choose_files()
-    for fault in st.session_state.get("run_faults", []):
+    for fault in _FAULTS.get():
         st.error(verbatim(fault))
-    if others := st.session_state.get("run_others"):
+    if others := _OTHERS.get():
         st.caption(f"Files in the folder that no log is called as, passed over: {others}.")
     for source in foreign_runs.brought():
         show_brought(source)
@@ -51,7 +59,6 @@ def bring_runs() -> None:
 
 def _choose_files() -> None:
     """A place for files, or for a whole folder, empty again after each."""
-    turn = st.session_state.get("run_files_turn", 0)
     folder = st.toggle(
         "A whole folder",
         key="run_folder",
@@ -62,7 +69,7 @@ def _choose_files() -> None:
         "A folder of runs" if folder else "Files of runs",
         accept_multiple_files="directory" if folder else True,
         max_upload_size=MAX_BYTES // 1_000_000,
-        key=f"run_{'folder' if folder else 'files'}_{turn}",
+        key=_place(folder).key,
         on_change=take_runs,
         args=(folder,),
     )
@@ -70,14 +77,18 @@ def _choose_files() -> None:
 
 def take_runs(folder: bool) -> None:
     """Keep the files just brought, and offer an empty place for the next ones."""
-    turn = st.session_state.get("run_files_turn", 0)
-    files = st.session_state[f"run_{'folder' if folder else 'files'}_{turn}"]
+    files = _place(folder).value
     logs = [file for file in files if not folder or foreign_runs.is_log_name(file.name)]
     faults = foreign_runs.bring([(file.name, file.getvalue()) for file in logs])
     said = [f"{name}: {fault}" for name, fault in faults.items()]
-    st.session_state["run_faults"] = said
-    st.session_state["run_others"] = len(files) - len(logs)
-    st.session_state["run_files_turn"] = turn + 1
+    _FAULTS.set(tuple(said))
+    _OTHERS.set(len(files) - len(logs))
+    _TIMES_TAKEN.set(_TIMES_TAKEN.value + 1)
+
+
+def _place(folder: bool) -> Value[list]:
+    """The place for files: another one each time some have been taken."""
+    return Value(f"run_{'folder' if folder else 'files'}_{_TIMES_TAKEN.value}")
 
 
 def show_brought(source: Source) -> None:
@@ -116,17 +127,17 @@ def show_source(source: Source) -> None:
     name = verbatim(source.found.name if others or "tfevents" in first else first)
     # Open where something is to be chosen, and from then on as the visitor left it: kept apart from
     # the widget, which begins anew whenever its line changes.
-    opened = st.session_state.setdefault("opened_logs", {})
-    key = f"open {source.key}"
+    opened = _OPENED.set_if_new(dict)
+    is_open: Value[bool] = Value(f"open {source.key}")
 
     def remember() -> None:
-        opened[source.key] = st.session_state[key]
+        opened[source.key] = is_open.value
 
     box = st.expander(
         f"**{name}**: {verbatim(line_of(source))}",
         icon=":material/error:" if failed else None,
         expanded=opened.setdefault(source.key, failed),
-        key=key,
+        key=is_open.key,
         on_change=remember,
     )
     if not box.open:
@@ -154,7 +165,7 @@ def line_of(source: Source) -> str:
 def choose_columns(source: Source) -> Columns:
     """Selectors of what the log's columns are, as they are chosen now."""
     log, columns, key = source.found.log, source.columns, source.key
-    names = log.names
+    names, chosen_unit = log.names, Value(f"unit {key}")
     with st.container(horizontal=True, vertical_alignment="bottom"):
         loss = _choose("Validation loss", names, columns.val_loss, f"loss {key}")
         if loss != columns.val_loss:
@@ -162,15 +173,16 @@ def choose_columns(source: Source) -> Columns:
             unit = metric(loss or "").unit or "nats"
             train = training_loss(log, unit, loss)
             columns = replace(columns, val_loss=loss, unit=unit, train_loss=train)
-            st.session_state[f"unit {key}"], st.session_state[f"train {key}"] = unit, train
-        st.session_state.setdefault(f"unit {key}", columns.unit)
+            chosen_unit.set(unit)
+            Value(f"train {key}").set(train)
+        chosen_unit.set_if_new(lambda: columns.unit)
         unit = st.segmented_control(
             "Losses in",
             IMPORT_UNITS,
             required=True,
             help="Most programs log the natural logarithm, **nats**. **Perplexity** is e to the "
             "power of the nats per token.",
-            key=f"unit {key}",
+            key=chosen_unit.key,
         )
         train = _choose("Training loss", names, columns.train_loss, f"train {key}", "None")
         update = _choose("Updates", names, columns.update, f"update {key}", "None")
@@ -188,7 +200,7 @@ def _choose_run_columns(source: Source) -> tuple[str, ...]:
     offered += [name for name in chosen if name not in offered]
     if not offered:
         return ()
-    st.session_state.setdefault(key, list(chosen))
+    Value(key).set_if_new(lambda: list(chosen))
     return tuple(
         st.multiselect(
             "Runs told apart by", offered, placeholder="Nothing: one run", key=key, width=260
@@ -199,7 +211,7 @@ def _choose_run_columns(source: Source) -> tuple[str, ...]:
 def _choose(
     label: str, names: list[str], value: str | None, key: str, none: str = "Choose a column"
 ) -> str | None:
-    st.session_state.setdefault(key, value if value in names else None)
+    Value(key).set_if_new(lambda: value if value in names else None)
     return st.selectbox(label, names, index=None, placeholder=none, key=key, width=210)
 
 

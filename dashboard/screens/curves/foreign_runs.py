@@ -15,6 +15,8 @@ from pathlib import Path, PurePath
 import pandas as pd
 import streamlit as st
 
+from dashboard.serving.file_version import FileVersion
+from dashboard.session import Value
 from dashboard.words import verbatim
 from gridlstm.checkpoint import CheckpointError, Metadata, checkpoint_path, read_metadata
 from gridlstm.curves import CurveError
@@ -89,17 +91,25 @@ class Source:
         )
 
 
-# -- What a visitor chose --------------------------------------------------------------------------
+# -- What a visitor chose and brought --------------------------------------------------------------
+
+
+_COLUMNS: Value[dict[str, Columns]] = Value("run_columns")
+_NAMES: Value[dict[tuple[str, str], str]] = Value("run_names")
+_BROUGHT: Value[dict[str, "_Brought"]] = Value("imported_runs")
+_TIMES_BROUGHT: Value[int] = Value("import_turn", 0)
+# What was made of each log, by its key and the columns chosen.
+_OUTCOMES: Value[dict[tuple, ImportedRuns | CurveError]] = Value("imported_outcomes")
 
 
 def columns_given() -> dict[str, Columns]:
     """The columns that this visitor chose, by the logs' keys."""
-    return st.session_state.setdefault("run_columns", {})
+    return _COLUMNS.set_if_new(dict)
 
 
 def names_given() -> dict[tuple[str, str], str]:
     """The names that this visitor gave, by the log's key and the run's own name."""
-    return st.session_state.setdefault("run_names", {})
+    return _NAMES.set_if_new(dict)
 
 
 # -- Brought by the visitor -----------------------------------------------------------------------
@@ -113,7 +123,7 @@ class _Brought:
 
 
 def _held() -> dict[str, _Brought]:
-    return st.session_state.setdefault("imported_runs", {})
+    return _BROUGHT.set_if_new(dict)
 
 
 def bring(files: list[tuple[str, bytes]]) -> dict[str, CurveError]:
@@ -122,7 +132,7 @@ def bring(files: list[tuple[str, bytes]]) -> dict[str, CurveError]:
     A file that is brought again is read again, with nothing chosen.
     """
     held, faults = _held(), {}
-    turn = st.session_state["import_turn"] = st.session_state.get("import_turn", 0) + 1
+    _TIMES_BROUGHT.set(turn := _TIMES_BROUGHT.value + 1)
     for name, data in files:
         content = _digest(name, sha256(data).hexdigest())
         again = next((key for key, file in held.items() if file.content == content), None)
@@ -163,7 +173,7 @@ def take_away(source: Source) -> None:
 def brought() -> list[Source]:
     """What this visitor has brought; it goes when the visit ends."""
     held = _held()
-    outcomes = st.session_state.setdefault("imported_outcomes", {})
+    outcomes = _OUTCOMES.get() or {}
     sources, used = [], {}
     for found in join_files((file.name, file.part) for file in held.values()):
         keys = [key for key, file in held.items() if file.name in found.files]
@@ -174,7 +184,7 @@ def brought() -> list[Source]:
             outcomes[key, columns] = import_guessed(found, columns)
         used[key, columns] = outcomes[key, columns]
         sources.append(_source(key, found, used[key, columns], columns, imported=True))
-    st.session_state["imported_outcomes"] = used
+    _OUTCOMES.set(used)
     return sources
 
 
@@ -210,7 +220,7 @@ def _runs_of(source: Source) -> list[ForeignRun]:
             curve=source.outcome.curves[run],
             imported=source.imported,
             path=source.path,
-            metadata=_metadata(source.path, _stamp(source.path)) if own else None,
+            metadata=_metadata(_version(source.path)) if own else None,
         )
         for run, name in source.runs.items()
     ]
@@ -264,11 +274,11 @@ def _watch(folder: Path, whole: Watched) -> None:
         whole.problems.append(
             verbatim(f"{folder.name}: of {len(files)} files only {MAX_WATCHED} are watched.")
         )
-    parts, stamps = [], {}
+    parts, versions = [], {}
     for path in files[:MAX_WATCHED]:
         name = str(path.relative_to(folder))
-        stamps[name] = _stamp(path)
-        part = _read_watched(path, name, stamps[name])
+        versions[name] = _version(path)
+        part = _read_watched(versions[name], name)
         if isinstance(part, CurveError):
             _say(whole, name, part)
         elif part is not None:
@@ -279,7 +289,7 @@ def _watch(folder: Path, whole: Watched) -> None:
             path = path.parent
         key = _digest(str(folder), found.name)
         columns = columns_given().get(key)
-        outcome = _outcome(key, tuple(stamps[file] for file in found.files), columns, found)
+        outcome = _outcome(key, tuple(versions[file] for file in found.files), columns, found)
         if isinstance(outcome, NoCurveError) and columns is None:
             _say(whole, found.name, outcome)
             continue
@@ -336,31 +346,21 @@ def _last_states(files: list[Path], folder: Path) -> tuple[list[Path], list[str]
     return kept, said
 
 
-def _stamp(path: Path) -> tuple[int, int]:
-    """What changes when a file does, or the checkpoint beside it; zeros for what is not there."""
-    statuses = [_status(path), _status(checkpoint_path(path.parent, path.stem))]
-    return max(time for time, _ in statuses), sum(size for _, size in statuses)
-
-
-def _status(path: Path) -> tuple[int, int]:
-    try:
-        status = path.stat()
-    except OSError:
-        return 0, 0
-    return status.st_mtime_ns, status.st_size
+def _version(path: Path) -> FileVersion:
+    """Of a file together with the checkpoint beside it."""
+    return FileVersion.of(path, checkpoint_path(path.parent, path.stem))
 
 
 @st.cache_resource(max_entries=2 * MAX_WATCHED, show_spinner=False)
-def _read_watched(
-    path: Path, name: str, stamp: tuple[int, int]
-) -> Log | Scalars | CurveError | None:
+def _read_watched(version: FileVersion, name: str) -> Log | Scalars | CurveError | None:
     """What a file holds, or what is wrong with it; None if there is nothing yet.
 
     What a writer has not finished is passed over: a last line without its end.
     """
+    path = version.path
     try:
         if "tfevents" in name:
-            return read_file(name, path) if stamp[1] or not path.exists() else None
+            return read_file(name, path) if version.size or not path.exists() else None
         data = read_bytes(path)
         if not name.lower().endswith(".json") and not data.startswith((b"\xff\xfe", b"\xfe\xff")):
             data = data[: data.rfind(b"\n") + 1] or data
@@ -371,14 +371,15 @@ def _read_watched(
 
 @st.cache_resource(max_entries=4 * MAX_WATCHED, show_spinner=False)
 def _outcome(
-    key: str, stamps: tuple, columns: Columns | None, _found: FoundLog
+    key: str, versions: tuple[FileVersion, ...], columns: Columns | None, _found: FoundLog
 ) -> ImportedRuns | CurveError:
     return import_guessed(_found, columns)
 
 
 @st.cache_resource(max_entries=2 * MAX_WATCHED, show_spinner=False)
-def _metadata(path: Path, stamp: tuple[int, int]) -> Metadata | None:
+def _metadata(version: FileVersion) -> Metadata | None:
     """What the checkpoint beside a curve says; nothing if there is none, or none that is whole."""
+    path = version.path
     checkpoint = checkpoint_path(path.parent, path.stem)
     try:
         return read_metadata(checkpoint) if checkpoint.exists() else None

@@ -10,6 +10,7 @@ import pandas as pd
 
 from dashboard.screens.curves import foreign_runs
 from dashboard.serving import loading
+from dashboard.serving.file_version import FileVersion
 from dashboard.serving.loading import ModelEntry
 from gridlstm.config import ModelConfig
 from gridlstm.curves import QUANTITIES, with_operations
@@ -125,7 +126,7 @@ def settings_but_seed(training: dict) -> frozenset:
 
 def _of_foreign(run: foreign_runs.ForeignRun) -> CurveRun:
     if run.metadata is not None:
-        entry = ModelEntry(run.name, run.name, run.path, (0, 0), run.metadata, run.curve)
+        entry = ModelEntry(run.name, run.name, FileVersion(run.path), run.metadata, run.curve)
         return _of_entry(entry)
     name, seed = without_seed(run.name)
     foreign = "imported" if run.imported else "watched"

@@ -7,6 +7,7 @@ from dashboard.charts.theme import plot_config
 from dashboard.screens.find.charts import score_by_layer
 from dashboard.screens.property import Target
 from dashboard.screens.reading import Reading, read, tell_of_texts
+from dashboard.screens.refusal import refused
 from dashboard.serving.kept import kept
 from dashboard.serving.loading import ModelEntry
 from gridlstm.analysis.held_out import best_by_layer
@@ -32,7 +33,10 @@ def show_by_layer(models: dict[str, ModelEntry], reading: Reading, target: Targe
         help="Other models on the same text, at most three, drawn in the same picture.",
         key="find_beside",
     )
-    readings = [reading, *(read(models[name], reading.text) for name in compared)]
+    readings = [reading]
+    for other in (read(models[name], reading.text) for name in compared):
+        if not refused(other):
+            readings.append(other)
     tell_of_texts([reading.entry for reading in readings])
     frames = {reading.entry.title: _best(reading, target) for reading in readings}
     st.plotly_chart(
@@ -45,10 +49,11 @@ def show_by_layer(models: dict[str, ModelEntry], reading: Reading, target: Targe
 def _best(reading: Reading, target: Target) -> pd.DataFrame:
     return kept(
         "findings",
-        reading.entry,
-        ("by layer", reading.text.data, target.values.tobytes()),
-        f"{reading.entry.title}: layer by layer …",
+        reading.entry.version,
+        reading.text.data,
         lambda progress: best_by_layer(
             reading.memories, target.values, reading.text.last_byte, progress=progress
         ),
+        depends_on=("by layer", target.values.tobytes()),
+        label=f"{reading.entry.title}: layer by layer …",
     )

@@ -72,13 +72,14 @@ def _searched(search: Callable, reading: Reading, target: Target) -> Findings | 
     at = reading.text.last_byte
     return kept(
         "findings",
-        reading.entry,
-        (search.__name__, reading.text.data, target.values.tobytes()),
-        "Ranking every unit …",
+        reading.entry.version,
+        reading.text.data,
         lambda progress: search(
             reading.trace.values, target.values, at, top=MOST_ROWS, progress=progress
         ),
-        seconds_to_go_through(reading.trace, len(reading.trace.values)),
+        depends_on=(search.__name__, target.values.tobytes()),
+        label="Ranking every unit …",
+        seconds=seconds_to_go_through(reading.trace, len(reading.trace.values)),
     )
 
 

@@ -67,15 +67,16 @@ def _fitted(reading: Reading, target: Target, quantity: str, layer: int) -> Prob
     """Raises UserError if the text does not allow it."""
     return kept(
         "findings",
-        reading.entry,
-        ("probe", quantity, layer, reading.text.data, target.values.tobytes()),
-        "Fitting probes …",
+        reading.entry.version,
+        reading.text.data,
         lambda progress: probe(
             reading.trace.values[quantity][layer - 1],
             target.values,
             reading.text.last_byte,
             progress=progress,
         ),
+        depends_on=("probe", quantity, layer, target.values.tobytes()),
+        label="Fitting probes …",
     )
 
 

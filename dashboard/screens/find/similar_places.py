@@ -9,12 +9,14 @@ from dashboard.screens.clickable_table import clickable_table
 from dashboard.screens.reading import Reading
 from dashboard.serving.estimates import seconds_to_go_through
 from dashboard.serving.kept import kept
+from dashboard.session import Value, session
 from gridlstm.analysis.selection import similar_places
 from gridlstm.plurals import counted
 from gridlstm.text import Text
 
-# The key of the text that is selected in, and that shows the place.
-SELECTED = "select"
+# The place that was clicked last, for a text and what was selected in it, and how many were.
+_PLACE: Value[tuple[bytes, tuple[int, int], Place]] = Value("place")
+_CALLS: Value[int] = Value("place_calls", 0)
 SURROUNDINGS = 30
 
 
@@ -26,16 +28,17 @@ def show_places(reading: Reading, units: pd.DataFrame, selected: Selection) -> N
         help="Runs of characters of similar length at which at least half of these cells are on.",
     )
     text, span = reading.text, (selected.start, selected.end)
-    key = tuple(map(tuple, units[["quantity", "layer", "unit", "direction"]].to_numpy()))
+    cells = tuple(map(tuple, units[["quantity", "layer", "unit", "direction"]].to_numpy()))
     places = kept(
         "selections",
-        reading.entry,
-        ("places", text.data, span, key, tuple(units["threshold"])),
-        "Looking for them elsewhere …",
+        reading.entry.version,
+        text.data,
         lambda progress: similar_places(
             reading.memories, text.last_byte, units, *span, progress=progress
         ),
-        seconds_to_go_through(reading.trace) * len(units) / reading.trace.units,
+        depends_on=("places", span, cells, tuple(units["threshold"])),
+        label="Looking for them elsewhere …",
+        seconds=seconds_to_go_through(reading.trace) * len(units) / reading.trace.units,
     )
     if places.empty:
         st.caption("Nowhere else in this text are half of them on together.")
@@ -59,7 +62,7 @@ def show_places(reading: Reading, units: pd.DataFrame, selected: Selection) -> N
         help="With this place selected there, and every gate of the unit at its end.",
     ):
         chosen = as_selected(text.characters, place.start, place.end)
-        choices.open_page(choices.CELLS_PAGE, coloured=chosen)
+        choices.open_page(choices.CELLS_PAGE, {session.selection: chosen})
 
 
 def _as_shown(places: pd.DataFrame, characters: str) -> pd.DataFrame:
@@ -91,16 +94,16 @@ _PLACE_COLUMNS = {
 
 def _note_place(row: pd.Series, text: Text, span: tuple[int, int]) -> None:
     """Keep the place of a row, to be shown in the text while `span` is selected in it."""
-    call = st.session_state.get("place_calls", 0) + 1
-    st.session_state["place_calls"] = call
+    call = _CALLS.value + 1
+    _CALLS.set(call)
     place = Place(int(row["start"]), int(row["end"]), call)
-    st.session_state["place"] = text.data, span, place
+    _PLACE.set((text.data, span, place))
 
 
 def place_to_show(text: Text) -> Place | None:
     """The place that has been clicked, unless the text or the selection has changed since."""
-    data, span, place = st.session_state.get("place", (None, None, None))
-    selected = selected_in(SELECTED, text.characters)
+    data, span, place = _PLACE.get() or (None, None, None)
+    selected = selected_in(session.searched_selection.key, text.characters)
     if data != text.data or selected is None or (selected.start, selected.end) != span:
         return None
     return place

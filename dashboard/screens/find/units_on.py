@@ -6,12 +6,12 @@ import streamlit as st
 from dashboard import words
 from dashboard.coloured_text import Selection, coloured_text
 from dashboard.screens.cell_table import CELL_COLUMNS, MOST_ROWS, named
-from dashboard.screens.choices import Cell
 from dashboard.screens.clickable_table import table_of_cells
-from dashboard.screens.find.similar_places import SELECTED, place_to_show
+from dashboard.screens.find.similar_places import place_to_show
 from dashboard.screens.reading import Reading, scales
 from dashboard.serving.estimates import seconds_to_go_through
 from dashboard.serving.kept import kept
+from dashboard.session import Cell, session
 from gridlstm.analysis.selection import units_on
 from gridlstm.errors import UserError
 from gridlstm.plurals import counted
@@ -33,7 +33,7 @@ def select_in_text(reading: Reading, cell: Cell) -> Selection | None:
         chosen_row=0,
         scale=scale,
         title=f"{reading.entry.title} · layer {cell.layer}, unit {cell.unit}",
-        key=SELECTED,
+        key=session.searched_selection.key,
         height=260,
         place=place_to_show(text),
     )
@@ -73,13 +73,14 @@ def _found(reading: Reading, span: tuple[int, int], margin: int, quantile: float
     options = {"left": margin, "right": margin, "quantile": quantile}
     return kept(
         "selections",
-        reading.entry,
-        ("units on", reading.text.data, span, margin, quantile),
-        "Looking for cells that are on …",
+        reading.entry.version,
+        reading.text.data,
         lambda progress: units_on(
             reading.memories, reading.text.last_byte, *span, **options, progress=progress
         ),
-        seconds_to_go_through(reading.trace, len(reading.memories)),
+        depends_on=("units on", span, margin, quantile),
+        label="Looking for cells that are on …",
+        seconds=seconds_to_go_through(reading.trace, len(reading.memories)),
     )
 
 

@@ -9,7 +9,9 @@ from dashboard.screens.find.probe import show_probe
 from dashboard.screens.find.similar_places import show_places
 from dashboard.screens.find.units_on import select_in_text, show_units
 from dashboard.screens.property import choose_property, show_property
-from dashboard.screens.reading import models_or_stop, read, text_line
+from dashboard.screens.reading import read, text_line, usable_models
+from dashboard.screens.refusal import refused
+from dashboard.session import session
 
 VIEWS = {"property": "By what is true of the text", "selection": "By a selection in the text"}
 
@@ -19,22 +21,29 @@ st.markdown(
     "hold of the text, or select a piece of it, and every unit of every layer is searched."
 )
 text_line()
-models = models_or_stop()
+models = usable_models()
+if refused(models):
+    st.stop()
 entry = choices.choose_reader(models)
-choices.keep_valid("find", list(VIEWS))
+choices.keep_valid(session.find, list(VIEWS))
 view = st.segmented_control(
     "How to search",
     list(VIEWS),
     required=True,
     format_func=VIEWS.get,
-    key="find",
+    key=session.find.key,
     persist_state="session",
     label_visibility="collapsed",
 )
 text = choices.current_text()
 if view == "property":
     target = choose_property(entry, text)
-    reading = read(entry, text)
+    if refused(target):
+        st.stop()
+reading = read(entry, text)
+if refused(reading):
+    st.stop()
+if view == "property":
     is_judged = show_found(reading, target)
     if is_judged:
         show_by_layer(models, reading, target)
@@ -42,7 +51,6 @@ if view == "property":
         show_probe(reading, target)
     show_property(text, target)
 else:
-    reading = read(entry, text)
     cell = choices.choose_cell(entry, reading.trace, text)
     selected = select_in_text(reading, cell)
     units = show_units(reading, selected)

@@ -6,11 +6,12 @@ import streamlit as st
 from dashboard import words
 from dashboard.charts.theme import plot_config
 from dashboard.screens import choices
-from dashboard.screens.choices import Cell
 from dashboard.screens.gates.charts import feedback, gate_distribution, saturation_plot
-from dashboard.screens.reading import Reading, models_or_stop, read, text_line
+from dashboard.screens.reading import Reading, read, text_line, usable_models
+from dashboard.screens.refusal import refused
 from dashboard.serving.estimates import seconds_to_go_through
 from dashboard.serving.kept import kept
+from dashboard.session import Cell
 from gridlstm.analysis.saturation import gate_histogram, saturation
 from gridlstm.progress import Progress
 
@@ -32,8 +33,14 @@ def statistics(reading: Reading) -> tuple[dict, dict]:
         return counts, saturated
 
     seconds = seconds_to_go_through(reading.trace, 2 * len(gates))
-    key = ("gates", reading.text.data)
-    return kept("gates", reading.entry, key, "Counting the gates …", make, seconds)
+    return kept(
+        "gates",
+        reading.entry.version,
+        reading.text.data,
+        make,
+        label="Counting the gates …",
+        seconds=seconds,
+    )
 
 
 def show_kept(reading: Reading) -> None:
@@ -111,9 +118,13 @@ st.markdown(
     "one layer up to the next."
 )
 text_line()
-models = models_or_stop()
+models = usable_models()
+if refused(models):
+    st.stop()
 entry = choices.choose_reader(models)
 reading = read(entry, choices.current_text())
+if refused(reading):
+    st.stop()
 form = entry.metadata.model.form
 keeping = [words.QUANTITIES[memory.keep] for memory in form.memories]
 if not keeping:

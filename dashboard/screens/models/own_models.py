@@ -4,8 +4,13 @@ import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from dashboard.serving import loading
+from dashboard.session import Value
 from dashboard.words import verbatim
 from gridlstm.errors import UserError
+
+# What was wrong with the files that were brought last, and how often some were brought.
+_FAULTS: Value[tuple[str, ...]] = Value("upload_faults", ())
+_TIMES_TAKEN: Value[int] = Value("model_files_turn", 0)
 
 
 def bring_models() -> None:
@@ -22,10 +27,10 @@ def bring_models() -> None:
         type=["safetensors", "csv"],
         accept_multiple_files=True,
         help="At most 1 GB of them together.",
-        key=_place_key(),
+        key=_place().key,
         on_change=take_models,
     )
-    for fault in st.session_state.get("upload_faults", []):
+    for fault in _FAULTS.get():
         st.error(verbatim(fault))
     for number, (name, size) in enumerate(loading.uploaded_files()):
         with st.container(horizontal=True, vertical_alignment="center"):
@@ -42,20 +47,20 @@ def bring_models() -> None:
 
 def take_models() -> None:
     """Keep the files just brought, and offer an empty place for the next ones."""
-    faults, files = [], st.session_state[_place_key()]
+    faults, files = [], _place().value
     for file in files:
         try:
             loading.keep_upload(file.name, file.getvalue())
         except UserError as error:
             faults.append(f"{file.name}: {error}")
         _free(file)
-    st.session_state["upload_faults"] = faults
-    st.session_state["model_files_turn"] = st.session_state.get("model_files_turn", 0) + 1
+    _FAULTS.set(tuple(faults))
+    _TIMES_TAKEN.set(_TIMES_TAKEN.value + 1)
 
 
-def _place_key() -> str:
-    """Of the place for files: another one each time some have been taken."""
-    return f"model_files_{st.session_state.get('model_files_turn', 0)}"
+def _place() -> Value[list]:
+    """The place for files: another one each time some have been taken."""
+    return Value(f"model_files_{_TIMES_TAKEN.value}")
 
 
 def _free(file) -> None:

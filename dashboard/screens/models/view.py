@@ -11,6 +11,7 @@ from dashboard.screens.models.layer_equations import show_layer_equations
 from dashboard.screens.models.own_models import bring_models
 from dashboard.serving import loading
 from dashboard.serving.loading import ModelEntry
+from dashboard.session import Value, session
 from dashboard.words import verbatim
 from gridlstm.config import MODEL_MEANINGS
 from gridlstm.curves import convert
@@ -24,6 +25,7 @@ MEANINGS = {
     "unknown_in_alphabet": "how much of that program's alphabet was left out",
     "unknown_in_text": "how much of the text that the loss is measured on it cannot read",
 }
+DESCRIBED: Value[str] = Value("described")
 
 
 def overview(models: list[ModelEntry]) -> pd.DataFrame:
@@ -135,9 +137,9 @@ for part in loading.by_text(models.values()):
         },
     )
 if models:
-    in_use = st.session_state.get("model")
-    choices.keep_valid("described", list(models), in_use if in_use in models else None)
-    described = choices.choose_model("described", "Details of", models)
+    in_use = session.model.get()
+    choices.keep_valid(DESCRIBED, list(models), in_use if in_use in models else None)
+    described = choices.choose_model(DESCRIBED, "Details of", models)
     describe(described)
     show_layer_equations(described.metadata.model)
 else:

@@ -74,17 +74,19 @@ def _show_whole_model(reading: Reading, memory: Memory) -> None:
     values, text = reading.trace.values, reading.text.data
     shares = kept(
         "provenance",
-        reading.entry,
-        ("shares", text),
-        "Adding up …",
+        reading.entry.version,
+        text,
         lambda progress: mean_depth_shares(values, progress=progress, memory=memory),
+        depends_on=("shares",),
+        label="Adding up …",
     )
     counts = kept(
         "provenance",
-        reading.entry,
-        ("survival", text),
-        "Counting …",
+        reading.entry.version,
+        text,
         lambda progress: layers_survived(values, progress, memory),
+        depends_on=("survival",),
+        label="Counting …",
     )
     left, right = st.columns(2)
     with left:

@@ -16,10 +16,11 @@ def show_half_lives(reading: Reading) -> None:
     memory = reading.entry.metadata.model.memory("time")
     found = kept(
         "provenance",
-        reading.entry,
-        ("half-lives", reading.text.data),
-        "Measuring how long writes last …",
+        reading.entry.version,
+        reading.text.data,
         lambda progress: half_lives(reading.trace.values, reading.text.last_byte, progress, memory),
+        depends_on=("half-lives",),
+        label="Measuring how long writes last …",
     )
     frame = half_life_frame(found).assign(quantity=memory.cell)
     st.caption(

@@ -6,7 +6,9 @@ from dashboard.screens import choices
 from dashboard.screens.provenance.by_character import show_by_character
 from dashboard.screens.provenance.by_layer import show_by_layer
 from dashboard.screens.provenance.half_lives import show_half_lives
-from dashboard.screens.reading import models_or_stop, read, text_line
+from dashboard.screens.reading import read, text_line, usable_models
+from dashboard.screens.refusal import refused
+from dashboard.session import session
 
 VIEWS = {
     "depth": "Which layer wrote it",
@@ -22,9 +24,13 @@ st.markdown(
     "is added. So what it holds can be taken apart, exactly, into what was written when and where."
 )
 text_line()
-models = models_or_stop()
+models = usable_models()
+if refused(models):
+    st.stop()
 entry = choices.choose_reader(models)
 reading = read(entry, choices.current_text())
+if refused(reading):
+    st.stop()
 model = entry.metadata.model
 views = [view for view, along in NEEDS.items() if model.memory(along)]
 if not views:
@@ -33,13 +39,13 @@ if not views:
         "a squashing function, so what was written when cannot be told apart."
     )
     st.stop()
-choices.keep_valid("provenance", views)
+choices.keep_valid(session.provenance, views)
 view = st.segmented_control(
     "What to show",
     views,
     required=True,
     format_func=VIEWS.get,
-    key="provenance",
+    key=session.provenance.key,
     persist_state="session",
     label_visibility="collapsed",
 )

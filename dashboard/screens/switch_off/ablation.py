@@ -16,6 +16,7 @@ from dashboard.screens.switch_off.clamped_unit import HELD_AT, OF_GATES, OWN_VAL
 from dashboard.serving import loading
 from dashboard.serving.estimates import seconds_to_read
 from dashboard.serving.kept import kept
+from dashboard.session import Value
 from gridlstm.analysis.ranking import rank_units
 from gridlstm.curves import convert
 from gridlstm.errors import UserError
@@ -25,6 +26,9 @@ from gridlstm.progress import Progress
 RANKED, AT_RANDOM = 5, 10
 # How often the text is read at most: the ranked cells may lie in as many layers.
 READINGS = RANKED * (1 + AT_RANDOM)
+_HELD_AT: Value[str] = Value("ablated_at")
+# What the table that is shown was asked for.
+_ASKED: Value[tuple] = Value("ablated")
 
 
 def show_use(reading: Reading, target: Target) -> None:
@@ -39,14 +43,14 @@ def show_use(reading: Reading, target: Target) -> None:
         st.caption("This needs a property that holds of a part of the text, but not of all of it.")
         return
     offered = [at for at in HELD_AT if at not in (*OF_GATES, OWN_VALUE)]
-    choices.keep_valid("ablated_at", offered, "mean")
+    choices.keep_valid(_HELD_AT, offered, "mean")
     with st.container(horizontal=True, vertical_alignment="bottom"):
         value = st.selectbox(
             "Each held at",
             offered,
             format_func=lambda at: HELD_AT[at].label,
             help=meanings(offered),
-            key="ablated_at",
+            key=_HELD_AT.key,
             persist_state="session",
             width=220,
         )
@@ -67,15 +71,15 @@ def _asked_for(reading: Reading, marks: np.ndarray, value: str) -> pd.DataFrame 
         type="primary",
         help="Takes a while: the model reads the text once for each of the units.",
     )
-    asked = reading.entry.path, reading.entry.stamp, reading.text.data, marks.tobytes(), value
-    if not started and st.session_state.get("ablated") != asked:
+    asked = reading.entry.version, reading.text.data, marks.tobytes(), value
+    if not started and _ASKED.get() != asked:
         return None
     cancel = st.empty()
     # Any press of a button ends the script where it tells its progress, and nothing is kept.
     cancel.button("Cancel", icon=":material/close:", help="Stop; nothing is kept.")
     rows = _ablated(reading, marks, value)
     cancel.empty()
-    st.session_state["ablated"] = asked
+    _ASKED.set(asked)
     return rows
 
 
@@ -99,11 +103,12 @@ def _ablated(reading: Reading, marks: np.ndarray, value: str) -> pd.DataFrame:
 
     return kept(
         "switched off: ablated",
-        entry,
-        (text.data, marks.tobytes(), value),
-        "The model reads the text with each unit held …",
+        entry.version,
+        text.data,
         make,
-        READINGS * seconds_to_read(entry.metadata.model, len(text.data)),
+        depends_on=(marks.tobytes(), value),
+        label="The model reads the text with each unit held …",
+        seconds=READINGS * seconds_to_read(entry.metadata.model, len(text.data)),
     )
 
 

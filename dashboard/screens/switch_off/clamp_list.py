@@ -7,22 +7,28 @@ import numpy as np
 import streamlit as st
 
 from dashboard import words
-from dashboard.screens.choices import Cell
 from dashboard.screens.reading import Reading
+from dashboard.screens.refusal import Refusal
 from dashboard.screens.switch_off.clamped_unit import HELD_AT, HeldUnit
+from dashboard.serving.file_version import FileVersion
 from dashboard.serving.loading import ModelEntry
+from dashboard.session import Cell, Value
 from gridlstm.clamps import Hold
 from gridlstm.errors import UserError
 
+# By the model.
+_LISTS: Value[dict[FileVersion, dict[Cell, HeldUnit]]] = Value("held_units")
 
-def choose_holds(reading: Reading, chosen: HeldUnit, marks: np.ndarray | None) -> tuple[Hold, ...]:
-    """The chosen unit and those on the list, shown; ends the page if the chosen has no value."""
+
+def choose_holds(
+    reading: Reading, chosen: HeldUnit, marks: np.ndarray | None
+) -> tuple[Hold, ...] | Refusal:
+    """The chosen unit, if it has a value, and those on the list, shown."""
     listed = _list_of(reading.entry)
     try:
         holds = [chosen.hold(reading, marks)]
     except UserError as error:
-        st.error(words.verbatim(str(error)))
-        st.stop()
+        return Refusal(words.verbatim(str(error)))
     with st.container(border=True, gap="xsmall"):
         st.markdown("**Held while the model reads:**")
         with st.container(horizontal=True, vertical_alignment="center"):
@@ -49,8 +55,8 @@ def choose_holds(reading: Reading, chosen: HeldUnit, marks: np.ndarray | None) -
 
 def _list_of(entry: ModelEntry) -> dict[Cell, HeldUnit]:
     """The units that the visitor has put on the list for this model."""
-    lists = st.session_state.setdefault("held_units", {})
-    return lists.setdefault((entry.path, entry.stamp), {})
+    lists = _LISTS.set_if_new(dict)
+    return lists.setdefault(entry.version, {})
 
 
 def _described(unit: HeldUnit, hold: Hold) -> str:

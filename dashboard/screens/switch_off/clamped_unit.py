@@ -7,9 +7,9 @@ import streamlit as st
 
 from dashboard import words
 from dashboard.screens import choices
-from dashboard.screens.choices import Cell
 from dashboard.screens.reading import Reading
 from dashboard.serving.loading import ModelEntry
+from dashboard.session import Cell, Value, session
 from dashboard.words import Word
 from gridlstm.clamps import Hold
 from gridlstm.intervention import value_to_hold
@@ -30,6 +30,7 @@ HELD_AT = {
 }
 OF_GATES, OF_OTHERS = ("closed", "open"), ("zero",)
 NEEDS_MARKS = ("mean inside", "mean outside")
+_HELD_AT: Value[str] = Value("held_at")
 
 
 @dataclass(frozen=True)
@@ -72,14 +73,14 @@ def choose_value(reading: Reading, cell: Cell, marks: np.ndarray | None) -> Held
     offered = [at for at in HELD_AT if at not in (OF_OTHERS if is_gate else OF_GATES)]
     if marks is None:
         offered = [at for at in offered if at not in NEEDS_MARKS]
-    choices.keep_valid("held_at", offered)
+    choices.keep_valid(_HELD_AT, offered)
     at = st.segmented_control(
         "Held at",
         offered,
         required=True,
         format_func=lambda at: HELD_AT[at].label,
         help=meanings(offered),
-        key="held_at",
+        key=_HELD_AT.key,
         persist_state="session",
     )
     if at != OWN_VALUE:
@@ -94,10 +95,10 @@ def meanings(offered: list[str]) -> str:
 
 def _keep_holdable(entry: ModelEntry) -> None:
     """Where the cell chosen so far cannot be held, choose the memory that it belongs to."""
-    config, quantity = entry.metadata.model, st.session_state.get("quantity", "")
+    config, quantity = entry.metadata.model, session.cell.quantity.get()
     if quantity in config.quantities and quantity not in config.holdable:
         memory = config.memory(quantity.split(".")[0])
-        st.session_state["quantity"] = memory.cell if memory else config.cells[0]
+        session.cell.quantity.set(memory.cell if memory else config.cells[0])
 
 
 def _tell_of_no_effect(entry: ModelEntry, cell: Cell) -> None:

@@ -8,6 +8,7 @@ import streamlit as st
 from dashboard import words
 from dashboard.screens.property import Target
 from dashboard.screens.reading import Reading
+from dashboard.screens.refusal import Refusal
 from dashboard.serving import loading
 from dashboard.serving.estimates import seconds_to_read
 from dashboard.serving.kept import kept
@@ -33,20 +34,25 @@ class Comparison:
         return self.reading.loss_bits
 
 
-def compare(reading: Reading, holds: tuple[Hold, ...]) -> Comparison:
-    """The text without and with the holds; ends the page with a sentence if it cannot be read."""
+def compare(reading: Reading, holds: tuple[Hold, ...]) -> Comparison | Refusal:
+    """The text without and with the holds."""
     entry, text = reading.entry, reading.text
 
     def make(progress: Progress) -> Trace:
         return trace(loading.model_of(entry), text.data, (), holds=holds, progress=progress)
 
-    label = "The model reads the text again …"
     try:
-        seconds = seconds_to_read(entry.metadata.model, len(text.data))
-        held = kept("switched off: read", entry, (text.data, holds), label, make, seconds)
+        held = kept(
+            "switched off: read",
+            entry.version,
+            text.data,
+            make,
+            depends_on=(holds,),
+            label="The model reads the text again …",
+            seconds=seconds_to_read(entry.metadata.model, len(text.data)),
+        )
     except UserError as error:
-        st.error(words.verbatim(str(error)))
-        st.stop()
+        return Refusal(words.verbatim(str(error)))
     return Comparison(reading, holds, held, convert(character_losses(text, held.loss), "bits"))
 
 

@@ -9,6 +9,7 @@ from dashboard.screens.switch_off.losses import Comparison
 from dashboard.serving import loading
 from dashboard.serving.kept import kept
 from dashboard.serving.loading import ModelEntry
+from dashboard.session import session
 from gridlstm.clamps import Hold
 from gridlstm.errors import UserError
 from gridlstm.progress import Progress
@@ -28,12 +29,12 @@ def show_samples(comparison: Comparison, character: int | None) -> None:
         f"{TEMPERATURE} (below 1: likely bytes more often). Both texts use the same random "
         "numbers, so they differ only where the chances do.",
     )
-    choices.keep_between("sample_seed", 0, choices.MOST_SEED)
+    choices.keep_between(session.sample_seed, 0, choices.MOST_SEED)
     seed = st.number_input(
         "Seed",
         0,
         choices.MOST_SEED,
-        key="sample_seed",
+        key=session.sample_seed.key,
         persist_state="session",
         help="Which random numbers: another seed gives another pair of texts.",
         width=150,
@@ -77,8 +78,14 @@ def _written(entry: ModelEntry, prime: bytes, seed: int, holds: tuple[Hold, ...]
                 progress(len(found) / WRITTEN_BYTES)
         return bytes(found)
 
-    key = prime, seed, holds
-    return kept("switched off: written", entry, key, "The model writes …", make)
+    return kept(
+        "switched off: written",
+        entry.version,
+        prime,
+        make,
+        depends_on=(seed, holds),
+        label="The model writes …",
+    )
 
 
 def _tell_of_difference(before: bytes, after: bytes) -> None:

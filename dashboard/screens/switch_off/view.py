@@ -4,7 +4,8 @@ import streamlit as st
 
 from dashboard.screens import choices
 from dashboard.screens.property import choose_mark
-from dashboard.screens.reading import models_or_stop, read, text_line
+from dashboard.screens.reading import read, text_line, usable_models
+from dashboard.screens.refusal import refused
 from dashboard.screens.switch_off.ablation import show_use
 from dashboard.screens.switch_off.changed_text import show_chances, show_change
 from dashboard.screens.switch_off.clamp_list import choose_holds
@@ -34,7 +35,9 @@ st.markdown(
     "something in the text without being used for it: this tells the two apart."
 )
 text_line()
-models = models_or_stop()
+models = usable_models()
+if refused(models):
+    st.stop()
 text = beginning(choices.current_text())
 left, right = st.columns(2)
 with left:
@@ -42,9 +45,16 @@ with left:
 with right:
     target = choose_mark(entry, text)
 reading = read(entry, text)
+if refused(reading):
+    st.stop()
 cell = choose_holdable(reading)
 chosen = choose_value(reading, cell, target.values)
-comparison = compare(reading, choose_holds(reading, chosen, target.values))
+holds = choose_holds(reading, chosen, target.values)
+if refused(holds):
+    st.stop()
+comparison = compare(reading, holds)
+if refused(comparison):
+    st.stop()
 show_losses(comparison, target)
 clicked = show_change(comparison)
 if clicked is not None:

@@ -1,13 +1,12 @@
-"""A visitor's text file: read as what it looks like, or as what the visitor knows it is written in.
-
-One named key of the session, `own_file`, beside `encoding`, the selector's own.
-"""
+"""A visitor's text file: read as what it looks like, or as what the visitor knows it is written
+in."""
 
 from dataclasses import dataclass
 
 import streamlit as st
 
 from dashboard.screens import choices
+from dashboard.session import Value, session
 from gridlstm.text import ENCODINGS, Text, bytes_needed, from_bytes
 
 # No encoding's name. (None would be no choice at all to a selector.)
@@ -37,26 +36,30 @@ class OwnFile:
         )
 
 
+_OWN_FILE: Value[OwnFile] = Value("own_file")
+_ENCODING: Value[str] = Value("encoding")
+
+
 def take_file(name: str, data: bytes) -> None:
     """Take a file's text into use."""
     found = from_bytes(data, name, max_bytes=choices.MOST_BYTES)
     beginning = data[: bytes_needed(choices.MOST_BYTES)]
     is_whole = len(beginning) == len(data)
-    st.session_state["own_file"] = OwnFile(name, beginning, is_whole, found)
-    st.session_state["encoding"] = AS_GUESSED
+    _OWN_FILE.set(OwnFile(name, beginning, is_whole, found))
+    _ENCODING.set(AS_GUESSED)
     choices.use_text(found, name)
 
 
 def forget_file() -> None:
     """A text that comes from elsewhere is in use."""
-    st.session_state.pop("own_file", None)
+    _OWN_FILE.forget()
 
 
 def choose_encoding() -> None:
     """A selector of what the file in use is written in, where its bytes do not say for sure."""
-    if "own_text" not in st.session_state or "own_file" not in st.session_state:
+    if not session.has_own_text or not _OWN_FILE.is_chosen:
         return
-    found = st.session_state["own_file"].found
+    found = _OWN_FILE.value.found
     if not found.guessed:
         return
     st.selectbox(
@@ -65,7 +68,7 @@ def choose_encoding() -> None:
         format_func=lambda name: ENCODINGS.get(name, f"Guessed: {ENCODINGS[found.encoding]}"),
         help="Which character each byte stands for. The file does not say, so it was guessed. "
         "Choose another where the text below looks wrong.",
-        key="encoding",
+        key=_ENCODING.key,
         on_change=_take_encoding,
         persist_state="session",
         width=320,
@@ -73,5 +76,5 @@ def choose_encoding() -> None:
 
 
 def _take_encoding() -> None:
-    file = st.session_state["own_file"]
-    choices.use_text(file.read_as(st.session_state["encoding"]), file.name)
+    file = _OWN_FILE.value
+    choices.use_text(file.read_as(_ENCODING.value), file.name)

@@ -6,12 +6,17 @@ from dashboard import words
 from dashboard.screens import choices
 from dashboard.screens.text import own_file
 from dashboard.serving import loading
+from dashboard.session import Value, session
 from gridlstm.analysis.properties import inside_url
 from gridlstm.text import from_string
 
 UPLOAD_MEGABYTES = 10
 PREVIEW_CHARACTERS = 4000
 TYPED_TITLE = "Your text"
+UPLOAD: Value = Value("upload")
+# What was typed when it was taken last, and that what came last was empty.
+TYPED_BEFORE: Value[str] = Value("typed_before", "")
+IS_EMPTY: Value[bool] = Value("empty_text")
 SOURCES = [choices.A_SAMPLE, choices.TYPED, choices.UPLOADED]
 
 
@@ -20,18 +25,18 @@ def take_typed(typed: str) -> None:
         own_file.forget_file()
         choices.use_text(from_string(typed), TYPED_TITLE)
     else:
-        st.session_state["empty_text"] = True
+        IS_EMPTY.set(True)
 
 
 def take_upload() -> None:
-    file = st.session_state["upload"]
+    file = UPLOAD.value
     if file is None:
         return
     data = file.getvalue()
     if data:
         own_file.take_file(file.name, data)
     else:
-        st.session_state["empty_text"] = True
+        IS_EMPTY.set(True)
 
 
 st.title("A microscope for deep recurrent networks")
@@ -41,12 +46,12 @@ st.markdown(
     "**forget gate** lets go of it, and how a **Grid LSTM** carries a memory up through its layers."
 )
 
-choices.keep_valid("source", SOURCES)
+choices.keep_valid(session.source, SOURCES)
 source = st.segmented_control(
     "Where the text comes from",
     SOURCES,
     required=True,
-    key="source",
+    key=session.source.key,
     persist_state="session",
     label_visibility="collapsed",
 )
@@ -56,13 +61,13 @@ if source == choices.A_SAMPLE:
     file = st.selectbox(
         "Sample",
         files,
-        index=files.index(st.session_state["sample"]),
+        index=files.index(session.sample.value),
         format_func=lambda file: listing[file].title,
         key="sample_choice",
     )
     st.caption(listing[file].description)
-    if file != st.session_state["sample"] or "own_text" in st.session_state:
-        if "own_text" in st.session_state:
+    if file != session.sample.value or session.has_own_text:
+        if session.has_own_text:
             st.button("Use this sample", on_click=choices.use_sample, args=[file])
         else:
             choices.use_sample(file)
@@ -76,8 +81,8 @@ elif source == choices.TYPED:
         persist_state="session",
     )
     # Not where a change is told: a click that follows at once would end what is told of it.
-    if typed != st.session_state.get("typed_before", ""):
-        st.session_state["typed_before"] = typed
+    if typed != TYPED_BEFORE.get():
+        TYPED_BEFORE.set(typed)
         take_typed(typed)
     elif typed and choices.current_title() != TYPED_TITLE:
         st.button("Use this text", on_click=take_typed, args=[typed])
@@ -85,11 +90,11 @@ else:
     st.file_uploader(
         f"Any text file, at most {UPLOAD_MEGABYTES} MB; the first {choices.MOST_BYTES:,} bytes are "
         "used",
-        key="upload",
+        key=UPLOAD.key,
         on_change=take_upload,
         max_upload_size=UPLOAD_MEGABYTES,
     )
-if st.session_state.pop("empty_text", False):
+if IS_EMPTY.forget():
     st.warning("That text is empty, so the one before stays in use.")
 
 if st.button("Look inside", type="primary", icon=":material/visibility:"):

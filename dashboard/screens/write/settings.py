@@ -2,16 +2,18 @@
 
 import streamlit as st
 
-from dashboard.address import STARTS
 from dashboard.screens import choices
 from dashboard.serving.loading import ModelEntry
+from dashboard.session import Value, session
 from gridlstm.config import ALPHABET
 from gridlstm.sampling import Choice
 from gridlstm.text import Text, from_string, truncate
 
 MOST_PRIME_BYTES, MOST_WRITTEN_BYTES = 1000, 5000
-# What a model of program code goes on from at first; all others do from that of `STARTS`.
+# What a model of program code goes on from at first; all others do from where `prime` starts.
 PRIME_OF_CODE = "/* The driver for the "
+# What was put there for the visitor, as it suits the model.
+_SUITED_PRIME: Value[str] = Value("suited_prime")
 BOLDEST, LEAST_SHARE = 2.0, 0.05
 # In pixels: two sliders or three numbers fill a line; a narrow window breaks it.
 SLIDER_WIDTH, NUMBER_WIDTH = 226, 145
@@ -19,23 +21,24 @@ SLIDER_WIDTH, NUMBER_WIDTH = 226, 145
 
 def keep_settings() -> None:
     """See to it that each setting is one that can be chosen, else what it is at the start."""
-    for key, low, high in (
-        ("temperature", 0.0, BOLDEST),
-        ("top_p", LEAST_SHARE, 1.0),
-        ("top_k", 1, ALPHABET),
-        ("written_length", 1, MOST_WRITTEN_BYTES),
-        ("sample_seed", 0, choices.MOST_SEED),
+    for value, low, high in (
+        (session.temperature, 0.0, BOLDEST),
+        (session.top_p, LEAST_SHARE, 1.0),
+        (session.top_k, 1, ALPHABET),
+        (session.written_length, 1, MOST_WRITTEN_BYTES),
+        (session.sample_seed, 0, choices.MOST_SEED),
     ):
-        choices.keep_between(key, low, high)
+        choices.keep_between(value, low, high)
 
 
 def keep_prime(entry: ModelEntry) -> None:
     """See to it that there is a text to begin with: one that suits the model, until the visitor
     writes another."""
-    state, suited = st.session_state, PRIME_OF_CODE if entry.kind == "code" else STARTS["prime"]
-    written = state.get("prime")
-    if written in (None, state.get("suited_prime")) or len(written) > MOST_PRIME_BYTES:
-        state["prime"] = state["suited_prime"] = suited
+    prime, suited = session.prime, PRIME_OF_CODE if entry.kind == "code" else session.prime.start
+    is_own = prime.is_chosen and prime.value != _SUITED_PRIME.get()
+    if not is_own or len(prime.value) > MOST_PRIME_BYTES:
+        prime.set(suited)
+        _SUITED_PRIME.set(suited)
 
 
 def choose_prime() -> Text:
@@ -44,12 +47,12 @@ def choose_prime() -> Text:
         "Text to begin with (the prime)",
         max_chars=MOST_PRIME_BYTES,
         height=142,
-        key="prime",
+        key=session.prime.key,
         persist_state="session",
         help="The model reads this, then writes on. It decides what kind of text comes: prose, a "
         "link, a table. What the model does inside is carried over from the last character.",
     )
-    return truncate(from_string(st.session_state["prime"]), MOST_PRIME_BYTES)
+    return truncate(from_string(session.prime.value), MOST_PRIME_BYTES)
 
 
 def choose_how() -> tuple[Choice, int, int]:
@@ -60,7 +63,7 @@ def choose_how() -> tuple[Choice, int, int]:
             0.0,
             BOLDEST,
             step=0.05,
-            key="temperature",
+            key=session.temperature.key,
             persist_state="session",
             help="1: each byte comes as often as the model thinks likely. Below 1, likely bytes "
             "come more often, and at 0 only the likeliest one. Above 1, unlikely ones come more "
@@ -72,7 +75,7 @@ def choose_how() -> tuple[Choice, int, int]:
             LEAST_SHARE,
             1.0,
             step=0.05,
-            key="top_p",
+            key=session.top_p.key,
             persist_state="session",
             help="Only the fewest likeliest bytes that together have this chance may come (nucleus "
             "sampling, Holtzman et al. 2020). 1: all of them. It is applied last, to what top-k "
@@ -84,7 +87,7 @@ def choose_how() -> tuple[Choice, int, int]:
             "Likeliest (top-k)",
             1,
             ALPHABET,
-            key="top_k",
+            key=session.top_k.key,
             persist_state="session",
             help=f"Only so many of the likeliest bytes may come, at each step. {ALPHABET}: all of "
             "them. It is applied after the temperature.",
@@ -95,7 +98,7 @@ def choose_how() -> tuple[Choice, int, int]:
             1,
             MOST_WRITTEN_BYTES,
             step=100,
-            key="written_length",
+            key=session.written_length.key,
             persist_state="session",
             help=f"How much is written, at most {MOST_WRITTEN_BYTES:,} bytes. It can be stopped at "
             "any time.",
@@ -105,7 +108,7 @@ def choose_how() -> tuple[Choice, int, int]:
             "Seed",
             0,
             choices.MOST_SEED,
-            key="sample_seed",
+            key=session.sample_seed.key,
             persist_state="session",
             help="Which random numbers: the same seed and settings write the same text again, "
             "another seed writes another.",

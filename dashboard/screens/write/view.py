@@ -4,18 +4,20 @@ import streamlit as st
 
 from dashboard import words
 from dashboard.screens import choices
-from dashboard.screens.choices import Cell
-from dashboard.screens.reading import models_or_stop, read
+from dashboard.screens.reading import read, usable_models
+from dashboard.screens.refusal import refused
 from dashboard.screens.write.settings import choose_how, choose_prime, keep_prime, keep_settings
 from dashboard.screens.write.writing import Writing
-from dashboard.screens.write.written_text import show_growing, show_whole
+from dashboard.screens.write.written_text import PROBLEM, show_growing, show_whole
 from dashboard.serving.loading import ModelEntry
+from dashboard.session import Cell, Value, session
 from gridlstm.errors import UserError
 
 # Between two slices of a text there is time for other visitors.
 SECONDS_BETWEEN_SLICES = 0.25
 # In pixels: what the settings fill.
 SETTINGS_WIDTH = 468
+WRITING: Value[Writing] = Value("writing")
 
 
 def choose_action(entry: ModelEntry, cell: Cell) -> None:
@@ -35,12 +37,10 @@ def choose_action(entry: ModelEntry, cell: Cell) -> None:
         )
         if begins:
             try:
-                st.session_state["writing"] = Writing(
-                    entry, prime.data, length, choice, seed, cell.unit
-                )
+                WRITING.set(Writing(entry, prime.data, length, choice, seed, cell.unit))
             except UserError as error:
                 st.error(words.verbatim(str(error)))
-        writing = st.session_state.get("writing")
+        writing = WRITING.get()
         st.button(
             "Stop",
             icon=":material/stop:",
@@ -65,23 +65,27 @@ st.markdown(
     "guesses, reads it, and guesses again. Watch one **memory cell** or **gate** while it does. "
     "What is the cell for web addresses doing while the model writes one?"
 )
-models = models_or_stop()
-choices.keep_valid("whitespace", [False, True])
+models = usable_models()
+if refused(models):
+    st.stop()
+choices.keep_valid(session.whitespace, [False, True])
 keep_settings()
 # A place of its own for the progress of reading, which leaves no gap when it is gone.
 with st.container(gap=None):
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        entry = choices.choose_model("model", "Model", models)
+        entry = choices.choose_model(session.model, "Model", models)
         choices.choose_memory_shown()
     progress = st.container()
 keep_prime(entry)
 with progress:
     text_in_use = read(entry, choices.current_text())
+    if refused(text_in_use):
+        st.stop()
 cell = choices.choose_cell(entry, text_in_use.trace, text_in_use.text)
 choose_action(entry, cell)
-if problem := st.session_state.pop("writing_problem", None):
+if problem := PROBLEM.forget():
     st.error(words.verbatim(problem))
-writing = st.session_state.get("writing")
+writing = WRITING.get()
 if writing and not writing.is_of(entry):
     writing.set_going(False)
 if writing is None:
@@ -98,6 +102,8 @@ elif writing.going:
 else:
     with progress:
         whole = read(entry, writing.text())
+        if refused(whole):
+            st.stop()
     # In a container, as a fragment is: the text stays the same element, scrolled where it was.
     with st.container():
         show_whole(writing, whole, cell)

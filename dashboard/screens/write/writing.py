@@ -82,7 +82,7 @@ class Writing:
         return self.written == self.length
 
     def is_of(self, entry: ModelEntry) -> bool:
-        return (self.entry.path, self.entry.stamp) == (entry.path, entry.stamp)
+        return self.entry.version == entry.version
 
     def set_going(self, going: bool) -> None:
         """Stop, or go on; once it has stopped, not a byte is added."""

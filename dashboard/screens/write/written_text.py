@@ -5,22 +5,24 @@ import streamlit as st
 
 from dashboard import words
 from dashboard.screens import choices
-from dashboard.screens.choices import Cell
 from dashboard.screens.reading import Reading, draw_coloured
 from dashboard.screens.write.writing import Writing
 from dashboard.serving.loading import ModelEntry
 from dashboard.serving.turn import begin_request
+from dashboard.session import Cell, Value, session
 from gridlstm.config import ALPHABET
 from gridlstm.errors import UserError
 from gridlstm.text import from_string
 
 # What is written in a slice is drawn at once.
 SLICE_SECONDS = 0.15
+# Why the model stopped writing, until the page has said it.
+PROBLEM: Value[str] = Value("writing_problem")
 
 
 def draw(reading: Reading, prime: int, cell: Cell, unit: int, *, from_end: bool = False) -> None:
     """The text, coloured but for the `prime` bytes it began with; `unit` is the cell's place."""
-    values = reading.of_unit(cell.quantity, unit, st.session_state["memory"])
+    values = reading.of_unit(cell.quantity, unit, session.memory.value)
     values[:, reading.text.last_byte < prime] = np.nan
     draw_coloured(reading, cell, values, key="written", from_end=from_end)
 
@@ -55,7 +57,7 @@ def show_growing(writing: Writing, cell: Cell) -> None:
         writing.advance(SLICE_SECONDS)
     except UserError as error:
         writing.set_going(False)
-        st.session_state["writing_problem"] = str(error)
+        PROBLEM.set(str(error))
     if not writing.going:
         st.rerun()
 
