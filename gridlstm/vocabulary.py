@@ -13,6 +13,7 @@ import numpy as np
 
 from gridlstm.config import MAX_VOCABULARY
 from gridlstm.errors import UserError
+from gridlstm.plurals import counted
 
 MAX_SPECIAL_TOKENS = 16
 MAX_SPECIAL_LENGTH, MAX_SOURCE_LENGTH = 24, 200
@@ -135,14 +136,13 @@ class Vocabulary:
     @property
     def title(self) -> str:
         """In words, such as "104 characters, of which 28 need several bytes"."""
-        kind = "bytes" if self.of_bytes else "characters"
-        parts = [f"{len(self.index):,} {kind}"]
+        parts = [counted(len(self.index), "byte" if self.of_bytes else "character")]
         if several := self.several_bytes:
             parts.append(f"of which {several:,} need{'s' * (several == 1)} several bytes")
         if special := len(self) - len(self.index) - len(self.lost):
-            parts.append(f"{special} special token{'s' * (special > 1)}")
+            parts.append(counted(special, "special token"))
         if lost := len(self.lost):
-            parts.append(f"{lost:,} whose sign is lost")
+            parts.append(f"{counted(lost, 'index', 'indices')} whose sign is lost")
         return ", ".join(parts)
 
     # -- Texts -------------------------------------------------------------------------------------

@@ -77,6 +77,7 @@ def test_evaluate_prints_one_json_object(folder, make_model, capsys, part, data)
         "nats_per_character": pytest.approx(expected.nats_per_byte * (len(data) - 1) / characters),
         "characters": characters,
         **dict.fromkeys(("unknown", "skipped", "lowered"), 0),
+        "comparable": True,
     }
 
 

@@ -19,6 +19,8 @@ import torch7_writer as t7
 from safetensors.torch import save
 from torch import nn
 
+from gridlstm.checkpoint.metadata import parse, to_text
+from gridlstm.importing.conversion import to_model
 from gridlstm.importing.errors import ForeignModelError
 from gridlstm.importing.foreign_model import ForeignModel
 from gridlstm.importing.reading import UNFORESEEN, read_model
@@ -166,6 +168,27 @@ def test_single_bytes_flipped(name):
         flipped = bytearray(data)
         flipped[place : place + 1] = bytes([data[place] ^ random.integers(1, 256)])
         attempt(changed(files, file, bytes(flipped)))
+
+
+@pytest.mark.parametrize("name", [name for name in FORMATS if name not in IN_HDF5])
+def test_what_is_read_can_be_written_or_is_refused(name):
+    """Whatever a file says of signs and of itself, its checkpoint is a right one."""
+    files, random = samples()[name], np.random.default_rng(25)
+    for _ in range(40):
+        file, data = files[random.integers(len(files))]
+        flipped, place = bytearray(data), random.integers(len(data))
+        flipped[place] ^= random.integers(1, 256)
+        foreign = attempt(changed(files, file, bytes(flipped)))
+        if foreign is None or foreign.vocabulary is None:
+            continue
+        try:
+            model, metadata = to_model(foreign, "a\ud800name")
+        except ForeignModelError as error:
+            assert str(error).endswith(".")
+            continue
+        again = parse(to_text(metadata).encode().decode())
+        assert (again.model, again.vocabulary) == (metadata.model, metadata.vocabulary)
+        assert model.to_tensors().keys() == again.model.tensor_shapes().keys()
 
 
 @pytest.mark.parametrize("name", [name for name in FORMATS if name not in IN_HDF5])

@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
+import torch7_writer
 from foreign_reference import run, run_indices
 from safetensors.numpy import save_file
 from torch.nn import functional
@@ -16,7 +17,7 @@ from gridlstm.checkpoint.metadata import to_document
 from gridlstm.clamps import Hold
 from gridlstm.config import ConfigError, ModelConfig
 from gridlstm.evaluation import evaluate_text
-from gridlstm.importing import LayerArrays, model_from_arrays, to_model
+from gridlstm.importing import LayerArrays, model_from_arrays, read_model, to_model
 from gridlstm.intervention import losses
 from gridlstm.model import LanguageModel
 from gridlstm.sampling import Choice, sample, write
@@ -97,6 +98,22 @@ def saved(foreign, folder) -> LanguageModel:
     return loaded
 
 
+@pytest.mark.parametrize(("layers", "tied"), [(1, False), (3, False), (3, True)])
+def test_a_grid_of_torch_7_gives_what_its_equations_give(tmp_path, layers, tied):
+    graph, _ = torch7_writer.grid_lstm(6, UNITS, layers, tied=tied)
+    signs = ["a", "b", "c", b"\xc3", b"\xa9", "\n"]
+    content = torch7_writer.write(torch7_writer.checkpoint(graph, signs))
+    foreign = read_model([("model.t7", content)])
+    model, tokens = saved(foreign, tmp_path), np.random.default_rng(0).integers(0, 6, 60)
+    assert model.config.tie == ("depth" if tied else "none")
+    text = b"".join(map(model.vocabulary.bytes_of, tokens))
+    traced, expected = trace(model, text, dtype=np.float32), run_indices(foreign, tokens)
+    np.testing.assert_allclose(traced.values["time.cell"], expected.cell, atol=2e-5)
+    probabilities = functional.softmax(torch.from_numpy(expected.logits), -1)
+    np.testing.assert_allclose(traced.next_token, probabilities, atol=6e-4)
+    assert traced.nats_per_token == pytest.approx(expected.loss, abs=1e-5)
+
+
 @pytest.mark.parametrize("length", [1, 7, 90])
 def test_a_trace_gives_what_the_equations_give(foreign, tmp_path, length):
     """Short, step by step; long, through torch's recurrences where they are."""
@@ -156,6 +173,21 @@ def test_texts_are_given_as_bytes_too(tmp_path):
     model, text = saved(arrays_of("lstm"), tmp_path), text_of(40)
     for given in (text.encode(), model.encode(text)):
         np.testing.assert_array_equal(trace(model, given).loss, trace(model, text).loss)
+
+
+def test_the_distributions_of_a_large_vocabulary_lie_on_disk(tmp_path, monkeypatch):
+    model, text = saved(arrays_of("lstm"), tmp_path), text_of(40)
+    plain = trace(model, text)
+    monkeypatch.setattr("gridlstm.trace.MOST_IN_MEMORY", 100)
+    monkeypatch.setattr("gridlstm.trace.MAX_SORTED", 3 * len(SIGNS))
+    on_disk = trace(model, text)
+    assert isinstance(on_disk.next_token, np.memmap)
+    np.testing.assert_array_equal(on_disk.next_token, plain.next_token)
+    for found, expected in zip(on_disk.likeliest(5), plain.likeliest(5), strict=True):
+        np.testing.assert_array_equal(found, expected)
+    tokens, probabilities = plain.likeliest(1000)
+    assert tokens.shape == probabilities.shape == (40, len(SIGNS))
+    assert (np.diff(probabilities.astype(np.float32), axis=1) <= 0).all()
 
 
 # -- What is not known -----------------------------------------------------------------------------

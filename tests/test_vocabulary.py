@@ -156,7 +156,7 @@ def test_labels():
         (("a", "b"), "2 characters"),
         (("a", "\u00e9", "\u2019"), "3 characters, of which 2 need several bytes"),
         (("a", "\u00e9"), "2 characters, of which 1 needs several bytes"),
-        (("a", "<s>", None), "1 characters, 1 special token, 1 whose sign is lost"),
+        (("a", "<s>", None), "1 character, 1 special token, 1 index whose sign is lost"),
     ],
 )
 def test_a_vocabulary_in_words(tokens, title):

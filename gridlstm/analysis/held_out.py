@@ -135,8 +135,9 @@ def find_cells(
 
     `values` maps each quantity to [layer, position, unit]; `target` is bool [character] (marks) or
     numbers [character]; `positions` int [character] is the position that stands for each character
-    (a text's `last_byte`). The second part has the share `held_out` of the characters that `gap`
-    leaves. `resamples` are those of the bootstrap, `shifts` those of the baseline (at least 1).
+    (an encoded text's `last_token`). The second part has the share `held_out` of the characters
+    that `gap` leaves. `resamples` are those of the bootstrap, `shifts` those of the baseline (at
+    least 1).
 
     Raises HeldOutError if the text is too short to split, or if in one of the parts all or no
     characters are marked or the number never varies.

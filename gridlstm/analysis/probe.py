@@ -69,8 +69,8 @@ def probe(
 ) -> Probe:
     """Read `marks` bool [character] from one layer's `activations` [position, unit].
 
-    `positions` int [character] is the position that stands for each character (a text's
-    `last_byte`); the text is split as by `find_cells`, whose errors this has too. Units are
+    `positions` int [character] is the position that stands for each character (an encoded text's
+    `last_token`); the text is split as by `find_cells`, whose errors this has too. Units are
     standardised by their mean and deviation on the first part. Raises ProbeError if the property is
     a number or no unit varies.
     """

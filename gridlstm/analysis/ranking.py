@@ -62,8 +62,8 @@ def rank_units(
     """All units of all layers and quantities, those that follow `target` best first.
 
     `values` maps each quantity to [layer, position, unit]. `target` is [position], or [character]
-    with `positions` int [character], the position that stands for each character (a text's
-    `last_byte`). If it is bool, it marks what is inside and units have an `auc`; if it is of
+    with `positions` int [character], the position that stands for each character (an encoded text's
+    `last_token`). If it is bool, it marks what is inside and units have an `auc`; if it is of
     numbers, they have a `rho`, Spearman's correlation. `top` keeps that many rows. Errors as for
     `auc` and `spearman`.
 

@@ -6,7 +6,7 @@ units are on. Here all layers and quantities are searched at once, each unit has
 a quantile of its values over the text, and a unit may also be on by being low.
 
 A selection is `start`, `end` in characters from 0, without `end` itself. `positions` int
-[character] is the position that stands for each character (a text's `last_byte`).
+[character] is the position that stands for each character (an encoded text's `last_token`).
 """
 
 from collections.abc import Mapping

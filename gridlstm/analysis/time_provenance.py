@@ -1,7 +1,7 @@
 """When a time memory was written, `c_t = sum_s (prod_{s<r<=t} f_r) * i_s * g_s`, and how long
 writes last.
 
-The memory starts at 0 before the text, so the sum is all of it. A position is a byte; what is
+The memory starts at 0 before the text, so the sum is all of it. A position is a token; what is
 counted in characters says so. Shares add up to the cell of the same trace within 1e-4 if the trace
 is in float32.
 """
@@ -25,7 +25,7 @@ TOLERANCE = 1e-9
 class HalfLives:
     """`half_life` int64 [layer, unit]; where `censored` bool [layer, unit], it is longer than that.
 
-    Counted in the steps that `half_lives` was asked for: bytes or characters.
+    Counted in the steps that `half_lives` was asked for: tokens or characters.
     """
 
     half_life: np.ndarray
@@ -88,8 +88,9 @@ def half_lives(
 
     For a write at one place of the text it is the least number of following steps, at least 1, over
     which the product of the forget gates is a half or less. A unit's half-life is the median over
-    all places. Steps are bytes, or characters if `positions` int [character] gives the position
-    that stands for each (a text's `last_byte`); the gates of all bytes between are passed then.
+    all places. Steps are tokens, or characters if `positions` int [character] gives the position
+    that stands for each (an encoded text's `last_token`); the gates of all between are passed
+    then.
 
     A write near the end of the text may not be seen to fall to a half. It counts among those that
     last for as far as it is seen, and not after: the median is that of the Kaplan-Meier estimate

@@ -32,8 +32,9 @@ def add(commands) -> None:
         "evaluate",
         help="the loss of a checkpoint on a file",
         description="Print one JSON object: nats_per_byte, bits_per_byte, bytes, "
-        "nats_per_character, characters, and how many characters are unknown to the model, skipped "
-        "by it or lowered, read in lower case. The file may have "
+        "nats_per_character, characters, how many characters are unknown to the model, skipped by "
+        "it or lowered, read in lower case, and whether none is, so that nats_per_byte may be "
+        "compared with that of other models. The file may have "
         f"{MAX_WHOLE_BYTES:,} bytes at most, after decompression; {MAX_TEXT_BYTES:,} for a model "
         "with a vocabulary of its own, whose loss is also shown beside uniform guessing and the "
         "frequencies of single characters (nats per character).",
@@ -98,4 +99,6 @@ def _of_text(model, options: argparse.Namespace, progress: Progress) -> dict:
 
 
 def _row(found: "Evaluation", more: dict) -> dict:
-    return {**asdict(found), **more, "bits_per_byte": found.bits_per_byte}
+    row = {**asdict(found), **more, "bits_per_byte": found.bits_per_byte}
+    is_whole = not (row["unknown"] or row["skipped"] or row["lowered"])
+    return {**row, "comparable": is_whole}

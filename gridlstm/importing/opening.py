@@ -15,7 +15,8 @@ from gridlstm.model import LanguageModel
 # files, that which lists the others.
 ENDINGS = (".t7", ".pt", ".pth", ".net", ".ckpt", ".h5", ".hdf5", ".keras")
 LISTS = (".index", "manifest.json", "model.json")
-# What lies beside a model and may be its vocabulary is no larger.
+# What lies beside a model and may be its vocabulary: so called, and no larger.
+VOCABULARIES = (".json", ".pkl", ".pickle", ".p")
 MAX_BESIDE = 16 * 2**20
 
 
@@ -35,6 +36,25 @@ def is_foreign_name(name: str) -> bool:
     return name.lower().endswith((*ENDINGS, *LISTS)) and not name.lower().endswith(
         ".safetensors.index.json"
     )
+
+
+def foreign_models(folder: Path) -> dict[str, Path]:
+    """The models of other programs' in a folder, and in the folders in it where such a one has its
+    several files, by a name of their own, sorted. They are told by the names of their files."""
+    found: dict[str, Path] = {}
+    inner = sorted(path for path in folder.iterdir() if path.is_dir())
+    for place in (folder, *inner):
+        for path in sorted(place.iterdir()):
+            if path.is_file() and is_foreign_name(path.name):
+                found.setdefault(_name(path), path)
+    return dict(sorted(found.items()))
+
+
+def _name(path: Path) -> str:
+    """A model's name: that of its folder where each program calls the file the same."""
+    if path.name.lower() in LISTS:
+        return path.parent.name
+    return path.name.removesuffix(".index") if path.suffix == ".index" else path.stem
 
 
 def open_model(
@@ -78,22 +98,40 @@ def read_foreign(path: Path) -> ForeignModel:
 
 def files_beside(path: Path) -> list[Path]:
     """The files in a model's folder that may belong to it: all that are no models themselves where
-    it is in several files; else its namesakes, and where no other model is there, what may be a
-    vocabulary."""
+    it is in several files; else its namesakes, and where no other model of a program is there, what
+    may be a vocabulary."""
     others = [other for other in sorted(path.parent.iterdir())[:MAX_FILES] if other.is_file()]
-    models = [other for other in others if _is_model(other) and other != path]
-    others = [other for other in others if other != path and other not in models]
+    rivals = [other for other in others if other != path and _may_own(other, path)]
+    others = [
+        other for other in others if other not in (path, *rivals) and not _is_checkpoint(other)
+    ]
     if path.name.lower().endswith(LISTS):
-        return others
-    stem = path.name.split(".")[0]
-    small = [other for other in others if other.stat().st_size <= MAX_BESIDE]
+        return [other for other in others if _may_be_listed(other, path)]
     return [
         other
-        for other in small
-        if other.suffix.lower() in (".json", ".pkl", ".pickle", ".p")
-        and (not models or other.name.split(".")[0] == stem)
+        for other in others
+        if other.suffix.lower() in VOCABULARIES
+        and other.stat().st_size <= MAX_BESIDE
+        and (not rivals or _stem(other) == _stem(path))
     ]
 
 
-def _is_model(path: Path) -> bool:
-    return is_foreign_name(path.name) or path.name.lower().endswith(ENDING) or is_index(path)
+def _may_own(other: Path, path: Path) -> bool:
+    """Whether what lies in the folder may as well belong to this file, another model."""
+    return is_foreign_name(other.name) or (_is_checkpoint(path) and _is_checkpoint(other))
+
+
+def _is_checkpoint(path: Path) -> bool:
+    return path.name.lower().endswith(ENDING) or is_index(path)
+
+
+def _may_be_listed(other: Path, path: Path) -> bool:
+    """Of TensorFlow's checkpoints, which lie there by the half dozen, only the one's own numbers;
+    never the graph."""
+    name = other.name
+    is_own = name.startswith(path.name.removesuffix(".index") + ".data-")
+    return (is_own or ".data-" not in name) and not name.endswith(".meta")
+
+
+def _stem(path: Path) -> str:
+    return path.name.split(".")[0]
