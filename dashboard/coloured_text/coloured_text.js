@@ -195,9 +195,10 @@ class Pane {
   }
 
   recolour(picture) {
-    const { values, chosenRow, scale } = picture;
+    const { values, chosenRow, scale, skipped } = picture;
     const size = this.spans.length;
     for (let i = 0; i < size; i++) {
+      if (skipped) this.spans[i].toggleAttribute("data-skipped", skipped[i] === 1);
       const colour = colourIndex(values[chosenRow * size + i], scale.stops, scale.colours.length);
       if (colour === this.colours[i]) continue;
       this.colours[i] = colour;
@@ -454,23 +455,25 @@ class Tooltip {
     const facts = add(this.node, "dl");
     add(facts, "dt", "", `${picture.scale.quantity}, ${picture.rows[row]}`);
     add(facts, "dd", "value", decimals(picture.values[row * picture.codePoints.length + position], 3));
+    if (picture.skipped?.[position]) add(facts, "dt", "skipped", "unknown to the model: skipped");
     if (picture.losses) {
       const loss = picture.losses[position];
       add(facts, "dt", "", "loss on this character");
       add(facts, "dd", "loss", Number.isNaN(loss) ? "no value" : `${decimals(loss, 2)} bits`);
     }
-    if (picture.nextBytes) this.addGuesses(picture, position);
+    if (picture.nextTokens) this.addGuesses(picture, position);
     this.node.hidden = false;
     this.place(box);
   }
 
   addGuesses(picture, position) {
-    const guesses = picture.nextBytes.length / picture.codePoints.length;
+    const guesses = picture.nextTokens.length / picture.codePoints.length;
     add(this.node, "div", "guess-title", "likeliest next");
     const list = add(this.node, "div", "guesses");
     for (let i = position * guesses; i < (position + 1) * guesses; i++) {
       const probability = picture.probabilities[i];
-      add(list, "span", "byte", byteLabel(picture.nextBytes[i]));
+      const token = picture.nextTokens[i];
+      add(list, "span", "byte", picture.tokens ? picture.tokens[token] : byteLabel(token));
       add(add(list, "span", "bar"), "span").style.width = `${100 * Math.min(1, Math.max(0, probability))}%`;
       add(list, "span", "share", `${(100 * probability).toFixed(1)} %`);
     }

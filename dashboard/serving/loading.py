@@ -40,6 +40,7 @@ from gridlstm.corpora.known import kind_of, title_of
 from gridlstm.errors import UserError
 from gridlstm.progress import Progress
 from gridlstm.temporary import TemporaryFolder, remove_left_folders
+from gridlstm.text import Text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -348,24 +349,26 @@ def import_libraries_meanwhile() -> None:
     threading.Thread(target=import_them, daemon=True).start()
 
 
-def traced(entry: ModelEntry, data: bytes) -> "Trace":
-    """All that the model does while it reads `data`: from the store, or made when it is its turn,
+def traced(entry: ModelEntry, text: Text) -> "Trace":
+    """All that the model does while it reads a text: from the store, or made when it is its turn,
     under a progress bar. Leaving the page or changing a choice cancels it. Raises UserError."""
+    # A model over the bytes reads also what is no UTF-8.
+    inputs = text.data if entry.metadata.vocabulary is None else text.characters
 
     def make(progress: Progress) -> "Trace":
         from gridlstm.trace import trace
 
         model = _model(entry.version)
         with memory_for_a_trace() as most:
-            return trace(model, data, progress=progress, most_in_memory=most)
+            return trace(model, inputs, progress=progress, most_in_memory=most)
 
     return kept(
         "traces",
         entry.version,
-        data,
+        text.data,
         make,
         label=f"{entry.title} reads the text …",
-        seconds=seconds_to_read(entry.metadata.model, len(data)),
+        seconds=seconds_to_read(entry.metadata.model, len(text.data)),
         max_results=MOST_TRACES,
     )
 

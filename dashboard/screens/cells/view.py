@@ -42,7 +42,7 @@ def draw_text(reading: Reading, cell: Cell, suffix: str) -> None:
         )
         return
     lead_on(reading, cell, selection, suffix)
-    at = reading.text.last_byte[selection.end - 1]
+    at = reading.positions[selection.end - 1]
     table = {
         q: reading.of_unit(q, cell.unit, "tanh")[:, selection.end - 1]
         for q in reading.trace.quantities

@@ -105,7 +105,7 @@ def show_feedback(reading: Reading) -> None:
         at = st.number_input("Character", 1, len(characters), key="feedback_at", width=150) - 1
         before, here = characters[max(0, at - 40) : at], characters[at]
         st.caption(f"after {words.verbatim(repr(before))}, at {words.verbatim(repr(here))}")
-        resets = values[:, reading.text.last_byte[at]]
+        resets = values[:, reading.positions[at]]
     st.plotly_chart(
         feedback(resets), config=plot_config(f"{reading.entry.name}-feedback"), key="feedback"
     )

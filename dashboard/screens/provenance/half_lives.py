@@ -18,7 +18,7 @@ def show_half_lives(reading: Reading) -> None:
         "provenance",
         reading.entry.version,
         reading.text.data,
-        lambda progress: half_lives(reading.trace.values, reading.text.last_byte, progress, memory),
+        lambda progress: half_lives(reading.trace.values, reading.positions, progress, memory),
         depends_on=("half-lives",),
         label="Measuring how long writes last …",
     )
