@@ -25,9 +25,11 @@ from dashboard.serving.shelf import Shelf, shelf
 from dashboard.session import Value
 from dashboard.words import verbatim
 from gridlstm.checkpoint import (
+    METADATA_KEY,
     Metadata,
     checkpoint_path,
     index_name,
+    is_foreign_name,
     is_index,
     is_shard,
     load_model,
@@ -45,6 +47,7 @@ from gridlstm.text import Text
 if TYPE_CHECKING:
     import pandas as pd
 
+    from gridlstm.importing import ForeignModel
     from gridlstm.trace import Trace
 
 FOLDER = shipped.folder()
@@ -127,6 +130,8 @@ class Uploads:
         return {path.name: path.stat().st_size for path in files}
 
 
+# What the list of arrays in a checkpoint of this program's begins with.
+_DOCUMENT = f'"{METADATA_KEY}"'.encode()
 _UPLOADS: Value[Uploads] = Value("uploads")
 
 
@@ -179,7 +184,23 @@ def _scan(folder: Path, uploaded: bool) -> tuple[list[ModelEntry], list[str]]:
             title = metadata.model.title if metadata else f"{stem} (no weights yet)"
             name = f"{stem} (mine)" if uploaded else stem
             models.append(ModelEntry(name, title, _version(path), metadata, curve, uploaded))
+    for stem, path in _foreign_models(folder).items():
+        metadata = _or_problem(_metadata, path, problems)
+        if metadata is not None and stem not in {entry.name for entry in models}:
+            title, version = metadata.model.title, _version(path)
+            models.append(ModelEntry(stem, title, version, metadata, None, uploaded))
     return _most_telling_first(models), problems
+
+
+def _foreign_models(folder: Path) -> dict[str, Path]:
+    """The models of other programs in a folder and those in it, by name."""
+    files = (path.name for path in (*folder.glob("*"), *folder.glob("*/*")))
+    if not any(map(is_foreign_name, files)):
+        return {}
+    # Imports torch, which the first heading does not wait for.
+    from gridlstm.importing.opening import foreign_models
+
+    return foreign_models(folder)
 
 
 def _most_telling_first(models: list[ModelEntry]) -> list[ModelEntry]:
@@ -249,6 +270,10 @@ def _or_problem(read: Callable, path: Path, problems: list[str]):
 
 @st.cache_data(max_entries=256, show_spinner=False)
 def _metadata(version: FileVersion) -> Metadata:
+    if is_foreign_name(version.path.name):
+        from gridlstm.importing.opening import read_about
+
+        return read_about(version.path)
     return read_metadata(version.path)
 
 
@@ -257,6 +282,17 @@ def _curve(version: FileVersion) -> "pd.DataFrame":
     from gridlstm.curves import read_curve
 
     return read_curve(version.path)
+
+
+def is_own_upload(name: str, data: bytes) -> bool:
+    """Whether a file that is brought is a checkpoint or a curve of this program's, or a part of
+    one: anything else may belong to another program's model."""
+    path = Path(name.lower())
+    if path.suffix == ".csv" or is_index(path) or is_shard(path):
+        return True
+    # Of safetensors, the list of all arrays comes first: ours has the document of a model.
+    size = int.from_bytes(data[:8], "little")
+    return path.suffix == ".safetensors" and (len(data) < 8 + size or _DOCUMENT in data[: 8 + size])
 
 
 def keep_upload(name: str, data: bytes) -> None:
@@ -274,8 +310,6 @@ def keep_upload(name: str, data: bytes) -> None:
             f"This is a part of a checkpoint in shards; make one file of it, with python -m "
             f"gridlstm join {index_name(model)} --out {model}.safetensors, and bring that."
         )
-    if not _is_offered(path):
-        raise UserError("The files of a model are called NAME.safetensors and NAME.csv.")
     aside = uploads.path / f".checking{path.suffix}"
     try:
         aside.write_bytes(data)
@@ -290,6 +324,26 @@ def keep_upload(name: str, data: bytes) -> None:
         raise UserError(f"It could not be kept: {error.strerror}.") from error
     finally:
         aside.unlink(missing_ok=True)
+
+
+def keep_foreign(name: str, foreign: "ForeignModel") -> ModelEntry:
+    """Keep another program's model as a checkpoint called `name`; only this visitor will see it.
+
+    Raises UserError, and keeps nothing, if it cannot be one.
+    """
+    from gridlstm.checkpoint import write_checkpoint
+    from gridlstm.importing import to_model
+
+    model, metadata = to_model(foreign, name)
+    tensors = {key: tensor.numpy() for key, tensor in model.to_tensors().items()}
+    uploads = _UPLOADS.set_if_new(Uploads)
+    path = uploads.path / f"{name}.safetensors"
+    _check_room(uploads, path, sum(array.nbytes for array in tensors.values()))
+    try:
+        write_checkpoint(path, tensors, metadata)
+    except OSError as error:
+        raise UserError(f"It could not be kept: {error.strerror}.") from error
+    return next(entry for entry in catalogue().models if entry.path == path)
 
 
 def _check_room(uploads: Uploads, path: Path, size: int) -> None:
@@ -321,6 +375,10 @@ def remove_upload(name: str) -> None:
 
 @st.cache_resource(max_entries=8, show_spinner=False)
 def _model(version: FileVersion):
+    if is_foreign_name(version.path.name):
+        from gridlstm.importing.opening import open_model
+
+        return open_model(version.path)[0]
     return load_model(version.path)[0]
 
 

@@ -145,4 +145,4 @@ if models:
 else:
     st.info("There is no model in the folder `checkpoints/` yet.")
 
-bring_models()
+bring_models(models)

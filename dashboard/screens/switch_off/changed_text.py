@@ -48,7 +48,8 @@ def show_chances(comparison: Comparison, character: int) -> None:
     st.header(
         f"What comes after character {character + 1:,}?",
         anchor=False,
-        help="The model's chances of each next token, a byte or a character; the ten that are likeliest in either case.",
+        help=f"The model's chances of each next {reading.token_name}; the ten that are likeliest "
+        "in either case.",
     )
     facts = _facts(comparison, character)
     if facts:

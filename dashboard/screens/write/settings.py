@@ -77,8 +77,8 @@ def choose_how(token: str) -> tuple[Choice, int, int]:
             step=0.05,
             key=session.top_p.key,
             persist_state="session",
-            help=f"Only the fewest likeliest {token}s that together have this chance may come (nucleus "
-            "sampling, Holtzman et al. 2020). 1: all of them. It is applied last, to what top-k "
+            help=f"Only the fewest likeliest {token}s that together have this chance may come "
+            "(nucleus sampling, Holtzman et al. 2020). 1: all of them. It is applied last, to what top-k "
             "left.",
             width=SLIDER_WIDTH,
         )
@@ -89,8 +89,8 @@ def choose_how(token: str) -> tuple[Choice, int, int]:
             ALPHABET,
             key=session.top_k.key,
             persist_state="session",
-            help=f"Only so many of the likeliest {token}s may come, at each step. {ALPHABET}: all of "
-            "them. It is applied after the temperature.",
+            help=f"Only so many of the likeliest {token}s may come, at each step. {ALPHABET}: all "
+            "of them. It is applied after the temperature.",
             width=NUMBER_WIDTH,
         )
         length = st.number_input(

@@ -88,8 +88,8 @@ class Writing:
             self.going = going
 
     def advance(self, seconds: float) -> None:
-        """Write on for so long, at least a token, when it is its turn, unless it was stopped. Raises
-        UserError."""
+        """Write on for so long, at least a token, when it is its turn, unless it was stopped.
+        Raises UserError."""
         # Waits before the lock is taken: whoever clicks meanwhile does not wait with it.
         with turn(("slices", id(self)), WRITES, seconds), self._one_at_a_time:
             if self.going:

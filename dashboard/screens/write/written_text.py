@@ -20,7 +20,8 @@ PROBLEM: Value[str] = Value("writing_problem")
 
 
 def draw(reading: Reading, prime: int, cell: Cell, unit: int, *, from_end: bool = False) -> None:
-    """The text, coloured but for the `prime` characters it began with; `unit` is the cell's place."""
+    """The text, coloured but for the `prime` characters it began with; `unit` is the cell's
+    place."""
     values = reading.of_unit(cell.quantity, unit, session.memory.value)
     values[:, :prime] = np.nan
     draw_coloured(reading, cell, values, key="written", from_end=from_end)
