@@ -78,8 +78,8 @@ def choose_how(token: str) -> tuple[Choice, int, int]:
             key=session.top_p.key,
             persist_state="session",
             help=f"Only the fewest likeliest {token}s that together have this chance may come "
-            "(nucleus sampling, Holtzman et al. 2020). 1: all of them. It is applied last, to what top-k "
-            "left.",
+            "(nucleus sampling, Holtzman et al. 2020). 1: all of them. It is applied last, to "
+            "what top-k left.",
             width=SLIDER_WIDTH,
         )
     with st.container(horizontal=True, gap="small"):
