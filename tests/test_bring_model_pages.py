@@ -1,17 +1,11 @@
 """Models of other programs on every page: brought by a visitor, asked about, shown to be right."""
 
-import numpy as np
 import pytest
-import torch
 from app_pages import checked, folder, go, plain, said, shipped, visit  # noqa: F401
-from streamlit.testing.v1 import AppTest
-from test_own_vocabularies import SIGNS, arrays_of, saved, text_of
+from test_own_vocabularies import arrays_of, saved, text_of
 
 from dashboard.screens import choices
-from dashboard.screens.models import other_programs
-from gridlstm.importing import model_from_arrays
 from gridlstm.text import from_string
-from gridlstm.vocabulary import Vocabulary
 
 PAGES = ("cells", "gates", "find", "provenance", "switch_off", "write", "models", "curves")
 TEXT = text_of(200) + "ÅX" + text_of(100)

@@ -108,15 +108,18 @@ def show_brought(models: dict[str, ModelEntry]) -> None:
     with st.container(border=True):
         st.subheader(f"Recognised: {verbatim(brought.title)}", anchor=False)
         found = {what: verbatim(said) for what, said in recognised(brought.foreign).items()}
-        st.table(found)
-        for note in brought.foreign.notes:
-            st.caption(verbatim(note))
-        _ask(brought)
-        if brought.fault:
-            st.error(verbatim(brought.fault))
-        if brought.name:
-            _show_proof(models[brought.name])
-            _lead_on(brought, models[brought.name])
+        left, right = st.columns(2, gap="medium")
+        with left:
+            st.table(found)
+        with right:
+            for note in brought.foreign.notes:
+                st.caption(verbatim(note))
+            _ask(brought)
+            if brought.fault:
+                st.error(verbatim(brought.fault))
+            if brought.name:
+                _show_proof(models[brought.name])
+                _lead_on(brought, models[brought.name])
 
 
 def _ask(brought: BroughtModel) -> None:

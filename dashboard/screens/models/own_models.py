@@ -19,14 +19,14 @@ def bring_models(models: dict[str, ModelEntry]) -> None:
     """A place for models and curves, and what has been brought, each to be taken away."""
     st.header("Bring a model", anchor=False)
     st.markdown(
-        "Drop the files that your program wrote, **all files of one model together**: PyTorch "
-        "(`.pt`, `.pth`, `.ckpt`), Keras and TensorFlow (`.h5`, `.keras`, `.index` with `.data`), "
-        "char-rnn and torch-rnn (`.t7`), ml5 and others, with the vocabulary beside them if it is "
-        "in a file of its own. Or a `.safetensors` checkpoint written by `python -m gridlstm "
-        "train`, and its curve `.csv` of the same name. Nothing in a file is executed. Only you "
-        "will see the model, on every page, until you close this visit.",
-        help="LSTM, GRU, plain RNN and Grid LSTM language models over characters or bytes. What is "
-        "read of which program, and what is refused, stands in docs/import.md of the repository.",
+        "Drop here what your program wrote (PyTorch, Keras, TensorFlow, char-rnn, torch-rnn, ml5), "
+        "**all files of one model together**, its vocabulary among them, or a `.safetensors` "
+        "checkpoint of this program's with its curve `.csv`. Nothing in a file is executed, and "
+        "only you will see the model, on every page, until you close this visit.",
+        help="LSTM, GRU, plain RNN and Grid LSTM language models over characters or bytes: `.pt`, "
+        "`.pth`, `.ckpt`, `.t7`, `.h5`, `.keras`, TensorFlow's `.index` with `.data`, ml5's "
+        "`manifest.json` with its arrays, `.safetensors`. What is read of which program, and what "
+        "is refused, stands in docs/import.md of the repository.",
     )
     st.file_uploader(
         "Files of a model",

@@ -101,6 +101,7 @@ found = loading.catalogue()
 for problem in found.problems:
     st.warning(problem)
 models = found.usable
+bring_models(models)
 for part in loading.by_text(models.values()):
     st.header(f"Trained on {verbatim(part[0].text)}", anchor=False)
     st.dataframe(
@@ -144,5 +145,3 @@ if models:
     show_layer_equations(described.metadata.model)
 else:
     st.info("There is no model in the folder `checkpoints/` yet.")
-
-bring_models(models)
