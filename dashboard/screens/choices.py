@@ -286,7 +286,7 @@ def _layer_and_unit(layers: int, units: int, values: CellValues) -> tuple[int, i
     layer = st.selectbox(
         "Layer",
         range(1, layers + 1),
-        help=f"1 reads the bytes, {layers} is the top: the prediction is made from it.",
+        help=f"1 reads the text, {layers} is the top: the prediction is made from it.",
         key=values.layer.key,
         persist_state="session",
         width=100,

@@ -209,7 +209,8 @@ def text_line() -> None:
             help="Characters are what a person reads: letters, digits, signs, spaces, line ends. "
             f"The model reads bytes, {len(text.data):,} in this text: a character of plain English "
             "is one byte, an accented letter two, one of another script or an emoji up to four. "
-            "What is drawn at a character is what the model does at its last byte.",
+            "What is drawn at a character is what the model does at its last byte. A model with a "
+            "vocabulary of its own, from another program, reads whole characters.",
             width="content",
         )
         st.page_link(

@@ -48,7 +48,8 @@ def draw_text(reading: Reading, cell: Cell, suffix: str) -> None:
         for q in reading.trace.quantities
         if reading.trace.values[q].shape == reading.trace.values[cell.quantity].shape
     }
-    st.caption(f"Unit {cell.unit} in every layer at character {selection.end:,} (byte {at + 1:,})")
+    at_byte = f" (byte {at + 1:,})" if reading.token_name == "byte" else ""
+    st.caption(f"Unit {cell.unit} in every layer at character {selection.end:,}{at_byte}")
     st.plotly_chart(
         charts.gates_at_character(table),
         config=plot_config(f"gates-unit-{cell.unit}"),

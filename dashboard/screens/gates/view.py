@@ -7,7 +7,7 @@ from dashboard import words
 from dashboard.charts.theme import plot_config
 from dashboard.screens import choices
 from dashboard.screens.gates.charts import feedback, gate_distribution, saturation_plot
-from dashboard.screens.reading import Reading, read, text_line, usable_models
+from dashboard.screens.reading import Reading, read, text_line, token_name, usable_models
 from dashboard.screens.refusal import refused
 from dashboard.serving.estimates import seconds_to_go_through
 from dashboard.serving.kept import kept
@@ -49,7 +49,8 @@ def show_kept(reading: Reading) -> None:
     counts, saturated = statistics(reading)
     st.header("How open the gates are", anchor=False)
     st.caption(
-        "All units of a layer at every byte of the text; each row is scaled to its own peak."
+        f"All units of a layer at every {token_name(entry)} of the text; each row is scaled to its "
+        "own peak."
     )
     st.plotly_chart(
         gate_distribution({words.QUANTITIES[q].label: count for q, count in counts.items()}),

@@ -1,5 +1,6 @@
 """A model that another program wrote: recognised, asked about, and shown to be read right."""
 
+import itertools
 from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import TYPE_CHECKING
@@ -13,7 +14,7 @@ from dashboard.serving.kept import kept
 from dashboard.serving.loading import ModelEntry
 from dashboard.session import Value, session
 from dashboard.words import verbatim
-from gridlstm.checkpoint import is_foreign_name
+from gridlstm.checkpoint import is_foreign_name, is_shard
 from gridlstm.errors import UserError
 from gridlstm.text import from_bytes
 
@@ -33,8 +34,10 @@ NamedBytes = tuple[str, bytes]
 class BroughtModel:
     """The files of one model of another program's, and what the visitor says of it.
 
-    `asked` are the questions that its files leave open; `name` is what the checkpoint made of it
-    is called, once there is one. `fault` says why the files, as answered, make no model.
+    `asked` are the questions that its files leave open; the files' bytes are let go once there are
+    none. `recognised` is what was found in the files, in words. `title` is what the checkpoint made
+    of it is called, and `name` its name in the catalogue, once there is one. `fault` says why the
+    files, as answered, make no model.
     """
 
     files: list[NamedBytes]
@@ -44,7 +47,11 @@ class BroughtModel:
     training_text: str | None = None
     lowercase: bool = False
     asked: tuple["Question", ...] = ()
-    foreign: "ForeignModel | None" = None
+    recognised: dict[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    tokens: int = 0
+    has_curve: bool = False
+    title: str = ""
     name: str = ""
     fault: str = ""
 
@@ -60,26 +67,49 @@ class BroughtModel:
                 lowercase=self.lowercase,
                 answers=self.answers,
             )
-            self.asked = self.asked or foreign.questions
-            self.foreign, self.fault = foreign, ""
+            self._describe(foreign)
             if foreign.vocabulary is not None:
-                self.name = loading.keep_foreign(self.title, foreign).name
-                if foreign.curve is not None:
-                    losses = foreign.curve.to_csv().encode()
-                    foreign_runs.bring([(f"{self.title}.losses.csv", losses)])
+                self._keep(foreign)
+            self.fault = ""
         except UserError as error:
             self.fault = str(error)
 
-    @property
-    def title(self) -> str:
-        """What the model is called: as its file, or where each program calls that the same, as the
-        program."""
-        names = [PurePath(name.replace("\\", "/")).name for name, _ in self.files]
-        own = [n for n in names if is_foreign_name(n) and not n.lower().endswith(COMMON)]
-        name = own[0] if own else names[0] if len(names) == 1 else self.foreign.program
-        stem = name.removesuffix(".index").rsplit(".", 1)[0] if name in names else name
-        clean = "".join(c if c.isalnum() or c in " -_." else "_" for c in stem).strip(" .")
-        return clean[:MAX_NAME] or "model"
+    def _describe(self, foreign: "ForeignModel") -> None:
+        from gridlstm.importing.proof import recognised
+
+        self.asked = self.asked or foreign.questions
+        self.recognised, self.notes = recognised(foreign), foreign.notes
+        self.tokens, self.has_curve = foreign.vocabulary_size, foreign.curve is not None
+        self.title = self.title or _free_title(_title(self.files, foreign.program))
+
+    def _keep(self, foreign: "ForeignModel") -> None:
+        self.name = loading.keep_foreign(self.title, foreign).name
+        if foreign.curve is not None:
+            losses = foreign.curve.to_csv().encode()
+            foreign_runs.bring([(f"{self.title}.losses.csv", losses)])
+        if not self.asked:
+            self.files = []
+
+
+def _title(files: list[NamedBytes], program: str) -> str:
+    """What a model is called: as its file, or where each program calls that the same, as the
+    program."""
+    names = [PurePath(name.replace("\\", "/")).name for name, _ in files]
+    own = [n for n in names if is_foreign_name(n) and not n.lower().endswith(COMMON)]
+    name = own[0] if own else names[0] if len(names) == 1 else program
+    stem = name.removesuffix(".index").rsplit(".", 1)[0] if name in names else name
+    clean = "".join(c if c.isalnum() or c in " -_." else "_" for c in stem[:MAX_NAME]).strip(" .")
+    # A training state and a shard are no models.
+    if clean.lower().endswith(".state") or is_shard(PurePath(f"{clean}.safetensors")):
+        clean += " model"
+    return clean or "model"
+
+
+def _free_title(title: str) -> str:
+    """The title itself or, where another model of the visitor's is called so, with a number."""
+    taken = {PurePath(name).stem for name, _ in loading.uploaded_files()}
+    numbered = (title if n == 1 else f"{title} {n}" for n in itertools.count(1))
+    return next(name for name in numbered if name not in taken)
 
 
 _BROUGHT: Value[BroughtModel] = Value("brought_model")
@@ -91,7 +121,7 @@ def bring_other(files: list[NamedBytes]) -> str | None:
     _TIMES.set(_TIMES.value + 1)
     brought = BroughtModel(files, _TIMES.value)
     brought.read()
-    if brought.foreign is None:
+    if not brought.recognised:
         return brought.fault
     _BROUGHT.set(brought)
     return None
@@ -103,16 +133,14 @@ def show_brought(models: dict[str, ModelEntry]) -> None:
     brought = _BROUGHT.get()
     if brought is None or (brought.name and brought.name not in models):
         return
-    from gridlstm.importing.proof import recognised
-
     with st.container(border=True):
         st.subheader(f"Recognised: {verbatim(brought.title)}", anchor=False)
-        found = {what: verbatim(said) for what, said in recognised(brought.foreign).items()}
+        found = {what: verbatim(said) for what, said in brought.recognised.items()}
         left, right = st.columns(2, gap="medium")
         with left:
             st.table(found)
         with right:
-            for note in brought.foreign.notes:
+            for note in brought.notes:
                 st.caption(verbatim(note))
             _ask(brought)
             if brought.fault:
@@ -153,8 +181,7 @@ def _ask(brought: BroughtModel) -> None:
 def _ask_for_vocabulary(brought: BroughtModel) -> bool:
     """Places for a vocabulary or a training text; whether another one has been given."""
     st.markdown(
-        f"Which characters its **{brought.foreign.vocabulary_size:,} tokens** stand for, the files "
-        "do not say.",
+        f"Which characters its **{brought.tokens:,} tokens** stand for, the files do not say.",
         help="A model knows characters by number alone. Which number stands for which is in its "
         "vocabulary; many programs make that of the sorted characters of the training text.",
     )
@@ -237,7 +264,7 @@ def _show_proof(entry: ModelEntry) -> None:
 
 def _lead_on(brought: BroughtModel, entry: ModelEntry) -> None:
     """To the other pages, and the model as a file of this program's."""
-    if brought.foreign.curve is not None:
+    if brought.has_curve:
         st.caption("The losses of its training are among the runs on the page Curves.")
     with st.container(horizontal=True):
         if st.button("Look inside", icon=":material/grid_view:", type="primary"):
