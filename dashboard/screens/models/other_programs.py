@@ -242,14 +242,15 @@ def _show_proof(entry: ModelEntry) -> None:
         for label, nats, meaning in (
             ("This model", found.nats_per_character, "What the model needs for a character."),
             (
-                "Frequencies alone (unigram)",
+                "Frequencies alone",
                 found.unigram,
-                "What knowing only how frequent each character of this very text is would need.",
+                "What knowing only how frequent each character of this very text is would need: the "
+                "loss of a unigram model.",
             ),
             (
-                "Knowing nothing (uniform)",
+                "Knowing nothing",
                 found.uniform,
-                "What guessing evenly among its vocabulary would need.",
+                "What guessing evenly among its vocabulary would need: the loss of a uniform guess.",
             ),
         ):
             bits = float(convert(nats, "bits"))
