@@ -244,13 +244,13 @@ def _show_proof(entry: ModelEntry) -> None:
             (
                 "Frequencies alone",
                 found.unigram,
-                "What knowing only how frequent each character of this very text is would need: the "
-                "loss of a unigram model.",
+                "What knowing only how frequent each character of this very text is would need "
+                "(a unigram model).",
             ),
             (
                 "Knowing nothing",
                 found.uniform,
-                "What guessing evenly among its vocabulary would need: the loss of a uniform guess.",
+                "What guessing evenly among its vocabulary would need (a uniform guess).",
             ),
         ):
             bits = float(convert(nats, "bits"))
