@@ -258,7 +258,10 @@ def _show_proof(entry: ModelEntry) -> None:
     per_byte = f"{found.bits_per_byte:.3f} bits per byte"
     st.caption(f"{per_byte}, over {found.characters:,} characters ({found.bytes:,} bytes).")
     if proof.note:
-        st.caption(verbatim(proof.note))
+        st.caption(
+            f"{verbatim(proof.note)} Losses of models that read different characters are compared "
+            "per byte, and not at all where some are skipped."
+        )
     if proof.warning:
         st.warning(verbatim(proof.warning))
 
