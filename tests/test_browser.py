@@ -698,8 +698,10 @@ def test_another_programs_model_is_asked_about_looked_into_and_writes(window, tm
     expect(skipped).to_have_text(["X", "ü"], timeout=PATIENCE)
 
     go(page, "Let it write")
-    page.get_by_label("Text to begin with").fill("é’")
-    page.get_by_label("Length in characters").fill("20")
+    page.get_by_role("textbox", name="Text to begin with").fill("é’")
+    page.get_by_role("textbox", name="Text to begin with").press("Control+Enter")
+    page.get_by_role("spinbutton", name="Length in characters").fill("20")
+    page.get_by_role("spinbutton", name="Length in characters").press("Enter")
     page.get_by_role("button", name="Write", exact=True).click()
     expect(characters(page)).to_have_count(22, timeout=PATIENCE)
     assert set("".join(characters(page).all_text_contents())) <= set(SIGNS)
