@@ -5,9 +5,12 @@ from urllib.parse import parse_qs, urlsplit
 
 import app_checkpoints
 import pytest
+import torch
 from accessibility import faults
 from app_checkpoints import ROOT, STACKED
 from playwright.sync_api import expect
+from test_import_command import CharRNN
+from test_own_vocabularies import SIGNS, text_of
 
 from gridlstm.analysis.selection import SelectionError, similar_places, units_on
 from gridlstm.checkpoint import load_model
@@ -669,6 +672,39 @@ def test_an_uploaded_model_is_the_visitors_own(window, tmp_path):
     other.get_by_role("combobox", name="Model").click()
     other.get_by_role("option").first.wait_for()
     assert title not in other.get_by_role("option").all_text_contents()
+
+
+def test_another_programs_model_is_asked_about_looked_into_and_writes(window, tmp_path):
+    torch.manual_seed(2)
+    torch.save(CharRNN().state_dict(), tmp_path / "theirs.pt")
+    corpus = tmp_path / "corpus.txt"
+    corpus.write_text(text_of(400) + SIGNS, encoding="utf-8")
+    page = window()
+    upload_text(page, "odd.txt", "bé’X fü " + text_of(100))
+    go(page, "Models")
+    page.locator("input[type=file]").set_input_files(tmp_path / "theirs.pt")
+    page.get_by_text("Recognised: theirs").wait_for()
+    page.get_by_text("The text it was trained on", exact=True).click()
+    asked = page.get_by_text("The text it was trained on", exact=True)
+    expect(asked).to_have_count(2, timeout=PATIENCE)
+    page.locator("input[type=file]").nth(1).set_input_files(corpus)
+    page.get_by_text("14 characters, of which 5 need several bytes").wait_for()
+    expect(page.get_by_test_id("stMetricValue")).to_have_count(3, timeout=PATIENCE)
+    expect(page.get_by_test_id("stMetricValue").nth(2)).to_have_text("3.807")  # log2 of 14
+
+    look_inside(page)
+    named_in_address(page, model="theirs (mine)")
+    skipped = page.locator(".coloured-text .text [data-skipped]")
+    expect(skipped).to_have_text(["X", "ü"], timeout=PATIENCE)
+
+    go(page, "Let it write")
+    page.get_by_role("textbox", name="Text to begin with").fill("é’")
+    page.get_by_role("textbox", name="Text to begin with").press("Control+Enter")
+    page.get_by_role("spinbutton", name="Length in characters").fill("20")
+    page.get_by_role("spinbutton", name="Length in characters").press("Enter")
+    page.get_by_role("button", name="Write", exact=True).click()
+    expect(characters(page)).to_have_count(22, timeout=PATIENCE)
+    assert set("".join(characters(page).all_text_contents())) <= set(SIGNS)
 
 
 # -- For everyone ---------------------------------------------------------------------------------

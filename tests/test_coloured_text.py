@@ -49,7 +49,7 @@ seed = 2 if st.checkbox("other values") else 1
 space = st.checkbox("white space")
 place = Place(6, 9, call=1) if st.checkbox("place") else None
 guesses = Likeliest(
-    np.tile(np.array([101, 32, 10, 0xC3, 60], np.uint8), (len(text), 1)),
+    np.tile(np.array([101, 32, 10, 0xC3, 60]), (len(text), 1)),
     np.tile(np.array([0.5, 0.25, 0.125, 0.0625, 0.03125], np.float32), (len(text), 1)),
 )
 selection = coloured_text(

@@ -15,7 +15,7 @@ from streamlit.testing.v1 import AppTest
 
 from dashboard import words
 from dashboard.charts.theme import CATEGORICAL
-from dashboard.screens.curves import foreign_runs
+from dashboard.screens import foreign_runs
 from dashboard.screens.curves.baseline import BEST_STACKED
 from dashboard.screens.curves.runs import CurveRun, Group, without_seed
 from dashboard.screens.curves.styles import styles

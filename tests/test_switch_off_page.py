@@ -313,7 +313,7 @@ def test_a_clicked_character_shows_the_chances_and_is_written_on_from(visit, shi
     before = trace(model, text.data, ()).next_token[byte]
     after = trace(model, text.data, (), holds=[hold]).next_token[byte]
     bars = figures(app)["chances"]["data"]
-    expected = charts.next_byte_chances(before, after)
+    expected = charts.next_token_chances(before, after)
     for bar, right in zip(bars, expected.data, strict=True):
         assert bar["name"] == right.name
         np.testing.assert_allclose(decoded(bar["x"]), right.x, atol=1e-3)
@@ -458,7 +458,7 @@ def test_the_chances_are_of_the_likeliest_bytes_of_either():
     before, after = np.zeros(256), np.zeros(256)
     before[[60, 32, 200]] = 0.6, 0.3, 0.1
     after[[38, 32]] = 0.8, 0.2
-    fig = charts.next_byte_chances(before, after, 4)
+    fig = charts.next_token_chances(before, after, 4)
     assert list(fig.layout.yaxis.ticktext) == ["&amp;", "&lt;", printable_byte(32), "byte C8"]
     np.testing.assert_allclose(fig.data[0].x, [0, 0.6, 0.3, 0.1])
     np.testing.assert_allclose(fig.data[1].x, [0.8, 0, 0.2, 0])

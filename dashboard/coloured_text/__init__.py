@@ -57,13 +57,15 @@ class Scale:
 
 @dataclass(frozen=True)
 class Likeliest:
-    """The likeliest next bytes after each character, the likeliest first.
+    """The likeliest next tokens after each character, the likeliest first.
 
-    `next_bytes` uint8 [character, guess], `probabilities` float32 [character, guess].
+    `next_tokens` integers [character, guess], `probabilities` float32 [character, guess]. `labels`
+    say what each of the tokens is called; without them they are bytes.
     """
 
-    next_bytes: np.ndarray
+    next_tokens: np.ndarray
     probabilities: np.ndarray
+    labels: dict[int, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -114,6 +116,7 @@ def coloured_text(
     key: str,
     losses: np.ndarray | None = None,
     likeliest: Likeliest | None = None,
+    skipped: np.ndarray | None = None,
     show_whitespace: bool = False,
     height: int = 360,
     strips: str = "The same unit in every layer",
@@ -124,7 +127,8 @@ def coloured_text(
 
     `values` float [row, character]; `rows` their labels, the lowest layer first (the strips are
     drawn with the last row on top); `chosen_row` the row that colours the text. `losses`
-    float [character] in bits; NaN in `values` or `losses` means that there is no value.
+    float [character] in bits; NaN in `values` or `losses` means that there is no value. Characters
+    that are `skipped`, bool [character], are hatched and have neither.
     `height` is the greatest height of the text in pixels: a longer one scrolls. `strips` says what
     the strips show. At a `place` the text is scrolled there, once for each call, and outlined.
 
@@ -137,6 +141,8 @@ def coloured_text(
     """
     values = np.atleast_2d(np.asarray(values, dtype=np.float32))
     _check_shapes(len(characters), values, rows, chosen_row, losses, likeliest)
+    if skipped is not None:
+        values = np.where(skipped, np.float32("nan"), values)
     if place is not None and not 0 <= place.start < place.end <= len(characters):
         raise ValueError(f"{place} in {len(characters)} characters")
     code_points, text = _encoded(characters)
@@ -144,8 +150,10 @@ def coloured_text(
     if losses is not None:
         arrays["losses"] = np.asarray(losses, dtype=np.float32)
     if likeliest is not None:
-        arrays["nextBytes"] = np.asarray(likeliest.next_bytes, dtype=np.uint8)
+        arrays["nextTokens"] = np.asarray(likeliest.next_tokens, dtype=np.uint32)
         arrays["probabilities"] = np.asarray(likeliest.probabilities, dtype=np.float32)
+    if skipped is not None:
+        arrays["skipped"] = np.asarray(skipped, dtype=np.uint8)
     selected = _selected(Value(key).get(), code_points)
     header = {
         "text": text,
@@ -155,6 +163,7 @@ def coloured_text(
         "chosenRow": int(chosen_row),
         "scale": _scale_for_browser(scale),
         "names": {ord(c): _name(c) for c in sorted(set(characters))},
+        "tokens": likeliest and likeliest.labels,
         "showWhitespace": bool(show_whitespace),
         "height": int(height),
         "selection": selected and {"start": selected.start, "end": selected.end},
@@ -210,9 +219,9 @@ def _check_shapes(
     if losses is not None and np.shape(losses) != (length,):
         raise ValueError(f"losses {np.shape(losses)} for {length} characters")
     if likeliest is not None:
-        shape = np.shape(likeliest.next_bytes)
+        shape = np.shape(likeliest.next_tokens)
         if shape[:1] != (length,) or np.shape(likeliest.probabilities) != shape:
-            raise ValueError(f"likeliest bytes {shape} for {length} characters")
+            raise ValueError(f"likeliest tokens {shape} for {length} characters")
 
 
 def _scale_for_browser(scale: Scale) -> dict:

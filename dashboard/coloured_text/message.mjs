@@ -26,7 +26,9 @@
  * @property {Uint32Array} codePoints [character]
  * @property {Float32Array} values [row, character], NaN where there is none
  * @property {Float32Array} [losses] [character] in bits
- * @property {Uint8Array} [nextBytes] [character, guess], the likeliest first
+ * @property {Uint32Array} [nextTokens] [character, guess], the likeliest first
+ * @property {Uint8Array} [skipped] [character], 1 where the model does not read it
+ * @property {Record<number, string> | null} [tokens] what tokens are called; bytes without it
  * @property {Float32Array} [probabilities] [character, guess]
  */
 

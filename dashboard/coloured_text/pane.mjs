@@ -90,9 +90,10 @@ export class Pane {
 
   /** @param {Picture} picture */
   recolour(picture) {
-    const { values, chosenRow, scale } = picture;
+    const { values, chosenRow, scale, skipped } = picture;
     const size = this.spans.length;
     for (let i = 0; i < size; i++) {
+      if (skipped) this.spans[i].toggleAttribute("data-skipped", skipped[i] === 1);
       const colour = colourIndex(values[chosenRow * size + i], scale.stops, scale.colours.length);
       if (colour === this.colours[i]) continue;
       this.colours[i] = colour;

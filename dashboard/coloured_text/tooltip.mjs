@@ -35,30 +35,33 @@ export class Tooltip {
     const facts = add(this.node, "dl");
     add(facts, "dt", "", `${picture.scale.quantity}, ${picture.rows[row]}`);
     add(facts, "dd", "value", decimals(picture.values[row * picture.codePoints.length + position], 3));
+    if (picture.skipped?.[position]) add(facts, "dt", "skipped", "unknown to the model: skipped");
     if (picture.losses) {
       const loss = picture.losses[position];
       add(facts, "dt", "", "loss on this character");
       add(facts, "dd", "loss", Number.isNaN(loss) ? "no value" : `${decimals(loss, 2)} bits`);
     }
-    const { nextBytes, probabilities } = picture;
-    if (nextBytes && probabilities) {
-      const guesses = nextBytes.length / picture.codePoints.length;
+    const { nextTokens, probabilities, tokens } = picture;
+    if (nextTokens && probabilities) {
+      const guesses = nextTokens.length / picture.codePoints.length;
       const [start, end] = [position * guesses, (position + 1) * guesses];
-      this.addGuesses(nextBytes.subarray(start, end), probabilities.subarray(start, end));
+      const names = Array.from(nextTokens.subarray(start, end), (token) =>
+        tokens ? tokens[token] : byteLabel(token));
+      this.addGuesses(names, probabilities.subarray(start, end));
     }
     this.node.hidden = false;
     this.place(box);
   }
 
   /**
-   * @param {Uint8Array} nextBytes the likeliest first
+   * @param {string[]} names of the tokens, the likeliest first
    * @param {Float32Array} probabilities of these
    */
-  addGuesses(nextBytes, probabilities) {
+  addGuesses(names, probabilities) {
     add(this.node, "div", "guess-title", "likeliest next");
     const list = add(this.node, "div", "guesses");
     for (const [i, probability] of probabilities.entries()) {
-      add(list, "span", "byte", byteLabel(nextBytes[i]));
+      add(list, "span", "byte", names[i]);
       add(add(list, "span", "bar"), "span").style.width = `${100 * Math.min(1, Math.max(0, probability))}%`;
       add(list, "span", "share", `${(100 * probability).toFixed(1)} %`);
     }

@@ -11,9 +11,7 @@ CELL_COLUMNS = {
         help="Which of the cell's quantities: a memory, a gate or a hidden state, along time (from "
         "character to character) or along depth (from layer to layer)."
     ),
-    "Layer": st.column_config.NumberColumn(
-        help="1 reads the bytes; the last is the top.", width=50
-    ),
+    "Layer": st.column_config.NumberColumn(help="1 reads the text; the last is the top.", width=50),
     "Unit": st.column_config.NumberColumn(
         help="Which cell of the layer, counted from 0.", width=50
     ),

@@ -286,7 +286,7 @@ def _layer_and_unit(layers: int, units: int, values: CellValues) -> tuple[int, i
     layer = st.selectbox(
         "Layer",
         range(1, layers + 1),
-        help=f"1 reads the bytes, {layers} is the top: the prediction is made from it.",
+        help=f"1 reads the text, {layers} is the top: the prediction is made from it.",
         key=values.layer.key,
         persist_state="session",
         width=100,
@@ -309,11 +309,15 @@ def telling_of_text(entry: ModelEntry, trace, text: Text) -> Telling:
 
     def find() -> Cell:
         config = entry.metadata.model
+        is_of_bytes = entry.metadata.vocabulary is None
+        positions = text.last_byte if is_of_bytes else trace.text.last_token
         return kept(
             "telling cells",
             entry.version,
             text.data,
-            lambda progress: _most_telling_cell(name, trace, text, config, progress),
+            lambda progress: _most_telling_cell(
+                name, trace.values, positions, text, config, progress
+            ),
             depends_on=(name,),
             label="Looking for the cell that tells most …",
             seconds=seconds_to_go_through(trace, len(config.cells)),
@@ -328,16 +332,21 @@ def telling_of_text(entry: ModelEntry, trace, text: Text) -> Telling:
 
 
 def _most_telling_cell(
-    name: str, trace, text: Text, config: ModelConfig, progress: Progress
+    name: str,
+    values: dict[str, np.ndarray],
+    positions: np.ndarray,
+    text: Text,
+    config: ModelConfig,
+    progress: Progress,
 ) -> Cell:
     """The memory cell to open when none has been chosen: the best for the property of that name."""
     # Imports pandas, which the first heading does not wait for.
     from gridlstm.analysis.ranking import rank_units
 
-    memories = {q: trace.values[q] for q in config.cells}
+    memories = {q: values[q] for q in config.cells}
     marks = PROPERTIES[name].measure(text.characters)
     if marks.any() and not marks.all():
-        ranked = rank_units(memories, marks, text.last_byte, top=1, progress=progress)
+        ranked = rank_units(memories, marks, positions, top=1, progress=progress)
         return cell_of(ranked.iloc[0])
     quantity = list(memories)[-1]
     spread = np.tanh(memories[quantity].astype(np.float32)).std(axis=1)

@@ -27,7 +27,8 @@ from dashboard.serving.loading import ModelEntry
 from dashboard.serving.turn import begin_request, turn
 from dashboard.session import Cell, Value, session
 from gridlstm.errors import UserError
-from gridlstm.text import Text, character_losses, printable_byte
+from gridlstm.text import Text, character_losses
+from gridlstm.vocabulary import BYTES, Vocabulary
 
 GUESSES = 5
 # For a byte of the text.
@@ -46,14 +47,27 @@ class Reading:
     """A model's trace over a text.
 
     `loss_bits` float [character]: surprise, summed over a character's bytes; NaN for the first.
-    `likeliest`: the bytes expected after each character.
+    `likeliest`: the tokens expected after each character. `positions` int64 [character]: the
+    position of the trace that stands for a character, that of its last token. `skipped` bool
+    [character]: those that the model does not read; None where it reads all.
     """
 
     entry: ModelEntry
     text: Text
     trace: "gridlstm.trace.Trace"  # noqa: F821 (imported with torch, when first needed)
     loss_bits: np.ndarray
-    likeliest: Likeliest
+    likeliest: Likeliest | None
+    positions: np.ndarray
+    skipped: np.ndarray | None = None
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        return self.entry.metadata.vocabulary or BYTES
+
+    @property
+    def token_name(self) -> str:
+        """What the model reads and writes, in a word."""
+        return token_name(self.entry)
 
     @property
     def layer_labels(self) -> list[str]:
@@ -67,20 +81,21 @@ class Reading:
 
     @property
     def guesses(self) -> list[list[tuple[str, float]]]:
-        """The likeliest next bytes after each character, in words."""
-        pairs = zip(self.likeliest.next_bytes, self.likeliest.probabilities, strict=True)
+        """The likeliest next tokens after each character, in words."""
+        label = self.vocabulary.label
+        pairs = zip(self.likeliest.next_tokens, self.likeliest.probabilities, strict=True)
         return [
-            [(printable_byte(byte), float(chance)) for byte, chance in zip(*pair, strict=True)]
+            [(label(token), float(chance)) for token, chance in zip(*pair, strict=True)]
             for pair in pairs
         ]
 
     def of_unit(self, quantity: str, unit: int, memory_as: str) -> np.ndarray:
         """One unit in every layer, float32 [layer, character]."""
-        return self._shown(quantity, memory_as, (slice(None), self.text.last_byte, unit))
+        return self._shown(quantity, memory_as, (slice(None), self.positions, unit))
 
     def of_layer(self, quantity: str, layer: int, memory_as: str) -> np.ndarray:
         """Every unit of one layer, counted from 1: float32 [character, unit]."""
-        return self._shown(quantity, memory_as, (layer - 1, self.text.last_byte))
+        return self._shown(quantity, memory_as, (layer - 1, self.positions))
 
     def _shown(self, quantity: str, memory_as: str, where: tuple) -> np.ndarray:
         dimension, kind = quantity.split(".")
@@ -94,28 +109,54 @@ class Reading:
 def read(entry: ModelEntry, text: Text) -> Reading | Refusal:
     """What the model does on the text."""
     try:
-        trace = loading.traced(entry, text.data)
+        trace = loading.traced(entry, text)
     except UserError as error:
         return Refusal(words.verbatim(f"{entry.name}: {error}"))
     loss_bits, likeliest = kept(
         "predictions",
         entry.version,
         text.data,
-        lambda progress: _predictions(trace, text),
+        lambda progress: _predictions(entry, text, trace),
         label="What the model expects …",
         seconds=SECONDS_A_PREDICTION * len(text.data),
     )
-    return Reading(entry, text, trace, loss_bits, likeliest)
+    positions = positions_of(entry, text, trace)
+    skipped = None
+    if entry.metadata.vocabulary is not None:
+        skipped = trace.text.skipped if trace.text.skipped.any() else None
+        if trace.text.note:
+            st.caption(f"{words.verbatim(entry.title)}: {words.verbatim(trace.text.note)}")
+    return Reading(entry, text, trace, loss_bits, likeliest, positions, skipped)
 
 
-def _predictions(trace, text: Text) -> tuple[np.ndarray, Likeliest]:
+def token_name(entry: ModelEntry) -> str:
+    """What a model reads and writes: a byte or a character."""
+    return "byte" if (entry.metadata.vocabulary or BYTES).of_bytes else "character"
+
+
+def positions_of(entry: ModelEntry, text: Text, trace) -> np.ndarray:
+    """The position of the trace that stands for each character, int64 [character]."""
+    return text.last_byte if entry.metadata.vocabulary is None else trace.text.last_token
+
+
+def losses_of(entry: ModelEntry, text: Text, trace) -> np.ndarray:
+    """Nats spent on each character, float32 [character]; NaN of those that nothing predicts and of
+    those that the model does not read."""
+    if entry.metadata.vocabulary is None:
+        return character_losses(text, trace.loss)
+    return trace.text.sum_by_character(trace.loss)
+
+
+def _predictions(entry: ModelEntry, text: Text, trace) -> tuple[np.ndarray, Likeliest]:
     # Imports pandas, which the first heading does not wait for.
     from gridlstm.curves import convert
 
-    next_bytes, chances = trace.likeliest(GUESSES)
-    at = text.last_byte
-    nats = character_losses(text, trace.loss)
-    return convert(nats, "bits"), Likeliest(next_bytes[at], chances[at])
+    next_tokens, probabilities = trace.likeliest(GUESSES)
+    at = positions_of(entry, text, trace)
+    bits = convert(losses_of(entry, text, trace), "bits")
+    vocabulary = entry.metadata.vocabulary
+    labels = vocabulary and {int(of): vocabulary.label(of) for of in np.unique(next_tokens)}
+    return bits, Likeliest(next_tokens[at], probabilities[at], labels)
 
 
 def usable_models() -> dict[str, ModelEntry] | Refusal:
@@ -179,7 +220,8 @@ def text_line() -> None:
             help="Characters are what a person reads: letters, digits, signs, spaces, line ends. "
             f"The model reads bytes, {len(text.data):,} in this text: a character of plain English "
             "is one byte, an accented letter two, one of another script or an emoji up to four. "
-            "What is drawn at a character is what the model does at its last byte.",
+            "What is drawn at a character is what the model does at its last byte. A model with a "
+            "vocabulary of its own, from another program, reads whole characters.",
             width="content",
         )
         st.page_link(
@@ -218,6 +260,7 @@ def draw_coloured(
         key=key,
         losses=reading.loss_bits,
         likeliest=reading.likeliest,
+        skipped=reading.skipped,
         show_whitespace=session.whitespace.value,
         height=TEXT_HEIGHT,
         from_end=from_end,

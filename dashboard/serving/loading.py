@@ -26,9 +26,11 @@ from dashboard.serving.shelf import Shelf, shelf
 from dashboard.session import Value
 from dashboard.words import verbatim
 from gridlstm.checkpoint import (
+    METADATA_KEY,
     Metadata,
     checkpoint_path,
     index_name,
+    is_foreign_name,
     is_index,
     is_shard,
     load_model,
@@ -41,10 +43,12 @@ from gridlstm.corpora.known import kind_of, title_of
 from gridlstm.errors import UserError
 from gridlstm.progress import Progress
 from gridlstm.temporary import TemporaryFolder, remove_left_folders
+from gridlstm.text import Text
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from gridlstm.importing import ForeignModel
     from gridlstm.trace import Trace
 
 FOLDER = shipped.folder()
@@ -129,6 +133,8 @@ class Uploads:
         return {path.name: path.stat().st_size for path in files}
 
 
+# What the list of arrays in a checkpoint of this program's begins with.
+_DOCUMENT = f'"{METADATA_KEY}"'.encode()
 _UPLOADS: Value[Uploads] = Value("uploads")
 
 
@@ -181,7 +187,23 @@ def _scan(folder: Path, uploaded: bool) -> tuple[list[ModelEntry], list[str]]:
             title = metadata.model.title if metadata else f"{stem} (no weights yet)"
             name = f"{stem} (mine)" if uploaded else stem
             models.append(ModelEntry(name, title, _version(path), metadata, curve, uploaded))
+    for stem, path in _foreign_models(folder).items():
+        metadata = _or_problem(_metadata, path, problems)
+        if metadata is not None and stem not in {entry.name for entry in models}:
+            title, version = metadata.model.title, _version(path)
+            models.append(ModelEntry(stem, title, version, metadata, None, uploaded))
     return _most_telling_first(models), problems
+
+
+def _foreign_models(folder: Path) -> dict[str, Path]:
+    """The models of other programs in a folder and those in it, by name."""
+    files = (path.name for path in (*folder.glob("*"), *folder.glob("*/*")))
+    if not any(map(is_foreign_name, files)):
+        return {}
+    # Imports torch, which the first heading does not wait for.
+    from gridlstm.importing.opening import foreign_models
+
+    return foreign_models(folder)
 
 
 def _most_telling_first(models: list[ModelEntry]) -> list[ModelEntry]:
@@ -253,6 +275,10 @@ def _or_problem(read: Callable, path: Path, problems: list[str]):
 # result in each run of a page, which took a fifth of the time of a click.
 @functools.lru_cache(maxsize=MOST_FILES_KNOWN)
 def _metadata(version: FileVersion) -> Metadata:
+    if is_foreign_name(version.path.name):
+        from gridlstm.importing.opening import read_about
+
+        return read_about(version.path)
     return read_metadata(version.path)
 
 
@@ -261,6 +287,17 @@ def _curve(version: FileVersion) -> "pd.DataFrame":
     from gridlstm.curves import read_curve
 
     return read_curve(version.path)
+
+
+def is_own_upload(name: str, data: bytes) -> bool:
+    """Whether a file that is brought is a checkpoint or a curve of this program's, or a part of
+    one: anything else may belong to another program's model."""
+    path = Path(name.lower())
+    if path.suffix == ".csv" or is_index(path) or is_shard(path):
+        return True
+    # Of safetensors, the list of all arrays comes first: ours has the document of a model.
+    size = int.from_bytes(data[:8], "little")
+    return path.suffix == ".safetensors" and (len(data) < 8 + size or _DOCUMENT in data[: 8 + size])
 
 
 def keep_upload(name: str, data: bytes) -> None:
@@ -278,8 +315,6 @@ def keep_upload(name: str, data: bytes) -> None:
             f"This is a part of a checkpoint in shards; make one file of it, with python -m "
             f"gridlstm join {index_name(model)} --out {model}.safetensors, and bring that."
         )
-    if not _is_offered(path):
-        raise UserError("The files of a model are called NAME.safetensors and NAME.csv.")
     aside = uploads.path / f".checking{path.suffix}"
     try:
         aside.write_bytes(data)
@@ -294,6 +329,26 @@ def keep_upload(name: str, data: bytes) -> None:
         raise UserError(f"It could not be kept: {error.strerror}.") from error
     finally:
         aside.unlink(missing_ok=True)
+
+
+def keep_foreign(name: str, foreign: "ForeignModel") -> ModelEntry:
+    """Keep another program's model as a checkpoint called `name`; only this visitor will see it.
+
+    Raises UserError, and keeps nothing, if it cannot be one.
+    """
+    from gridlstm.checkpoint import write_checkpoint
+    from gridlstm.importing import to_model
+
+    model, metadata = to_model(foreign, name)
+    tensors = {key: tensor.numpy() for key, tensor in model.to_tensors().items()}
+    uploads = _UPLOADS.set_if_new(Uploads)
+    path = uploads.path / f"{name}.safetensors"
+    _check_room(uploads, path, sum(array.nbytes for array in tensors.values()))
+    try:
+        write_checkpoint(path, tensors, metadata)
+    except OSError as error:
+        raise UserError(f"It could not be kept: {error.strerror}.") from error
+    return next(entry for entry in catalogue().models if entry.path == path)
 
 
 def _check_room(uploads: Uploads, path: Path, size: int) -> None:
@@ -325,6 +380,10 @@ def remove_upload(name: str) -> None:
 
 @st.cache_resource(max_entries=8, show_spinner=False)
 def _model(version: FileVersion):
+    if is_foreign_name(version.path.name):
+        from gridlstm.importing.opening import open_model
+
+        return open_model(version.path)[0]
     return load_model(version.path)[0]
 
 
@@ -354,24 +413,26 @@ def import_libraries_meanwhile() -> None:
     threading.Thread(target=import_them, daemon=True).start()
 
 
-def traced(entry: ModelEntry, data: bytes) -> "Trace":
-    """All that the model does while it reads `data`: from the store, or made when it is its turn,
+def traced(entry: ModelEntry, text: Text) -> "Trace":
+    """All that the model does while it reads a text: from the store, or made when it is its turn,
     under a progress bar. Leaving the page or changing a choice cancels it. Raises UserError."""
+    # A model over the bytes reads also what is no UTF-8.
+    inputs = text.data if entry.metadata.vocabulary is None else text.characters
 
     def make(progress: Progress) -> "Trace":
         from gridlstm.trace import trace
 
         model = _model(entry.version)
         with memory_for_a_trace() as most:
-            return trace(model, data, progress=progress, most_in_memory=most)
+            return trace(model, inputs, progress=progress, most_in_memory=most)
 
     return kept(
         "traces",
         entry.version,
-        data,
+        text.data,
         make,
         label=f"{entry.title} reads the text …",
-        seconds=seconds_to_read(entry.metadata.model, len(data)),
+        seconds=seconds_to_read(entry.metadata.model, len(text.data)),
         max_results=MOST_TRACES,
     )
 

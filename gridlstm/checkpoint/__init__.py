@@ -5,10 +5,17 @@ A checkpoint is one file, `NAME.safetensors`, or several, the shards, with an in
 described in docs/formats.md. Nothing is ever unpickled.
 """
 
-from gridlstm.checkpoint.metadata import FORMAT_VERSION, CheckpointError, Data, Metadata
+from gridlstm.checkpoint.metadata import (
+    FORMAT_VERSION,
+    METADATA_KEY,
+    CheckpointError,
+    Data,
+    Metadata,
+)
 from gridlstm.checkpoint.names import (
     checkpoint_path,
     index_name,
+    is_foreign_name,
     is_index,
     is_shard,
     model_name,
@@ -26,12 +33,14 @@ from gridlstm.checkpoint.writing import (
 
 __all__ = [
     "FORMAT_VERSION",
+    "METADATA_KEY",
     "CheckpointError",
     "Data",
     "Metadata",
     "WriteError",
     "checkpoint_path",
     "index_name",
+    "is_foreign_name",
     "is_index",
     "is_shard",
     "join",

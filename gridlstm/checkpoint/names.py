@@ -5,6 +5,10 @@ from pathlib import Path
 
 ENDING = ".safetensors"
 INDEX_ENDING = ".safetensors.index.json"
+# Files of other programs that are one model each, by how their names end; of models in several
+# files, that which lists the others.
+FOREIGN_ENDINGS = (".t7", ".pt", ".pth", ".net", ".ckpt", ".h5", ".hdf5", ".keras")
+LISTS = (".index", "manifest.json", "model.json")
 SHARD = re.compile(r"(?P<model>.+)-[0-9]{5}-of-[0-9]{5}\.safetensors", re.DOTALL)
 
 
@@ -23,6 +27,12 @@ def is_index(path: Path) -> bool:
 
 def is_shard(path: Path) -> bool:
     return SHARD.fullmatch(path.name) is not None
+
+
+def is_foreign_name(name: str) -> bool:
+    """Whether a file in a folder of models is to be taken for another program's, by its name."""
+    name = name.lower()
+    return name.endswith((*FOREIGN_ENDINGS, *LISTS)) and not name.endswith(INDEX_ENDING)
 
 
 def model_name(path: Path) -> str:

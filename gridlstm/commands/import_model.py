@@ -131,15 +131,6 @@ def _write_losses(out: Path, curve: "LossHistory") -> Path:
     """The losses of the training, in nats per token as its program logged them, by update."""
     from gridlstm.checkpoint import write_aside
 
-    train = dict(zip(curve.train_updates.tolist(), curve.train_loss.tolist(), strict=True))
-    validation = dict(
-        zip(curve.validation_updates.tolist(), curve.validation_loss.tolist(), strict=True)
-    )
-    lines = ["update,train_loss,val_loss"]
-    for update in sorted(train.keys() | validation.keys()):
-        cells = (f"{of[update]:.7g}" if update in of else "" for of in (train, validation))
-        lines.append(f"{update:.0f},{','.join(cells)}")
     path = out.with_suffix(".losses.csv")
-    text = "\n".join(lines) + "\n"
-    write_aside(path, lambda aside: aside.write_text(text, encoding="utf-8"))
+    write_aside(path, lambda aside: aside.write_text(curve.to_csv(), encoding="utf-8"))
     return path

@@ -53,6 +53,18 @@ class LossHistory:
     train_updates: IntArray
     train_loss: FloatArray
 
+    def to_csv(self) -> str:
+        """The losses as a table with a row an update, which the page Curves reads."""
+        train = dict(zip(self.train_updates.tolist(), self.train_loss.tolist(), strict=True))
+        validation = dict(
+            zip(self.validation_updates.tolist(), self.validation_loss.tolist(), strict=True)
+        )
+        lines = ["update,train_loss,val_loss"]
+        for update in sorted(train.keys() | validation.keys()):
+            cells = (f"{of[update]:.7g}" if update in of else "" for of in (train, validation))
+            lines.append(f"{update:.0f},{','.join(cells)}")
+        return "\n".join(lines) + "\n"
+
 
 @dataclass(frozen=True)
 class Question:

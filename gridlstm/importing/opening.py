@@ -4,17 +4,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from gridlstm.checkpoint import Metadata, load_model, read_metadata
-from gridlstm.checkpoint.names import ENDING, is_index
+from gridlstm.checkpoint.names import ENDING, LISTS, is_foreign_name, is_index
 from gridlstm.checkpoint.opening import opened
 from gridlstm.importing.conversion import to_model
 from gridlstm.importing.foreign_model import ForeignModel
 from gridlstm.importing.reading import MAX_FILES, read_model
 from gridlstm.model import LanguageModel
 
-# Files of other programs that are one model each, by how their names end; of models in several
-# files, that which lists the others.
-ENDINGS = (".t7", ".pt", ".pth", ".net", ".ckpt", ".h5", ".hdf5", ".keras")
-LISTS = (".index", "manifest.json", "model.json")
 # What lies beside a model and may be its vocabulary: so called, and no larger.
 VOCABULARIES = (".json", ".pkl", ".pickle", ".p")
 MAX_BESIDE = 16 * 2**20
@@ -29,13 +25,6 @@ def is_foreign(path: Path) -> bool:
         with opened(path) as tensors:
             return tensors.text is None
     return True
-
-
-def is_foreign_name(name: str) -> bool:
-    """Whether a file in a folder of models is to be taken for another program's, by its name."""
-    return name.lower().endswith((*ENDINGS, *LISTS)) and not name.lower().endswith(
-        ".safetensors.index.json"
-    )
 
 
 def foreign_models(folder: Path) -> dict[str, Path]:

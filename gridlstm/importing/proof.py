@@ -69,5 +69,6 @@ def _warning(found: TextEvaluation) -> str | None:
         )
     return (
         "The loss is no better than that of knowing only how frequent each character is: the model "
-        "is untrained, or the vocabulary is not its own."
+        "is untrained, its vocabulary is not its own, or it was trained on quite another kind of "
+        "text than this."
     )

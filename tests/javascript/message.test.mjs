@@ -21,11 +21,11 @@ test("a message is its header and its arrays, wherever in memory it lies", () =>
   view.setFloat32(8, -0.5, true);
   view.setFloat32(12, NaN, true);
   const arrays = [
-    ["codePoints", "uint32", 0, 1], ["nextBytes", "uint8", 4, 3], ["values", "float32", 8, 2],
+    ["codePoints", "uint32", 0, 1], ["skipped", "uint8", 4, 3], ["values", "float32", 8, 2],
   ];
   const picture = unpack(message({ title: "x", arrays }, body));
   assert.equal(picture.title, "x");
   assert.deepEqual(picture.codePoints, Uint32Array.of(0x1f469));
-  assert.deepEqual(picture.nextBytes, Uint8Array.of(7, 255, 9));
+  assert.deepEqual(picture.skipped, Uint8Array.of(7, 255, 9));
   assert.deepEqual(picture.values, Float32Array.of(-0.5, NaN));
 });

@@ -42,13 +42,14 @@ def draw_text(reading: Reading, cell: Cell, suffix: str) -> None:
         )
         return
     lead_on(reading, cell, selection, suffix)
-    at = reading.text.last_byte[selection.end - 1]
+    at = reading.positions[selection.end - 1]
     table = {
         q: reading.of_unit(q, cell.unit, "tanh")[:, selection.end - 1]
         for q in reading.trace.quantities
         if reading.trace.values[q].shape == reading.trace.values[cell.quantity].shape
     }
-    st.caption(f"Unit {cell.unit} in every layer at character {selection.end:,} (byte {at + 1:,})")
+    at_byte = f" (byte {at + 1:,})" if reading.token_name == "byte" else ""
+    st.caption(f"Unit {cell.unit} in every layer at character {selection.end:,}{at_byte}")
     st.plotly_chart(
         charts.gates_at_character(table),
         config=plot_config(f"gates-unit-{cell.unit}"),

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import streamlit as st
 
-from dashboard.screens.curves import foreign_runs
-from dashboard.screens.curves.foreign_runs import Source
+from dashboard.screens import foreign_runs
+from dashboard.screens.foreign_runs import Source
 from dashboard.session import Value
 from dashboard.words import verbatim
 from gridlstm.curves import CurveError

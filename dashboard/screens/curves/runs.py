@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields, replace
 
 import pandas as pd
 
-from dashboard.screens.curves import foreign_runs
+from dashboard.screens import foreign_runs
 from dashboard.serving import loading
 from dashboard.serving.file_version import FileVersion
 from dashboard.serving.loading import ModelEntry

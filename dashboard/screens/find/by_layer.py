@@ -52,7 +52,7 @@ def _best(reading: Reading, target: Target) -> pd.DataFrame:
         reading.entry.version,
         reading.text.data,
         lambda progress: best_by_layer(
-            reading.memories, target.values, reading.text.last_byte, progress=progress
+            reading.memories, target.values, reading.positions, progress=progress
         ),
         depends_on=("by layer", target.values.tobytes()),
         label=f"{reading.entry.title}: layer by layer …",

@@ -37,7 +37,7 @@ def score_by_layer(frames: dict[str, pd.DataFrame], measure: str) -> go.Figure:
     rows = len(fig.data)
     apply(fig, height=380 + 18 * rows, margin={"t": 32 + 20 * rows})
     fig.update_layout(legend={"orientation": "v"})
-    fig.update_xaxes(title_text="Layer (1 reads the bytes)", dtick=1)
+    fig.update_xaxes(title_text="Layer (1 reads the text)", dtick=1)
     return fig.update_yaxes(title_text=f"{measure} of the layer's best cell, judged")
 
 

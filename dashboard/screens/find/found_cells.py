@@ -69,7 +69,7 @@ def show_found(reading: Reading, target: Target) -> bool:
 
 def _searched(search: Callable, reading: Reading, target: Target) -> Findings | pd.DataFrame:
     """What `find_cells` or `rank_units` finds among all units, and raises."""
-    at = reading.text.last_byte
+    at = reading.positions
     return kept(
         "findings",
         reading.entry.version,

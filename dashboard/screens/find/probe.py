@@ -72,7 +72,7 @@ def _fitted(reading: Reading, target: Target, quantity: str, layer: int) -> Prob
         lambda progress: probe(
             reading.trace.values[quantity][layer - 1],
             target.values,
-            reading.text.last_byte,
+            reading.positions,
             progress=progress,
         ),
         depends_on=("probe", quantity, layer, target.values.tobytes()),

@@ -34,7 +34,7 @@ def show_places(reading: Reading, units: pd.DataFrame, selected: Selection) -> N
         reading.entry.version,
         text.data,
         lambda progress: similar_places(
-            reading.memories, text.last_byte, units, *span, progress=progress
+            reading.memories, reading.positions, units, *span, progress=progress
         ),
         depends_on=("places", span, cells, tuple(units["threshold"])),
         label="Looking for them elsewhere …",

@@ -76,7 +76,7 @@ def _found(reading: Reading, span: tuple[int, int], margin: int, quantile: float
         reading.entry.version,
         reading.text.data,
         lambda progress: units_on(
-            reading.memories, reading.text.last_byte, *span, **options, progress=progress
+            reading.memories, reading.positions, *span, **options, progress=progress
         ),
         depends_on=("units on", span, margin, quantile),
         label="Looking for cells that are on …",

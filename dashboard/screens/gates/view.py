@@ -7,7 +7,7 @@ from dashboard import words
 from dashboard.charts.theme import plot_config
 from dashboard.screens import choices
 from dashboard.screens.gates.charts import feedback, gate_distribution, saturation_plot
-from dashboard.screens.reading import Reading, read, text_line, usable_models
+from dashboard.screens.reading import Reading, read, text_line, token_name, usable_models
 from dashboard.screens.refusal import refused
 from dashboard.serving.estimates import seconds_to_go_through
 from dashboard.serving.kept import kept
@@ -49,7 +49,8 @@ def show_kept(reading: Reading) -> None:
     counts, saturated = statistics(reading)
     st.header("How open the gates are", anchor=False)
     st.caption(
-        "All units of a layer at every byte of the text; each row is scaled to its own peak."
+        f"All units of a layer at every {token_name(entry)} of the text; each row is scaled to its "
+        "own peak."
     )
     st.plotly_chart(
         gate_distribution({words.QUANTITIES[q].label: count for q, count in counts.items()}),
@@ -105,7 +106,7 @@ def show_feedback(reading: Reading) -> None:
         at = st.number_input("Character", 1, len(characters), key="feedback_at", width=150) - 1
         before, here = characters[max(0, at - 40) : at], characters[at]
         st.caption(f"after {words.verbatim(repr(before))}, at {words.verbatim(repr(here))}")
-        resets = values[:, reading.text.last_byte[at]]
+        resets = values[:, reading.positions[at]]
     st.plotly_chart(
         feedback(resets), config=plot_config(f"{reading.entry.name}-feedback"), key="feedback"
     )

@@ -14,14 +14,15 @@ SHARED = {
 }
 
 
-def show_layer_equations(config: ModelConfig) -> None:
-    """The equations by the names that the pages use; nothing where they are not written down."""
+def show_layer_equations(config: ModelConfig, token: str) -> None:
+    """The equations by the names that the pages use, of a model that reads and writes tokens called
+    so; nothing where they are not written down."""
     found = equations(config)
     if found is None:
         return
     st.markdown("**What a layer computes**")
     st.caption(_reading_help(config, found))
-    st.table(_as_table(config, found))
+    st.table(_as_table(config, found, token))
 
 
 def _reading_help(config: ModelConfig, found: Equations) -> str:
@@ -40,11 +41,11 @@ def _reading_help(config: ModelConfig, found: Equations) -> str:
     return " ".join(sentences)
 
 
-def _as_table(config: ModelConfig, found: Equations) -> pd.DataFrame:
+def _as_table(config: ModelConfig, found: Equations, token: str) -> pd.DataFrame:
     rows = {
-        "Below the first layer ($e$: the byte as numbers)": found.first,
+        f"Below the first layer ($e$: the {token} as numbers)": found.first,
         **{words.QUANTITIES[quantity].label: latex for quantity, latex in found.layer.items()},
-        f"Chances of the next byte ($L = {config.layers}$: the top)": found.guess,
+        f"Chances of the next {token} ($L = {config.layers}$: the top)": found.guess,
     }
     return pd.DataFrame(
         {"Quantity": list(rows), "How it is computed": [f"${latex}$" for latex in rows.values()]}

@@ -3,7 +3,9 @@
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
+from dashboard.screens.models.other_programs import bring_other, show_brought
 from dashboard.serving import loading
+from dashboard.serving.loading import ModelEntry
 from dashboard.session import Value
 from dashboard.words import verbatim
 from gridlstm.errors import UserError
@@ -13,18 +15,21 @@ _FAULTS: Value[tuple[str, ...]] = Value("upload_faults", ())
 _TIMES_TAKEN: Value[int] = Value("model_files_turn", 0)
 
 
-def bring_models() -> None:
-    """A place for checkpoints and curves, and what has been brought, each to be taken away."""
-    st.header("Your own model", anchor=False)
+def bring_models(models: dict[str, ModelEntry]) -> None:
+    """A place for models and curves, and what has been brought, each to be taken away."""
+    st.header("Bring a model", anchor=False)
     st.markdown(
-        "A `.safetensors` checkpoint written by `python -m gridlstm train`, and its curve `.csv` "
-        "of the same name. Only you will see them, on every page, until you close this visit. Of "
-        "an LSTM, a GRU or a plain RNN that your own PyTorch program trained, a few lines of "
-        "Python make such a checkpoint: see `docs/python.md` in the repository."
+        "Drop here what your program wrote (PyTorch, Keras, TensorFlow, char-rnn, torch-rnn, ml5), "
+        "**all files of one model together**, its vocabulary among them, or a `.safetensors` "
+        "checkpoint of this program's with its curve `.csv`. Nothing in a file is executed, and "
+        "only you will see the model, on every page, until you close this visit.",
+        help="LSTM, GRU, plain RNN and Grid LSTM language models over characters or bytes: `.pt`, "
+        "`.pth`, `.ckpt`, `.t7`, `.h5`, `.keras`, TensorFlow's `.index` with `.data`, ml5's "
+        "`manifest.json` with its arrays, `.safetensors`. What is read of which program, and what "
+        "is refused, stands in docs/import.md of the repository.",
     )
     st.file_uploader(
-        "Checkpoint and curve",
-        type=["safetensors", "csv"],
+        "Files of a model",
         accept_multiple_files=True,
         help="At most 1 GB of them together.",
         key=_place().key,
@@ -32,6 +37,7 @@ def bring_models() -> None:
     )
     for fault in _FAULTS.get():
         st.error(verbatim(fault))
+    show_brought(models)
     for number, (name, size) in enumerate(loading.uploaded_files()):
         with st.container(horizontal=True, vertical_alignment="center"):
             st.markdown(f"{verbatim(name)} · {size / 1e6:,.1f} MB", width="content")
@@ -47,13 +53,20 @@ def bring_models() -> None:
 
 def take_models() -> None:
     """Keep the files just brought, and offer an empty place for the next ones."""
-    faults, files = [], _place().value
-    for file in files:
+    faults, others = [], []
+    for file in _place().value:
+        data = file.getvalue()
         try:
-            loading.keep_upload(file.name, file.getvalue())
+            if loading.is_own_upload(file.name, data):
+                loading.keep_upload(file.name, data)
+            else:
+                others.append((file.name, data))
         except UserError as error:
             faults.append(f"{file.name}: {error}")
         _free(file)
+    if others and (fault := bring_other(others)):
+        names = ", ".join(name for name, _ in others[:3]) + ("…" if len(others) > 3 else "")
+        faults.append(f"{names}: {fault}")
     _FAULTS.set(tuple(faults))
     _TIMES_TAKEN.set(_TIMES_TAKEN.value + 1)
 

@@ -9,6 +9,7 @@ from dashboard import words
 from dashboard.screens import choices
 from dashboard.screens.models.layer_equations import show_layer_equations
 from dashboard.screens.models.own_models import bring_models
+from dashboard.screens.reading import token_name
 from dashboard.serving import loading
 from dashboard.serving.loading import ModelEntry
 from dashboard.session import Value, session
@@ -101,6 +102,7 @@ found = loading.catalogue()
 for problem in found.problems:
     st.warning(problem)
 models = found.usable
+bring_models(models)
 for part in loading.by_text(models.values()):
     st.header(f"Trained on {verbatim(part[0].text)}", anchor=False)
     st.dataframe(
@@ -141,8 +143,6 @@ if models:
     choices.keep_valid(DESCRIBED, list(models), in_use if in_use in models else None)
     described = choices.choose_model(DESCRIBED, "Details of", models)
     describe(described)
-    show_layer_equations(described.metadata.model)
+    show_layer_equations(described.metadata.model, token_name(described))
 else:
     st.info("There is no model in the folder `checkpoints/` yet.")
-
-bring_models()

@@ -38,9 +38,9 @@ def show_by_character(reading: Reading, layer: int, unit: int) -> None:
         help="The value of the memory cell c there, without bounds. The characters so far have "
         "each written a part of it, and the parts add up to it exactly.",
     )
-    last = int(text.last_byte[at])
+    last = int(reading.positions[at])
     shares = time_shares(reading.trace.values, layer - 1, unit, last, memory)
-    written = by_character(shares, text.last_byte)
+    written = by_character(shares, reading.positions)
     _show_parts(text.characters, written)
     _list_largest(text.characters, written)
 

@@ -60,11 +60,11 @@ def _shares(
     reading: Reading, layer: int, unit: int, memory: Memory
 ) -> tuple[np.ndarray, list[str]]:
     """What each source wrote of a unit's memory [source, character], and what they are called."""
-    values, last_byte = reading.trace.values, reading.text.last_byte
-    shares = depth_shares(values, unit, layer - 1, memory)[:, last_byte]
+    values, positions = reading.trace.values, reading.positions
+    shares = depth_shares(values, unit, layer - 1, memory)[:, positions]
     sources = [f"layer {n}" for n in range(1, layer + 1)]
     if memory.starts:
-        start = depth_start(values, unit, layer - 1, memory)[last_byte]
+        start = depth_start(values, unit, layer - 1, memory)[positions]
         return np.vstack([start, shares]), [memory.starts, *sources]
     return shares, sources
 

@@ -18,7 +18,7 @@ def show_half_lives(reading: Reading) -> None:
         "provenance",
         reading.entry.version,
         reading.text.data,
-        lambda progress: half_lives(reading.trace.values, reading.text.last_byte, progress, memory),
+        lambda progress: half_lives(reading.trace.values, reading.positions, progress, memory),
         depends_on=("half-lives",),
         label="Measuring how long writes last …",
     )
@@ -50,7 +50,7 @@ def _list_cells(frame: pd.DataFrame) -> None:
         frame,
         key="half-life-table",
         columns={
-            "Layer": st.column_config.NumberColumn(help="1 reads the bytes; the last is the top."),
+            "Layer": st.column_config.NumberColumn(help="1 reads the text; the last is the top."),
             "Unit": st.column_config.NumberColumn(help="Which cell of the layer, counted from 0."),
             "Half-life, characters": st.column_config.NumberColumn(
                 help="Gates are kept to some three digits, so beyond about 300 characters the "

@@ -92,7 +92,7 @@ def _ablated(reading: Reading, marks: np.ndarray, value: str) -> pd.DataFrame:
     entry, text = reading.entry, reading.text
 
     def make(progress: Progress) -> pd.DataFrame:
-        best = rank_units(reading.memories, marks, text.last_byte, top=RANKED)
+        best = rank_units(reading.memories, marks, reading.positions, top=RANKED)
         options = {"random_units": AT_RANDOM, "progress": progress}
         rows = ablate(loading.model_of(entry), text, marks, best, value, **options)
         changes = ["change_inside", "change_outside"]

@@ -6,9 +6,8 @@ import streamlit as st
 from dashboard import words
 from dashboard.charts import theme
 from dashboard.coloured_text import Scale, coloured_text
-from dashboard.screens.switch_off.charts import next_byte_chances
+from dashboard.screens.switch_off.charts import next_token_chances
 from dashboard.screens.switch_off.losses import Comparison
-from gridlstm.text import printable_byte
 
 # A change that is smaller than this at every character is drawn pale, not blown up.
 LEAST_LIMIT = 0.1
@@ -45,11 +44,12 @@ def _change_scale(change: np.ndarray) -> Scale:
 def show_chances(comparison: Comparison, character: int) -> None:
     """What the model expects after a character, without and with the holds."""
     reading = comparison.reading
-    at = int(reading.text.last_byte[character])
+    at = int(reading.positions[character])
     st.header(
         f"What comes after character {character + 1:,}?",
         anchor=False,
-        help="The model's chances of each next byte; the ten that are likeliest in either case.",
+        help=f"The model's chances of each next {reading.token_name}; the ten that are likeliest "
+        "in either case.",
     )
     facts = _facts(comparison, character)
     if facts:
@@ -59,20 +59,24 @@ def show_chances(comparison: Comparison, character: int) -> None:
             "halves the chance.",
         )
     st.plotly_chart(
-        next_byte_chances(reading.trace.next_token[at], comparison.held.next_token[at]),
-        config=theme.plot_config(f"{reading.entry.name}-next-byte-{at + 1}"),
+        next_token_chances(
+            reading.trace.next_token[at],
+            comparison.held.next_token[at],
+            label=reading.vocabulary.label,
+        ),
+        config=theme.plot_config(f"{reading.entry.name}-next-{at + 1}"),
         key="chances",
     )
 
 
 def _facts(comparison: Comparison, character: int) -> list[str]:
-    """Sentences on a character and the byte after it, where there are any, Markdown."""
-    text, facts = comparison.reading.text, []
+    """Sentences on a character and the token after it, where there are any, Markdown."""
+    reading, facts = comparison.reading, []
     before, after = comparison.before[character], comparison.after[character]
     if np.isfinite(before):
         facts.append(f"This character's own surprise: {before:.2f} bits, held {after:.2f}.")
-    following = int(text.last_byte[character]) + 1
-    if following < len(text.data):
-        byte = words.verbatim(printable_byte(text.data[following]))
-        facts.append(f"The text goes on with **{byte}**.")
+    following = int(reading.positions[character]) + 1
+    if following < len(reading.trace.tokens):
+        token = words.verbatim(reading.vocabulary.label(reading.trace.tokens[following]))
+        facts.append(f"The text goes on with **{token}**.")
     return facts

@@ -1,4 +1,6 @@
-"""Pictures of what held units do: to the chances of the next byte, and to the loss."""
+"""Pictures of what held units do: to the chances of the next token, and to the loss."""
+
+from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
@@ -9,7 +11,7 @@ from dashboard.words import verbatim_in_chart
 from gridlstm.text import printable_byte
 
 AS_IT_IS, HELD = "as it is", "held"
-MOST_BYTES = 10
+MAX_TOKENS = 10
 # Kind of unit: what it is called, its colour, its shape and its size in pixels.
 _KINDS = {
     "random": ("at random, same layers", CATEGORICAL[7], "circle-open", 8),
@@ -18,21 +20,27 @@ _KINDS = {
 
 
 def likeliest_of_either(before: np.ndarray, after: np.ndarray, count: int) -> np.ndarray:
-    """The `count` bytes with the greatest chance in either of two distributions [256], int [byte].
+    """The `count` tokens with the greatest chance in either of two distributions [token], int.
 
-    The greatest first; of equal ones the lower byte.
+    The greatest first; of equal ones the lower number.
     """
     return np.argsort(-np.maximum(before, after), kind="stable")[:count]
 
 
-def next_byte_chances(before: np.ndarray, after: np.ndarray, count: int = MOST_BYTES) -> go.Figure:
-    """The chances of the likeliest next bytes, without and with the units held, as bars.
+def next_token_chances(
+    before: np.ndarray,
+    after: np.ndarray,
+    count: int = MAX_TOKENS,
+    label: Callable[[int], str] = printable_byte,
+) -> go.Figure:
+    """The chances of the likeliest next tokens, without and with the units held, as bars.
 
-    `before` and `after` float [256]. The likeliest byte is on top.
+    `before` and `after` float [token]. The likeliest token is on top; `label` says what each is
+    called.
     """
     before, after = np.asarray(before, np.float32), np.asarray(after, np.float32)
     chosen = likeliest_of_either(before, after, count)
-    labels = [verbatim_in_chart(printable_byte(int(byte))) for byte in chosen]
+    labels = [verbatim_in_chart(label(int(token))) for token in chosen]
     fig = go.Figure()
     for name, chances, colour in (
         (AS_IT_IS, before, CATEGORICAL[7]),
@@ -52,7 +60,7 @@ def next_byte_chances(before: np.ndarray, after: np.ndarray, count: int = MOST_B
             hovertemplate=f"%{{customdata}}, {name}: %{{x:.2%}}<extra></extra>",
         )
     apply(fig, height=110 + 28 * len(chosen), barmode="group", bargap=0.15)
-    fig.update_xaxes(title_text="Chance of being the next byte", tickformat=".0%")
+    fig.update_xaxes(title_text="Chance of coming next", tickformat=".0%")
     most = float(max(before.max(), after.max()))
     fig.update_xaxes(range=[0, 1.08 * most])
     return fig.update_yaxes(

@@ -114,7 +114,7 @@ def _tell_of_no_effect(entry: ModelEntry, cell: Cell) -> None:
 def _values_of(reading: Reading, cell: Cell) -> np.ndarray:
     """What a unit is at each character while nothing is held: float [character]."""
     values = reading.trace.values[cell.quantity]
-    return values[cell.layer - 1, reading.text.last_byte, cell.unit]
+    return values[cell.layer - 1, reading.positions, cell.unit]
 
 
 def _choose_number(values: np.ndarray, is_gate: bool) -> float:

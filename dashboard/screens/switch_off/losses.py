@@ -7,7 +7,7 @@ import streamlit as st
 
 from dashboard import words
 from dashboard.screens.property import Target
-from dashboard.screens.reading import Reading
+from dashboard.screens.reading import Reading, losses_of
 from dashboard.screens.refusal import Refusal
 from dashboard.serving import loading
 from dashboard.serving.estimates import seconds_to_read
@@ -16,7 +16,6 @@ from gridlstm.clamps import Hold
 from gridlstm.curves import convert
 from gridlstm.errors import UserError
 from gridlstm.progress import Progress
-from gridlstm.text import character_losses
 from gridlstm.trace import Trace, trace
 
 
@@ -39,7 +38,8 @@ def compare(reading: Reading, holds: tuple[Hold, ...]) -> Comparison | Refusal:
     entry, text = reading.entry, reading.text
 
     def make(progress: Progress) -> Trace:
-        return trace(loading.model_of(entry), text.data, (), holds=holds, progress=progress)
+        inputs = reading.trace.text
+        return trace(loading.model_of(entry), inputs, (), holds=holds, progress=progress)
 
     try:
         held = kept(
@@ -53,7 +53,7 @@ def compare(reading: Reading, holds: tuple[Hold, ...]) -> Comparison | Refusal:
         )
     except UserError as error:
         return Refusal(words.verbatim(str(error)))
-    return Comparison(reading, holds, held, convert(character_losses(text, held.loss), "bits"))
+    return Comparison(reading, holds, held, convert(losses_of(entry, text, held), "bits"))
 
 
 def show_losses(comparison: Comparison, target: Target) -> None:

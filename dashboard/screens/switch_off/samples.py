@@ -16,17 +16,17 @@ from gridlstm.progress import Progress
 from gridlstm.sampling import sample
 from gridlstm.text import Text, truncate
 
-PRIME_BYTES, WRITTEN_BYTES, TEMPERATURE = 200, 300, 0.8
+PRIME_BYTES, WRITTEN_TOKENS, TEMPERATURE = 200, 300, 0.8
 
 
 def show_samples(comparison: Comparison, character: int | None) -> None:
     """The same random numbers, without and with the holds, after a character or the beginning."""
-    entry = comparison.reading.entry
+    entry, token = comparison.reading.entry, comparison.reading.token_name
     st.header(
         "What it writes",
         anchor=False,
-        help=f"{WRITTEN_BYTES} bytes drawn one by one from the model's chances, at temperature "
-        f"{TEMPERATURE} (below 1: likely bytes more often). Both texts use the same random "
+        help=f"{WRITTEN_TOKENS} {token}s drawn one by one from the model's chances, at temperature "
+        f"{TEMPERATURE} (below 1: likely ones more often). Both texts use the same random "
         "numbers, so they differ only where the chances do.",
     )
     choices.keep_between(session.sample_seed, 0, choices.MOST_SEED)
@@ -50,11 +50,12 @@ def show_samples(comparison: Comparison, character: int | None) -> None:
     except UserError as error:
         st.error(words.verbatim(str(error)))
         return
-    for place, title, data in zip(st.columns(2), ("As it is", "Held"), texts, strict=True):
+    vocabulary = comparison.reading.vocabulary
+    for place, title, tokens in zip(st.columns(2), ("As it is", "Held"), texts, strict=True):
         with place:
             st.markdown(f"**{title}**")
-            st.code(data.decode("utf-8", "replace"), language=None, wrap_lines=True)
-    _tell_of_difference(*texts)
+            st.code(vocabulary.decode(tokens), language=None, wrap_lines=True)
+    _tell_of_difference(*texts, token)
 
 
 def prime_of(text: Text, character: int | None) -> bytes:
@@ -66,17 +67,17 @@ def prime_of(text: Text, character: int | None) -> bytes:
     return text.data[begins[np.searchsorted(begins, end - PRIME_BYTES)] : end]
 
 
-def _written(entry: ModelEntry, prime: bytes, seed: int, holds: tuple[Hold, ...]) -> bytes:
-    """What the model writes after `prime`, with the holds. Raises UserError."""
+def _written(entry: ModelEntry, prime: bytes, seed: int, holds: tuple[Hold, ...]) -> list[int]:
+    """The tokens that the model writes after `prime`, with the holds. Raises UserError."""
 
-    def make(progress: Progress) -> bytes:
-        found, model = bytearray(), loading.model_of(entry)
+    def make(progress: Progress) -> list[int]:
+        found, model = [], loading.model_of(entry)
         options = {"temperature": TEMPERATURE, "seed": seed, "holds": holds}
-        for byte in sample(model, prime, WRITTEN_BYTES, **options):
-            found.append(byte)
+        for token in sample(model, prime, WRITTEN_TOKENS, **options):
+            found.append(token)
             if len(found) % 10 == 0:
-                progress(len(found) / WRITTEN_BYTES)
-        return bytes(found)
+                progress(len(found) / WRITTEN_TOKENS)
+        return found
 
     return kept(
         "switched off: written",
@@ -88,12 +89,12 @@ def _written(entry: ModelEntry, prime: bytes, seed: int, holds: tuple[Hold, ...]
     )
 
 
-def _tell_of_difference(before: bytes, after: bytes) -> None:
-    differing = np.flatnonzero(np.frombuffer(before, np.uint8) != np.frombuffer(after, np.uint8))
+def _tell_of_difference(before: list[int], after: list[int], token: str) -> None:
+    differing = np.flatnonzero(np.asarray(before) != np.asarray(after))
     if len(differing):
         st.caption(
-            f"They part at byte {differing[0] + 1:,} of {WRITTEN_BYTES}.",
-            help="The first byte that differs; from there on each reads what it wrote itself.",
+            f"They part at {token} {differing[0] + 1:,} of {WRITTEN_TOKENS}.",
+            help=f"The first {token} that differs; from there on each reads what it wrote itself.",
         )
     else:
         st.caption("The two texts are the same.")

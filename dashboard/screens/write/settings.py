@@ -1,4 +1,4 @@
-"""What a model writes on from, and how it chooses each byte."""
+"""What a model writes on from, and how it chooses each token: a byte or a character."""
 
 import streamlit as st
 
@@ -9,7 +9,7 @@ from gridlstm.config import ALPHABET
 from gridlstm.sampling import Choice
 from gridlstm.text import Text, from_string, truncate
 
-MOST_PRIME_BYTES, MOST_WRITTEN_BYTES = 1000, 5000
+MOST_PRIME_BYTES, MOST_WRITTEN = 1000, 5000
 # What a model of program code goes on from at first; all others do from where `prime` starts.
 PRIME_OF_CODE = "/* The driver for the "
 # What was put there for the visitor, as it suits the model.
@@ -25,7 +25,7 @@ def keep_settings() -> None:
         (session.temperature, 0.0, BOLDEST),
         (session.top_p, LEAST_SHARE, 1.0),
         (session.top_k, 1, ALPHABET),
-        (session.written_length, 1, MOST_WRITTEN_BYTES),
+        (session.written_length, 1, MOST_WRITTEN),
         (session.sample_seed, 0, choices.MOST_SEED),
     ):
         choices.keep_between(value, low, high)
@@ -55,8 +55,8 @@ def choose_prime() -> Text:
     return truncate(from_string(session.prime.value), MOST_PRIME_BYTES)
 
 
-def choose_how() -> tuple[Choice, int, int]:
-    """How each byte is chosen, how many are written, and the seed."""
+def choose_how(token: str) -> tuple[Choice, int, int]:
+    """How each token is chosen, a "byte" or a "character", how many are written, and the seed."""
     with st.container(horizontal=True, gap="small"):
         temperature = st.slider(
             "Boldness (temperature)",
@@ -65,7 +65,7 @@ def choose_how() -> tuple[Choice, int, int]:
             step=0.05,
             key=session.temperature.key,
             persist_state="session",
-            help="1: each byte comes as often as the model thinks likely. Below 1, likely bytes "
+            help=f"1: each {token} comes as often as the model thinks likely. Below 1, likely ones "
             "come more often, and at 0 only the likeliest one. Above 1, unlikely ones come more "
             "often: the text goes wild. The model's logarithms are divided by it.",
             width=SLIDER_WIDTH,
@@ -77,9 +77,9 @@ def choose_how() -> tuple[Choice, int, int]:
             step=0.05,
             key=session.top_p.key,
             persist_state="session",
-            help="Only the fewest likeliest bytes that together have this chance may come (nucleus "
-            "sampling, Holtzman et al. 2020). 1: all of them. It is applied last, to what top-k "
-            "left.",
+            help=f"Only the fewest likeliest {token}s that together have this chance may come "
+            "(nucleus sampling, Holtzman et al. 2020). 1: all of them. It is applied last, to "
+            "what top-k left.",
             width=SLIDER_WIDTH,
         )
     with st.container(horizontal=True, gap="small"):
@@ -89,18 +89,18 @@ def choose_how() -> tuple[Choice, int, int]:
             ALPHABET,
             key=session.top_k.key,
             persist_state="session",
-            help=f"Only so many of the likeliest bytes may come, at each step. {ALPHABET}: all of "
-            "them. It is applied after the temperature.",
+            help=f"Only so many of the likeliest {token}s may come, at each step. {ALPHABET}: all "
+            "of them. It is applied after the temperature.",
             width=NUMBER_WIDTH,
         )
         length = st.number_input(
-            "Length in bytes",
+            f"Length in {token}s",
             1,
-            MOST_WRITTEN_BYTES,
+            MOST_WRITTEN,
             step=100,
             key=session.written_length.key,
             persist_state="session",
-            help=f"How much is written, at most {MOST_WRITTEN_BYTES:,} bytes. It can be stopped at "
+            help=f"How much is written, at most {MOST_WRITTEN:,} {token}s. It can be stopped at "
             "any time.",
             width=NUMBER_WIDTH,
         )
@@ -114,4 +114,5 @@ def choose_how() -> tuple[Choice, int, int]:
             "another seed writes another.",
             width=NUMBER_WIDTH,
         )
-    return Choice(temperature, int(top_k), top_p), int(length), int(seed)
+    kept = None if top_k == ALPHABET else int(top_k)
+    return Choice(temperature, kept, top_p), int(length), int(seed)

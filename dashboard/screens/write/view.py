@@ -4,7 +4,7 @@ import streamlit as st
 
 from dashboard import words
 from dashboard.screens import choices
-from dashboard.screens.reading import read, usable_models
+from dashboard.screens.reading import read, token_name, usable_models
 from dashboard.screens.refusal import refused
 from dashboard.screens.write.settings import choose_how, choose_prime, keep_prime, keep_settings
 from dashboard.screens.write.writing import Writing
@@ -25,7 +25,7 @@ def choose_action(entry: ModelEntry, cell: Cell) -> None:
     with st.container(horizontal=True, gap="medium"):
         prime = choose_prime()
         with st.container(width=SETTINGS_WIDTH):
-            choice, length, seed = choose_how()
+            choice, length, seed = choose_how(token_name(entry))
     if prime.note:
         st.caption(words.verbatim(prime.note))
     with st.container(horizontal=True):

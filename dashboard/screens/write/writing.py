@@ -34,10 +34,11 @@ class UnitTrace:
 
 @dataclass
 class Writing:
-    """What a model writes after `prime`, `length` bytes of it.
+    """What a model writes after `prime`, UTF-8, `length` tokens of it: bytes or characters.
 
-    `data` is the prime and what is written so far. Of each byte written, one `unit` of every layer
-    is kept, in every quantity that has so many, and the loss. `going` until it is stopped or done.
+    `data` is the prime and what is written so far, UTF-8. Of each token written, one `unit` of
+    every layer is kept, in every quantity that has so many, and the loss. `going` until it is
+    stopped or done.
 
     When a visitor clicks, Streamlit runs the page in a new thread while the one before may still be
     writing a slice: what changes a text is done by one thread at a time.
@@ -51,12 +52,14 @@ class Writing:
     unit: int
     going: bool = True
     data: bytearray = field(init=False)
+    written: int = field(default=0, init=False)
     _one_at_a_time: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
 
     def __post_init__(self) -> None:
         """Raises UserError where the model cannot write."""
         self._model = loading.model_of(self.entry)
         self.data = bytearray(self.prime)
+        self._prime_tokens = len(self._model.encode(self.prime))
         quantities = self._model.config.quantities
         self._steps = write(
             self._model,
@@ -66,16 +69,11 @@ class Writing:
             seed=self.seed,
             quantities=quantities,
         )
-        self._losses = np.full(len(self.prime) + self.length, np.nan, np.float32)
+        self._losses = np.full(self._prime_tokens + self.length, np.nan, np.float32)
         self._values = {name: self._unwritten() for name in quantities}
 
     def _unwritten(self) -> np.ndarray:
         return np.full((self._model.config.layers, len(self._losses), 1), np.nan, np.float32)
-
-    @property
-    def written(self) -> int:
-        """How many bytes it has written."""
-        return len(self.data) - len(self.prime)
 
     @property
     def is_done(self) -> bool:
@@ -85,13 +83,13 @@ class Writing:
         return self.entry.version == entry.version
 
     def set_going(self, going: bool) -> None:
-        """Stop, or go on; once it has stopped, not a byte is added."""
+        """Stop, or go on; once it has stopped, nothing is added."""
         with self._one_at_a_time:
             self.going = going
 
     def advance(self, seconds: float) -> None:
-        """Write on for so long, at least a byte, when it is its turn, unless it was stopped. Raises
-        UserError."""
+        """Write on for so long, at least a token, when it is its turn, unless it was stopped.
+        Raises UserError."""
         # Waits before the lock is taken: whoever clicks meanwhile does not wait with it.
         with turn(("slices", id(self)), WRITES, seconds), self._one_at_a_time:
             if self.going:
@@ -106,8 +104,9 @@ class Writing:
             self.going = False
 
     def _keep(self, step: Step) -> None:
-        at = len(self.data)
-        self.data.append(step.token)
+        at = self._prime_tokens + self.written
+        self.data += self._model.vocabulary.bytes_of(step.token)
+        self.written += 1
         self._losses[at] = step.loss
         for name, values in step.values.items():
             if self.unit < values.shape[1]:
@@ -118,10 +117,10 @@ class Writing:
         Raises UserError if it cannot be."""
         traced = self._read_again()
         with self._one_at_a_time:
-            while len(traced.tokens) < len(self.data):  # written on meanwhile
+            while len(traced.tokens) < self._prime_tokens + self.written:  # written on meanwhile
                 traced = self._read_again()
             self._values = {name: self._unwritten() for name in self._values}
-            here = slice(len(self.prime), len(self.data))
+            here = slice(self._prime_tokens, self._prime_tokens + self.written)
             for name, values in traced.values.items():
                 if unit < values.shape[2]:
                     self._values[name][:, here, 0] = values[:, here, unit]
@@ -140,12 +139,23 @@ class Writing:
 
     def reading(self) -> Reading:
         """What the model did while it wrote, of the unit that is kept, which stands at 0."""
-        text = self.text()
-        end = len(text.data)
+        text, skipped = self.text(), None
+        if self.entry.metadata.vocabulary is None:
+            end, positions = len(text.data), text.last_byte
+            losses = character_losses(text, self._losses[:end])
+        else:
+            inputs = self._model.encode(text.characters)
+            end, positions = len(inputs), inputs.last_token
+            losses = inputs.sum_by_character(self._losses[:end])
+            skipped = inputs.skipped if inputs.skipped.any() else None
         values = {name: of[:, :end] for name, of in self._values.items()}
         traced = UnitTrace(values, self._model.config.layers)
-        losses = convert(character_losses(text, self._losses[:end]), "bits")
-        return Reading(self.entry, text, traced, losses, None)
+        return Reading(self.entry, text, traced, convert(losses, "bits"), None, positions, skipped)
+
+    @property
+    def prime_characters(self) -> int:
+        """How many characters of the text were given."""
+        return len(self.prime.decode())
 
 
 def text_of(data: bytes, *, whole: bool = True) -> Text:

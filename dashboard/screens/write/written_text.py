@@ -5,12 +5,11 @@ import streamlit as st
 
 from dashboard import words
 from dashboard.screens import choices
-from dashboard.screens.reading import Reading, draw_coloured
+from dashboard.screens.reading import Reading, draw_coloured, token_name
 from dashboard.screens.write.writing import Writing
 from dashboard.serving.loading import ModelEntry
 from dashboard.serving.turn import begin_request
 from dashboard.session import Cell, Value, session
-from gridlstm.config import ALPHABET
 from gridlstm.errors import UserError
 from gridlstm.text import from_string
 
@@ -21,19 +20,23 @@ PROBLEM: Value[str] = Value("writing_problem")
 
 
 def draw(reading: Reading, prime: int, cell: Cell, unit: int, *, from_end: bool = False) -> None:
-    """The text, coloured but for the `prime` bytes it began with; `unit` is the cell's place."""
+    """The text, coloured but for the `prime` characters it began with; `unit` is the cell's
+    place."""
     values = reading.of_unit(cell.quantity, unit, session.memory.value)
-    values[:, reading.text.last_byte < prime] = np.nan
+    values[:, :prime] = np.nan
     draw_coloured(reading, cell, values, key="written", from_end=from_end)
 
 
 def describe(writing: Writing, reader: ModelEntry) -> None:
     """One line on how the text came to be."""
-    choice, done = writing.choice, f"{writing.written:,} of {writing.length:,} bytes"
+    choice, done = (
+        writing.choice,
+        f"{writing.written:,} of {writing.length:,} {token_name(writing.entry)}s",
+    )
     facts = [f"**{done}**" + (" so far" if writing.going else "")]
     facts += [f"written by {words.verbatim(writing.entry.title)}"]
     facts += [f"temperature {choice.temperature:g}"]
-    if choice.top_k < ALPHABET:
+    if choice.top_k is not None:
         facts.append(f"top-k {choice.top_k}")
     if choice.top_p < 1:
         facts.append(f"top-p {choice.top_p:g}")
@@ -49,7 +52,7 @@ def describe(writing: Writing, reader: ModelEntry) -> None:
 def show_growing(writing: Writing, cell: Cell) -> None:
     """The text so far, then a slice more of it, drawn the next time; at its end, the page anew."""
     describe(writing, writing.entry)
-    draw(writing.reading(), len(writing.prime), cell, unit=0, from_end=True)
+    draw(writing.reading(), writing.prime_characters, cell, unit=0, from_end=True)
     # A fragment begins a request, as a page does.
     begin_request()
     # After drawing: what has not been drawn again yet is shown dimmed while the script runs.
@@ -65,7 +68,7 @@ def show_growing(writing: Writing, cell: Cell) -> None:
 def show_whole(writing: Writing, reading: Reading, cell: Cell) -> None:
     """The text as the chosen model reads it, and the way to the other pages."""
     describe(writing, reading.entry)
-    draw(reading, len(writing.prime), cell, cell.unit)
+    draw(reading, writing.prime_characters, cell, cell.unit)
     characters = reading.text.characters
     in_use = choices.current_text().characters == from_string(characters).characters
     with st.container(horizontal=True, vertical_alignment="center"):
