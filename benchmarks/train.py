@@ -9,6 +9,9 @@ and every other thing costs extra.
 `per operation` compares the models' speeds at equal multiply-adds with that of the stacked LSTM of
 as many layers, which goes through torch's own (on a GPU: cuDNN's). Random bytes and weights: they
 cost what others do.
+On a GPU the last rows, `persistent-N`, are cuDNN at its best, which the stacked LSTM is not: N
+layers, each called alone, of a size and type for which torch asks for persistent kernels. Forward
+and backward through the layers only: they neither predict nor step.
 """
 
 import argparse
@@ -20,6 +23,7 @@ import gridlstm  # noqa: F401 (it says how torch's threads wait, so it comes fir
 # isort: split
 import numpy as np
 import torch
+from torch import Tensor, nn
 
 from gridlstm.commands.memory import keep_freed_memory
 from gridlstm.corpus import Corpus
@@ -30,6 +34,11 @@ from gridlstm.training.tasks import task_of
 from gridlstm.training.workers import Workers, machine_kind
 
 MODELS = ("stacked-3", "grid-3", "stacked-6", "grid-6")
+
+# torch (aten/src/ATen/native/cudnn/RNN.cpp) asks for persistent kernels where the type is float16,
+# a call has one layer, units and inputs are multiples of 128, at most 1,024 units, and sequences a
+# multiple of 8, at most 128.
+PERSISTENT_UNITS, PERSISTENT_SEQUENCES, PERSISTENT_LENGTH = 1024, 48, 50
 
 
 def wait(device: torch.device) -> None:
@@ -71,6 +80,39 @@ def seconds_an_update(learner: Learner, updates: int) -> float:
     return (time.perf_counter() - begun) / updates
 
 
+def seconds_of_lstms(layers: int, inputs: Tensor, updates: int) -> float:
+    """The mean of so many forward and backward passes through LSTMs, each in a call of its own, as
+    wide as their inputs [T, B, U], in their type and on their device."""
+    units = inputs.shape[-1]
+    lstms = [nn.LSTM(units, units).to(inputs) for _ in range(layers)]
+    inputs = inputs.detach().requires_grad_()  # as embedded bytes are
+    weights = [weight for lstm in lstms for weight in lstm.parameters()]
+    begun = 0.0
+    for number in range(-3, updates):
+        if number == 0:
+            wait(inputs.device)
+            begun = time.perf_counter()
+        outputs = inputs
+        for lstm in lstms:
+            outputs, _ = lstm(outputs)
+        torch.autograd.grad(outputs, [inputs, *weights], torch.ones_like(outputs))
+    wait(inputs.device)
+    return (time.perf_counter() - begun) / updates
+
+
+def print_persistent(device: torch.device, rates: dict[str, float], updates: int) -> None:
+    """The rows of LSTMs with persistent kernels, beside the stacked LSTMs' `rates`."""
+    shape = PERSISTENT_LENGTH, PERSISTENT_SEQUENCES, PERSISTENT_UNITS
+    inputs, an_update = torch.randn(shape, device=device).half(), shape[0] * shape[1]
+    for layers in (3, 6):
+        taken = seconds_of_lstms(layers, inputs, updates)
+        rate = 3 * layers * 8 * PERSISTENT_UNITS**2 * an_update / taken
+        share = rate / multiply_adds_a_second(inputs.dtype, device)
+        print(f"{f'persistent-{layers}':<14}{'float16':>10}{1 / taken:>12.2f}"
+              f"{an_update / taken:>14,.0f}{share:>14.1%}"
+              f"{rate / rates[f'stacked-{layers}']:>16.2f}", flush=True)  # fmt: skip
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
@@ -81,7 +123,7 @@ def main() -> None:
     device = torch.device(options.device)
     print(f"{machine_kind(device)}; preset {options.preset}, {options.updates} updates each")
     head = "model", "type", "updates/s", "bytes/s", "matrix rate", "per operation"
-    print("{:<12}{:>10}{:>12}{:>14}{:>14}{:>16}".format(*head))
+    print("{:<14}{:>10}{:>12}{:>14}{:>14}{:>16}".format(*head))
     rates: dict[str, float] = {}
     for name in MODELS:
         learner = learner_of(PRESETS[f"{options.preset}-{name}"], device)
@@ -91,8 +133,10 @@ def main() -> None:
         share = rates[name] / multiply_adds_a_second(learner.dtype, device)
         rival = rates[name.replace("grid", "stacked")]
         dtype = str(learner.dtype).removeprefix("torch.")
-        print(f"{name:<12}{dtype:>10}{1 / taken:>12.2f}{an_update / taken:>14,.0f}"
+        print(f"{name:<14}{dtype:>10}{1 / taken:>12.2f}{an_update / taken:>14,.0f}"
               f"{share:>14.1%}{rates[name] / rival:>16.2f}", flush=True)  # fmt: skip
+    if device.type == "cuda":
+        print_persistent(device, rates, options.updates)
 
 
 if __name__ == "__main__":
