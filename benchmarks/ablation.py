@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from common import fresh_model, seconds
 
-from gridlstm.clamps import Hold
+from gridlstm.clamps import Clamp
 from gridlstm.config import ModelConfig
 from gridlstm.intervention import losses
 from gridlstm.trace import trace
@@ -50,9 +50,9 @@ def main() -> None:
         model = fresh_model(ModelConfig(architecture, LAYERS, UNITS, tie), 0.16)
         layers = random.integers(1, LAYERS + 1, options.ablations)
         places = zip(layers, random.integers(0, UNITS, options.ablations), strict=True)
-        holds = [[Hold("time.cell", int(layer), int(unit), 0.0)] for layer, unit in places]
-        together = seconds(lambda: losses(model, data, holds))  # noqa: B023
-        some = seconds(lambda: [trace(model, data, [], holds=h) for h in holds[:ONE_BY_ONE]])  # noqa: B023
+        clamps = [[Clamp("time.cell", int(layer), int(unit), 0.0)] for layer, unit in places]
+        together = seconds(lambda: losses(model, data, clamps))  # noqa: B023
+        some = seconds(lambda: [trace(model, data, [], clamps=h) for h in clamps[:ONE_BY_ONE]])  # noqa: B023
         alone = some / ONE_BY_ONE * options.ablations
         walked = (LAYERS + 1 - layers).sum()
         multiply_adds = walked * options.bytes * dimensions * 8 * UNITS**2

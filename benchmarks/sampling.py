@@ -30,7 +30,7 @@ LENGTHS = 5
 TIMED = {128: 300, 1000: 200}
 
 
-def seconds_to_read(numbers: int) -> float:
+def estimate_reading_seconds(numbers: int) -> float:
     """Seconds to read so many float32 numbers once, as a sum does."""
     block = torch.ones(numbers)
     return min(seconds(block.sum) for _ in range(5))
@@ -53,7 +53,7 @@ def main() -> None:
             )
             title = f"{architecture} 6 x {units}" + (f", tie {tie}" if tie else "")
             dimensions = 2 if architecture == "grid" else 1
-            floor = seconds_to_read(6 * dimensions * 8 * units**2)
+            floor = estimate_reading_seconds(6 * dimensions * 8 * units**2)
             print(
                 f"{title:<26}{1000 * carried:>11.2f}"
                 f"{again / carried:>24.1f}{carried / floor:>17.1f}",

@@ -13,7 +13,7 @@ import streamlit as st
 from dashboard.session import Value, session
 
 # A value that takes more characters is left out, so that any program takes the link.
-MOST_CHARACTERS = 1000
+MAX_PARAMETER_CHARACTERS = 1000
 # So long after the address was changed here, another one comes from the visitor's Back button. One
 # that comes sooner may be the old one, from a browser that does not know of the change yet.
 SETTLED_SECONDS = 1.0
@@ -104,4 +104,4 @@ def _is_named(value: Value) -> bool:
         return False
     chosen = value.value
     is_start = value.start is not None and chosen == value.start
-    return not is_start and len(urllib.parse.quote_plus(str(chosen))) <= MOST_CHARACTERS
+    return not is_start and len(urllib.parse.quote_plus(str(chosen))) <= MAX_PARAMETER_CHARACTERS

@@ -33,7 +33,7 @@ st.set_page_config(
     initial_sidebar_state=SIDEBAR_WIDTH,
 )
 st.html(TEXT_ON_PRIMARY)
-loading.remove_left_folders_meanwhile()
+loading.remove_left_folders_in_background()
 
 page = st.navigation(
     [
@@ -49,9 +49,9 @@ page = st.navigation(
 )
 turn.begin_request()
 if address.take() and page.url_path == "":
-    first_look.open_if_there()
+    first_look.open_if_present()
 address.follow(page.url_path)
-choices.keep_a_sample()
+choices.choose_default_sample()
 choices.open_noted_page()
 address.carry(page.url_path)
 address.show()

@@ -19,8 +19,8 @@ import numpy as np
 from gridlstm.array_types import BoolArray, IntArray
 from gridlstm.errors import UserError
 
-MOST_DIGITS = 100
-MOST_LENGTH = 1000
+MAX_DIGITS = 100
+MAX_SUM_BYTES = 1000
 PLUS, EQUALS, PADDING, END = b"+", b"=", b"-", b"\n"
 # Of the samples that a validation is measured on. The same for all runs, so that they compare.
 VALIDATION_SEED = 0
@@ -29,8 +29,8 @@ VALIDATION_SAMPLES = 1000
 # are read than of short ones, so that the work does not grow with what a file says of itself.
 MAX_BYTES_MEASURED = 50_000
 # Digits of numbers of which all pairs are so few that they are gone through.
-MOST_LISTED = 2
-MOST_ROUNDS = 1000
+MAX_LISTED_DIGITS = 2
+MAX_DRAWS = 1000
 
 
 class AdditionError(UserError):
@@ -49,14 +49,14 @@ class Layout:
     length: int
 
     def __post_init__(self) -> None:
-        if not 1 <= self.digits <= MOST_DIGITS:
-            raise AdditionError(f"The number of digits must be from 1 to {MOST_DIGITS}.")
+        if not 1 <= self.digits <= MAX_DIGITS:
+            raise AdditionError(f"The number of digits must be from 1 to {MAX_DIGITS}.")
         needed = shortest_length(self.digits)
-        if not needed <= self.length <= MOST_LENGTH:
+        if not needed <= self.length <= MAX_SUM_BYTES:
             plural = "s" if self.digits > 1 else ""
             raise AdditionError(
                 f"A sum of numbers of {self.digits} digit{plural} needs a sequence of {needed} to "
-                f"{MOST_LENGTH:,} bytes, not {self.length:,}."
+                f"{MAX_SUM_BYTES:,} bytes, not {self.length:,}."
             )
 
     @property
@@ -83,17 +83,17 @@ class Layout:
         """Bytes read and bytes to predict, int64 [position, sample], for operands
         [sample, 2, digit], first digits first. What is predicted before the sum is not counted."""
         samples = len(operands)
-        read = np.full((samples, self.length), PADDING[0], dtype=np.int64)
-        target = read.copy()
+        inputs = np.full((samples, self.length), PADDING[0], dtype=np.int64)
+        target = inputs.copy()
         sums, _ = add(operands)
         at = self.front
         for number, sign in zip(operands.swapaxes(0, 1), (PLUS, EQUALS), strict=True):
-            read[:, at : at + self.digits] = number + ord("0")
-            read[:, at + self.digits] = sign[0]
+            inputs[:, at : at + self.digits] = number + ord("0")
+            inputs[:, at + self.digits] = sign[0]
             at += self.digits + 1
         target[:, -self.answered : -1] = sums + ord("0")
         target[:, -1] = END[0]
-        return read.T, target.T
+        return inputs.T, target.T
 
 
 def shortest_length(digits: int) -> int:
@@ -169,7 +169,7 @@ class Sums:
         `samples`. Raises AdditionError if hardly any pair is there to validate on.
         """
         generator = np.random.default_rng(VALIDATION_SEED)
-        if self.layout.digits > MOST_LISTED:
+        if self.layout.digits > MAX_LISTED_DIGITS:
             return self._draw(generator, samples, training=False)
         every = np.stack(
             np.unravel_index(
@@ -191,7 +191,7 @@ class Sums:
     def _draw(self, generator: np.random.Generator, samples: int, training: bool) -> IntArray:
         found: list[IntArray] = []
         missing = samples
-        for _ in range(MOST_ROUNDS):
+        for _ in range(MAX_DRAWS):
             drawn = generator.integers(0, 10, (samples, 2, self.layout.digits))
             right = drawn[self.is_for_training(drawn) == training][:missing]
             found.append(right)

@@ -35,30 +35,30 @@ def rank_by_carry(
     """
     samples = layout.samples_within(samples, MAX_BYTES_MEASURED)
     operands = Sums(layout, train_fraction).validation(samples)
-    read, _ = layout.lay_out(operands)
+    inputs, _ = layout.lay_out(operands)
     _, carries = add(operands)
     places = slice(1, layout.digits) if layout.digits > 1 else slice(0, 2)
     at = np.arange(layout.length - layout.answered, layout.length)[places]
     cells = [memory.cell for memory in model.config.form.memories]
     asked = list(dict.fromkeys(cells or model.config.form.state.values()))
-    observer = _Observer(model.config.layers, read.size, at, asked, progress)
+    observer = _Observer(model.config.layers, inputs.size, at, asked, progress)
     marks = []
     with torch.inference_mode():
-        for first in range(0, read.shape[1], SAMPLES_AT_ONCE):
+        for first in range(0, inputs.shape[1], SAMPLES_AT_ONCE):
             here = slice(first, first + SAMPLES_AT_ONCE)
-            _read_in_pieces(model, read[:, here], observer)
+            _read_in_pieces(model, inputs[:, here], observer)
             marks.append(carries[here].T[places].flatten())
     return rank_units(observer.values(), np.concatenate(marks))
 
 
-def _read_in_pieces(model: LanguageModel, read: IntArray, observer: "_Observer") -> None:
+def _read_in_pieces(model: LanguageModel, tokens: IntArray, observer: "_Observer") -> None:
     """Read samples [position, sample] side by side from the model's beginning, observed."""
-    length, samples = read.shape
+    length, samples = tokens.shape
     state = model.start(samples)
     piece = max(1, MAX_VALUES_AT_ONCE // (samples * model.config.values_a_layer))
     reader = model.recurrent.reader(Shape(min(piece, length), samples, length))
     for observer.start in range(0, length, piece):
-        inputs = torch.from_numpy(read[observer.start : observer.start + piece])
+        inputs = torch.from_numpy(tokens[observer.start : observer.start + piece])
         embedded = model.embedding(inputs.to(model.decoder.weight.device))
         _, state = reader(embedded, state, observer)
 

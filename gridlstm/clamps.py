@@ -1,6 +1,6 @@
 """Interventions: units held at a value while a model reads, asked for as an argument.
 
-A hold replaces one unit's memory, or the gate that keeps it, in one layer, at every position,
+A clamp replaces one unit's memory, or the gate that keeps it, in one layer, at every position,
 before anything is computed from it. The model itself is never changed.
 """
 
@@ -17,12 +17,12 @@ from gridlstm.config import ModelConfig
 from gridlstm.errors import UserError
 
 
-class HoldError(UserError):
-    """A hold that the model does not allow; the message is one sentence for the user."""
+class ClampError(UserError):
+    """A clamp that the model does not allow; the message is one sentence for the user."""
 
 
 @dataclass(frozen=True)
-class Hold:
+class Clamp:
     """`quantity` is one that the model lets be held, such as `time.cell`; `layer` counts from 1."""
 
     quantity: str
@@ -31,20 +31,20 @@ class Hold:
     value: float
 
 
-def check_hold(hold: Hold, config: ModelConfig) -> None:
-    """Raise HoldError if the model has no such unit or the value cannot be held."""
-    if hold.quantity not in config.holdable:
-        allowed = ", ".join(config.holdable)
-        raise HoldError(f"What can be held is {allowed}, not {hold.quantity!r}.")
-    if not 1 <= hold.layer <= config.layers:
-        raise HoldError(f"There is no layer {hold.layer}: layers are counted from 1.")
-    if not 0 <= hold.unit < config.units:
-        raise HoldError(f"There is no unit {hold.unit}: units are counted from 0.")
-    if not math.isfinite(hold.value):
-        raise HoldError("A unit cannot be held at a value that is not finite.")
-    kind = hold.quantity.split(".")[1]
-    if kind in GATE_KINDS and not 0 <= hold.value <= 1:
-        raise HoldError(f"The gate {hold.quantity} lies between 0 (closed) and 1 (open).")
+def check_clamp(clamp: Clamp, config: ModelConfig) -> None:
+    """Raise ClampError if the model has no such unit or the value cannot be held."""
+    if clamp.quantity not in config.clampable:
+        allowed = ", ".join(config.clampable)
+        raise ClampError(f"What can be held is {allowed}, not {clamp.quantity!r}.")
+    if not 1 <= clamp.layer <= config.layers:
+        raise ClampError(f"There is no layer {clamp.layer}: layers are counted from 1.")
+    if not 0 <= clamp.unit < config.units:
+        raise ClampError(f"There is no unit {clamp.unit}: units are counted from 0.")
+    if not math.isfinite(clamp.value):
+        raise ClampError("A unit cannot be held at a value that is not finite.")
+    kind = clamp.quantity.split(".")[1]
+    if kind in GATE_KINDS and not 0 <= clamp.value <= 1:
+        raise ClampError(f"The gate {clamp.quantity} lies between 0 (closed) and 1 (open).")
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Places:
 
 
 @dataclass(frozen=True)
-class Holds:
+class Clamps:
     """What is held of the sequences that a model reads side by side, by quantity and layer, from
     0."""
 
@@ -76,14 +76,14 @@ class Holds:
         )
 
 
-def holds_of(sequences: Sequence[Sequence[Hold]], config: ModelConfig, like: Tensor) -> Holds:
-    """The holds of each sequence, on the device and in the type of `like`. Raises HoldError."""
+def clamps_of(sequences: Sequence[Sequence[Clamp]], config: ModelConfig, like: Tensor) -> Clamps:
+    """The clamps of each sequence, on the device and in the type of `like`. Raises ClampError."""
     rows = defaultdict(list)
-    for sequence, holds in enumerate(sequences):
-        for hold in holds:
-            check_hold(hold, config)
-            rows[hold.quantity, hold.layer - 1].append((sequence, hold.unit, hold.value))
-    return Holds({place: _places(of_place, like) for place, of_place in rows.items()})
+    for sequence, clamps in enumerate(sequences):
+        for clamp in clamps:
+            check_clamp(clamp, config)
+            rows[clamp.quantity, clamp.layer - 1].append((sequence, clamp.unit, clamp.value))
+    return Clamps({place: _places(of_place, like) for place, of_place in rows.items()})
 
 
 def _places(rows: list[tuple[int, int, float]], like: Tensor) -> Places:

@@ -10,8 +10,8 @@ from gridlstm.errors import UserError
 
 ALPHABET = 256
 MAX_VOCABULARY = 65_536
-MOST_LAYERS = 64
-MOST_UNITS = 8192
+MAX_LAYERS = 64
+MAX_UNITS = 8192
 # Options of architectures: fields of `ModelConfig` that are None where an architecture lacks them.
 OPTIONS = ("tie", "priority", "depth", "reset", "gates")
 # What each field of a `ModelConfig` is.
@@ -72,8 +72,8 @@ class ModelConfig:
                 f"Unknown architecture {reprlib.repr(self.architecture)}; known are {known}."
             )
         for name, value, most in (
-            ("layers", self.layers, MOST_LAYERS),
-            ("units", self.units, MOST_UNITS),
+            ("layers", self.layers, MAX_LAYERS),
+            ("units", self.units, MAX_UNITS),
             ("tokens", self.vocabulary_size, MAX_VOCABULARY),
         ):
             if type(value) is not int or not 1 <= value <= most:
@@ -110,9 +110,9 @@ class ModelConfig:
         size = self.embedding_size
         if size == self.units:
             object.__setattr__(self, "embedding_size", None)
-        if size is not None and not (type(size) is int and 0 <= size <= MOST_UNITS):
+        if size is not None and not (type(size) is int and 0 <= size <= MAX_UNITS):
             raise ConfigError(
-                f"The embedding's size must be from 0 (one-hot) to {MOST_UNITS}, not "
+                f"The embedding's size must be from 0 (one-hot) to {MAX_UNITS}, not "
                 f"{reprlib.repr(size)}."
             )
         if self.input_size == self.units:
@@ -165,7 +165,7 @@ class ModelConfig:
         return next((memory for memory in self.form.memories if memory.along == along), None)
 
     @property
-    def holdable(self) -> tuple[str, ...]:
+    def clampable(self) -> tuple[str, ...]:
         """The quantities that a unit can be held at a value in: memories and what keeps them."""
         names = [name for memory in self.form.memories for name in (memory.cell, memory.keep)]
         return tuple(dict.fromkeys(names or self.form.state.values()))

@@ -2,8 +2,8 @@ r"""What a layer of each architecture computes, as LaTeX: an equation for every 
 
 They stand for a layer l at a character t, indices that are left out: `d_{l-1}` is of the layer
 below at the same character, `h_{t-1}` of the same layer at the character before. `e` is the token's
-embedding, or its one-hot vector, `p` the chances of the next token, `\odot` a product unit by unit.
-In a grid what belongs to time and depth is marked `t` and `d`. Knows no torch.
+embedding, or its one-hot vector, `p` the probabilities of the next token, `\odot` a product unit by
+unit. In a grid what belongs to time and depth is marked `t` and `d`. Knows no torch.
 """
 
 from dataclasses import dataclass
@@ -38,14 +38,14 @@ def _with_hard_gates(found: Equations, width: int) -> Equations:
 
 
 def _lstm(
-    dimension: str, read: str, cell: str, before: str, shown: str, mark: str = ""
+    dimension: str, inputs: str, cell: str, before: str, shown: str, mark: str = ""
 ) -> dict[str, str]:
     """An LSTM that reads `read`, makes the memory `cell` from that `before`, and shows `shown`."""
     return {
-        f"{dimension}.input": rf"i{mark} = \sigma(W_i{mark}\,[{read}] + b_i{mark})",
-        f"{dimension}.forget": rf"f{mark} = \sigma(W_f{mark}\,[{read}] + b_f{mark})",
-        f"{dimension}.output": rf"o{mark} = \sigma(W_o{mark}\,[{read}] + b_o{mark})",
-        f"{dimension}.candidate": rf"g{mark} = \tanh(W_g{mark}\,[{read}] + b_g{mark})",
+        f"{dimension}.input": rf"i{mark} = \sigma(W_i{mark}\,[{inputs}] + b_i{mark})",
+        f"{dimension}.forget": rf"f{mark} = \sigma(W_f{mark}\,[{inputs}] + b_f{mark})",
+        f"{dimension}.output": rf"o{mark} = \sigma(W_o{mark}\,[{inputs}] + b_o{mark})",
+        f"{dimension}.candidate": rf"g{mark} = \tanh(W_g{mark}\,[{inputs}] + b_g{mark})",
         f"{dimension}.cell": rf"{cell} = f{mark} \odot {before} + i{mark} \odot g{mark}",
         f"{dimension}.hidden": rf"{shown} = o{mark} \odot \tanh({cell})",
     }
@@ -58,13 +58,13 @@ def _guess(shown: str) -> str:
 def _grid(config: ModelConfig) -> Equations:
     time = _lstm("time", r"h_{t-1};\, d_{l-1}", "c", "c_{t-1}", "h", mark="^t")
     seen = "h" if config.priority == "depth" else "h_{t-1}"
-    read = rf"{seen};\, d_{{l-1}}"
+    inputs = rf"{seen};\, d_{{l-1}}"
     if config.depth == "lstm":
-        depth = _lstm("depth", read, "m", "m_{l-1}", "d", mark="^d")
+        depth = _lstm("depth", inputs, "m", "m_{l-1}", "d", mark="^d")
         return Equations(r"d_0 = e,\quad m_0 = 0", time | depth, _guess("d"))
     assert config.depth is not None  # every grid has one
     transfer = {"tanh": r"\tanh", "relu": r"\mathrm{relu}"}[config.depth]
-    depth = {"depth.hidden": rf"d = {transfer}(W^d\,[{read}] + b^d)"}
+    depth = {"depth.hidden": rf"d = {transfer}(W^d\,[{inputs}] + b^d)"}
     return Equations("d_0 = e", time | depth, _guess("d"))
 
 
@@ -94,10 +94,10 @@ def _gated_feedback(config: ModelConfig) -> Equations:
 
 
 def _highway(config: ModelConfig) -> Equations:
-    read = r"y_{t-1};\, y_{l-1}"
+    inputs = r"y_{t-1};\, y_{l-1}"
     layer = {
-        "depth.carry": rf"C = \sigma(W_C\,[{read}] + b_C)",
-        "depth.candidate": rf"H = \tanh(W_H\,[{read}] + b_H)",
+        "depth.carry": rf"C = \sigma(W_C\,[{inputs}] + b_C)",
+        "depth.candidate": rf"H = \tanh(W_H\,[{inputs}] + b_H)",
         "depth.cell": r"y = C \odot y_{l-1} + (1 - C) \odot H",
     }
     return Equations("y_0 = e", layer, _guess("y"))
@@ -109,10 +109,10 @@ def _depth_grid(config: ModelConfig) -> Equations:
 
 
 def _gru(config: ModelConfig) -> Equations:
-    read = r"h_{t-1};\, h_{l-1}"
+    inputs = r"h_{t-1};\, h_{l-1}"
     layer = {
-        "time.reset": rf"r = \sigma(W_r\,[{read}] + b_r)",
-        "time.update": rf"z = \sigma(W_z\,[{read}] + b_z)",
+        "time.reset": rf"r = \sigma(W_r\,[{inputs}] + b_r)",
+        "time.update": rf"z = \sigma(W_z\,[{inputs}] + b_z)",
         "time.candidate": r"g = \tanh(W_g\,h_{l-1} + b_g + r \odot (U_g\,h_{t-1} + a_g))",
         "time.hidden": r"h = z \odot h_{t-1} + (1 - z) \odot g",
     }
@@ -147,15 +147,15 @@ def _min_lstm(config: ModelConfig) -> Equations:
 
 
 def _slstm(config: ModelConfig) -> Equations:
-    read = r"h_{t-1};\, h_{l-1}"
-    i, f = (rf"W_{gate}\,[{read}] + b_{gate}" for gate in "if")
+    inputs = r"h_{t-1};\, h_{l-1}"
+    i, f = (rf"W_{gate}\,[{inputs}] + b_{gate}" for gate in "if")
     layer = {
         "time.stabiliser": rf"m = \max(\log(\sigma({f})) + m_{{t-1}},\, {i})"
         r"\quad (m = -\infty \text{ before the first character})",
         "time.input": rf"i = \exp({i} - m)",
         "time.forget": rf"f = \exp(\log(\sigma({f})) + m_{{t-1}} - m)",
-        "time.output": rf"o = \sigma(W_o\,[{read}] + b_o)",
-        "time.candidate": rf"g = \tanh(W_g\,[{read}] + b_g)",
+        "time.output": rf"o = \sigma(W_o\,[{inputs}] + b_o)",
+        "time.candidate": rf"g = \tanh(W_g\,[{inputs}] + b_g)",
         "time.cell": r"c = f \odot c_{t-1} + i \odot g",
         "time.normaliser": r"n = f \odot n_{t-1} + i",
         "time.hidden": r"h = o \odot c / n",

@@ -19,7 +19,7 @@ from gridlstm.progress import Progress
 from gridlstm.training.replay import Replayed
 from gridlstm.vocabulary import EncodedText
 
-MOST_STREAMS = 64
+MAX_STREAMS = 64
 SHORTEST_STREAM = 1024
 # Tokens read before each stream's first counted one, so that its state is as in one long read.
 WARM_UP = 256
@@ -72,21 +72,21 @@ class TextEvaluation(Evaluation):
 def evaluate(
     model: LanguageModel,
     data: IntArray,
-    most_bytes: int | None = None,
+    max_bytes: int | None = None,
     progress: Progress | None = None,
 ) -> Evaluation:
     """Teacher-forced loss on `data` uint8 [byte] of a model over the 256 bytes, every byte but the
     first predicted, no dropout.
 
     Long data is read in up to 64 streams side by side, each warmed up on the 256 bytes before it.
-    With `most_bytes`, only so many bytes are predicted: the beginning of each stream, so that they
+    With `max_bytes`, only so many bytes are predicted: the beginning of each stream, so that they
     lie evenly over the data. `progress` is told the share done and may raise `Cancelled`. Raises
     CorpusError if there is nothing to predict.
     """
     if len(data) < 2:
         raise CorpusError("The text needs at least two bytes: the first is not predicted.")
-    streams = max(1, min(MOST_STREAMS, len(data) // SHORTEST_STREAM))
-    total, count = _loss(model, data, streams, WARM_UP, most_bytes, progress)
+    streams = max(1, min(MAX_STREAMS, len(data) // SHORTEST_STREAM))
+    total, count = _loss(model, data, streams, WARM_UP, max_bytes, progress)
     return Evaluation(total / count, count)
 
 
@@ -102,7 +102,7 @@ def evaluate_text(
     text = model.encode(text)
     if len(text) < 2:
         raise CorpusError("The text needs at least two tokens of the model: one is not predicted.")
-    streams = max(1, min(MOST_STREAMS, len(text) // SHORTEST_STREAM_OF_TEXT))
+    streams = max(1, min(MAX_STREAMS, len(text) // SHORTEST_STREAM_OF_TEXT))
     total, _ = _loss(model, text.tokens, streams, WARM_UP_OF_TEXT, None, progress)
     byte_count = int(text.byte_counts[1:].sum())
     # A character of several tokens is predicted with the first of them.
@@ -132,14 +132,14 @@ def _loss(
     tokens: IntArray,
     streams: int,
     warm_up: int,
-    most_tokens: int | None,
+    max_tokens: int | None,
     progress: Progress | None,
 ) -> tuple[float, int]:
     """Nats spent on tokens [token], read in so many streams, and how many were predicted."""
     blocks = np.array(list(evaluation_blocks(len(tokens), streams)))
     starts, lengths = blocks[:, 0], blocks[:, 1] - blocks[:, 0]
-    if most_tokens is not None:
-        lengths = np.minimum(lengths, -(-most_tokens // streams))
+    if max_tokens is not None:
+        lengths = np.minimum(lengths, -(-max_tokens // streams))
     with _without_dropout(model):
         total = _summed_loss(model, tokens, starts, lengths, warm_up, progress)
     return total, int(lengths.sum())
@@ -174,7 +174,7 @@ def _summed_loss(
     )
     total = torch.zeros((), dtype=torch.float64, device=device)
 
-    def read_a_piece() -> None:
+    def read_piece() -> None:
         logits, after = model(read, state)
         losses = functional.cross_entropy(
             logits.float().flatten(0, 1), target.flatten(), reduction="none"
@@ -183,7 +183,7 @@ def _summed_loss(
         for carried, now in zip(state, after, strict=True):
             carried.copy_(now)
 
-    replayed = Replayed(read_a_piece, device)
+    replayed = Replayed(read_piece, device)
     longest = lengths.max()
     for offset in range(0, longest, positions):
         steps = np.arange(offset, offset + positions)[:, None]
@@ -200,7 +200,7 @@ def _summed_loss(
 @torch.no_grad()
 def evaluate_answers(
     model: LanguageModel,
-    read: IntArray,
+    inputs: IntArray,
     target: IntArray,
     answered: int,
     progress: Progress | None = None,
@@ -213,7 +213,7 @@ def evaluate_answers(
     does not grow with their number or length. `progress` is told the share done and may raise
     `Cancelled`.
     """
-    length, samples = read.shape
+    length, samples = inputs.shape
     right = np.empty((answered, samples), dtype=bool)
     total, tell = 0.0, progress or (lambda share: None)
     with _without_dropout(model):
@@ -223,7 +223,7 @@ def evaluate_answers(
             def tell_part(share: float, here: slice = here) -> None:
                 tell((here.start + share * (here.stop - here.start)) / samples)
 
-            for at, logits in _answers(model, read[:, here], answered, tell_part):
+            for at, logits in _answers(model, inputs[:, here], answered, tell_part):
                 wanted = torch.from_numpy(target[-answered:, here][at]).to(logits.device)
                 losses = functional.cross_entropy(
                     logits.double().flatten(0, 1), wanted.flatten(), reduction="sum"
@@ -234,17 +234,17 @@ def evaluate_answers(
 
 
 def _answers(
-    model: LanguageModel, read: IntArray, answered: int, progress: Progress
+    model: LanguageModel, tokens: IntArray, answered: int, progress: Progress
 ) -> Iterator[tuple[slice, torch.Tensor]]:
     """The logits [position, sample, 256] of the last `answered` positions of samples
     [position, sample], piece by piece, each with where it lies among these positions."""
-    length, samples = read.shape
+    length, samples = tokens.shape
     state, asked_from = model.start(samples), length - answered
     piece = max(1, MAX_VALUES_AT_ONCE // (samples * model.config.values_a_layer))
     for start in range(0, length, piece):
         progress(start / length)
         stop = min(start + piece, length)
-        inputs = torch.from_numpy(read[start:stop]).to(model.decoder.weight.device)
+        inputs = torch.from_numpy(tokens[start:stop]).to(model.decoder.weight.device)
         top, state = model.recurrent(model.embedding(inputs), state)
         if stop > asked_from:
             at = slice(max(start, asked_from) - asked_from, stop - asked_from)
@@ -263,8 +263,8 @@ def _warmed_up(
     state = model.start(len(first_read))
     if len(first_read) == 1:
         return state
-    read = tokens[first_read[1:] - warm_up + np.arange(warm_up)[:, None]]
-    inputs = torch.from_numpy(read).to(model.decoder.weight.device).long()
+    warm_up_tokens = tokens[first_read[1:] - warm_up + np.arange(warm_up)[:, None]]
+    inputs = torch.from_numpy(warm_up_tokens).to(model.decoder.weight.device).long()
     warm = model.start(len(first_read) - 1)
     for piece in inputs.split(positions):
         _, warm = model(piece, warm)

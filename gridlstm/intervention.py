@@ -1,6 +1,6 @@
 """What a model loses when units of it are held: a text read again, many interventions at a time.
 
-An intervention is a set of holds (`gridlstm.clamps`). Whether a cell that follows a
+An intervention is a set of clamps (`gridlstm.clamps`). Whether a cell that follows a
 property is also used for it shows in the loss: inside the property against outside, beside that of
 units taken at random from the same layer.
 """
@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 
 from gridlstm.array_types import BoolArray, FloatArray, IntArray
-from gridlstm.clamps import Hold
+from gridlstm.clamps import Clamp
 from gridlstm.errors import UserError
 from gridlstm.model import LanguageModel
 from gridlstm.progress import Progress
@@ -24,7 +24,7 @@ from gridlstm.vocabulary import EncodedText
 # Interventions read side by side, and numbers in memory at a time: a reading has so many of each
 # unit at each position.
 SEQUENCES = 128
-MOST_NUMBERS = 2**25
+MAX_NUMBERS_AT_ONCE = 2**25
 NUMBERS = 24
 VALUES = ("zero", "mean", "mean inside", "mean outside", "closed", "open")
 
@@ -36,20 +36,20 @@ class InterventionError(UserError):
 def losses(
     model: LanguageModel,
     text: EncodedText | str | bytes,
-    interventions: Sequence[Sequence[Hold]],
+    interventions: Sequence[Sequence[Clamp]],
     progress: Progress | None = None,
 ) -> FloatArray:
     """Nats spent on each token under each intervention: float32 [intervention, token], NaN first.
 
-    An empty set of holds is the model as it is. Raises HoldError for a hold that the model does not
-    allow, InterventionError for an empty text; `progress` may raise `Cancelled`.
+    An empty set of clamps is the model as it is. Raises ClampError for a clamp that the model does
+    not allow, InterventionError for an empty text; `progress` may raise `Cancelled`.
     """
     tokens = model.encode(text).tokens
     if not len(tokens):
         raise InterventionError("The text is empty, or the model knows none of its characters.")
     found = np.full((len(interventions), len(tokens)), np.nan, np.float32)
     # Those that are held in the same layer together: what is below it is not read for them.
-    lowest = [min((hold.layer for hold in holds), default=0) for holds in interventions]
+    lowest = [min((clamp.layer for clamp in clamps), default=0) for clamps in interventions]
     order = np.argsort(lowest, kind="stable")
     for start in range(0, len(order), SEQUENCES):
         group = order[start : start + SEQUENCES]
@@ -66,7 +66,7 @@ def losses(
 def _read(
     model: LanguageModel,
     tokens: IntArray,
-    interventions: Sequence[Sequence[Hold]],
+    interventions: Sequence[Sequence[Clamp]],
     progress: Progress,
 ) -> FloatArray:
     """The losses [intervention, token] of some interventions, piece by piece."""
@@ -75,7 +75,7 @@ def _read(
     inputs = torch.tensor(tokens, device=model.decoder.weight.device)[:, None]
     # Of large vocabularies the logits, and what follows from them, are more than the units' values.
     a_position = len(interventions) * max(config.units * NUMBERS, 3 * config.vocabulary_size)
-    piece = max(8, MOST_NUMBERS // a_position)
+    piece = max(8, MAX_NUMBERS_AT_ONCE // a_position)
     together = Readings(model, interventions, length, min(piece, length))
     for start in range(0, length - 1, piece):
         here = inputs[start : start + piece]
@@ -89,7 +89,7 @@ def _read(
     return found
 
 
-def value_to_hold(values: FloatArray, marks: BoolArray | None, name: str) -> float:
+def value_to_clamp(values: FloatArray, marks: BoolArray | None, name: str) -> float:
     """The value, of `VALUES`, that a unit's `values` [character] give it; `marks` bool [character].
 
     `closed` and `open` are those of a gate, 0 and 1. Raises InterventionError for another name, or
@@ -130,7 +130,7 @@ def ablate(
 
     Columns: kind (`chosen` or `random`), layer, quantity, unit, value, change_inside,
     change_outside: how much the mean loss rises, in nats per character. Raises InterventionError if
-    nothing or everything is marked, HoldError for a quantity that cannot be held. Characters that
+    nothing or everything is marked, ClampError for a quantity that cannot be held. Characters that
     the model skips do not count.
     """
     encoded = model.encode(text.data if model.vocabulary.of_bytes else text.characters)
@@ -143,11 +143,11 @@ def ablate(
     at = encoded.last_token[read]
     units = list(zip(rows["quantity"], rows["layer"], rows["unit"], strict=True))
     rows["value"] = [
-        value_to_hold(traced[quantity][layer - 1, at, unit], marks[read], value)
+        value_to_clamp(traced[quantity][layer - 1, at, unit], marks[read], value)
         for quantity, layer, unit in units
     ]
-    holds = [[Hold(*unit, held)] for unit, held in zip(units, rows["value"], strict=True)]
-    found = losses(model, encoded, [[], *holds], progress)
+    clamps = [[Clamp(*unit, held)] for unit, held in zip(units, rows["value"], strict=True)]
+    found = losses(model, encoded, [[], *clamps], progress)
     by_character = np.stack([encoded.sum_by_character(loss) for loss in found])
     for name, where in (("inside", marks & predicted), ("outside", ~marks & predicted)):
         means = by_character[:, where].mean(axis=1, dtype=np.float64)

@@ -74,9 +74,9 @@ class LanguageModel(nn.Module):
         """A text as this model reads it; one that is encoded already as it is."""
         return text if isinstance(text, EncodedText) else self.vocabulary.encode(text)
 
-    def forward(self, read: Tensor, state: State) -> tuple[Tensor, State]:
-        """read: tokens int64 [T, B] -> logits of each next token [T, B, V] and the new state."""
-        top, state = self.recurrent(self.embedding(read), state)
+    def forward(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
+        """inputs: tokens int64 [T, B] -> logits of each next token [T, B, V] and the new state."""
+        top, state = self.recurrent(self.embedding(inputs), state)
         return self.decoder(drop(top, self.config.dropout if self.training else 0)), state
 
     def to_tensors(self) -> dict[str, Tensor]:

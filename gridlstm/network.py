@@ -22,7 +22,7 @@ from gridlstm.backends.parallel import Work, results_of, torch_threads
 from gridlstm.backends.plan import Plan, Shape, plan
 from gridlstm.cells import Cell, Layer, Values, joined
 from gridlstm.cells.arithmetic import State, swap_gates
-from gridlstm.clamps import Holds
+from gridlstm.clamps import Clamps
 from gridlstm.config import ModelConfig
 from gridlstm.dropout import drop
 from gridlstm.schedules import Block
@@ -90,7 +90,8 @@ class Network(nn.Module):
     # -- Reading ----------------------------------------------------------------------------------
 
     def forward(self, embedded: Tensor, state: State) -> tuple[Tensor, State]:
-        """embedded [T, B, I], states [L, B, U] -> what the top hands up [T, B, U], new states."""
+        """embedded [T, B, I], states [L, B, U] -> the outputs of the top layer [T, B, U], new
+        states."""
         positions, sequences, _ = embedded.shape
         dropout = self.config.dropout if self.training else 0
         reader = Reader(self, Shape(positions, sequences, positions))
@@ -110,7 +111,7 @@ class Reader:
 
     def __init__(self, network: Network, shape: Shape) -> None:
         self.network, self.shape = network, shape
-        self._plans: dict[Hashable, tuple[Plan, Holds | None]] = {}
+        self._plans: dict[Hashable, tuple[Plan, Clamps | None]] = {}
         self.weights = LayerWeights(network, shape)
 
     def __call__(
@@ -118,7 +119,7 @@ class Reader:
         embedded: Tensor,
         state: State,
         observer: Observer | None = None,
-        clamps: Holds | None = None,
+        clamps: Clamps | None = None,
         dropout: float = 0,
     ) -> tuple[Tensor, State]:
         """embedded [T, B, I], states [L, B, U] -> what the decoder gets [T, B, U], new states."""
@@ -126,7 +127,7 @@ class Reader:
         top = self.read(embedded, states, [clamps] * len(states), observer, dropout)
         return top, tuple(torch.stack(parts) for parts in zip(*states, strict=True))
 
-    def plan(self, positions: int, sequences: int, device: str, clamps: Holds | None) -> Plan:
+    def plan(self, positions: int, sequences: int, device: str, clamps: Clamps | None) -> Plan:
         """How so much is read, where gradients and types are as they are now."""
         gradients, low = torch.is_grad_enabled(), torch.is_autocast_enabled(device)
         threads = torch.get_num_threads()
@@ -149,7 +150,7 @@ class Reader:
         self,
         embedded: Tensor,
         states: list[State],
-        clamps: Sequence[Holds | None],
+        clamps: Sequence[Clamps | None],
         observer: Observer | None = None,
         dropout: float = 0,
     ) -> Tensor:
@@ -178,7 +179,7 @@ class _Work:
         reader: Reader,
         embedded: Tensor,
         states: list[State],
-        clamps: Sequence[Holds | None],
+        clamps: Sequence[Clamps | None],
         dropout: float,
     ) -> None:
         self.reader, self.embedded, self.states = reader, embedded, states
@@ -219,7 +220,7 @@ class _Work:
             of_layers = read_feedback(weights, self.embedded, self.states)
         self.top.append(joined(of_layers[-1][self.cell.outputs]))
         for block, values in zip(step, of_layers, strict=True):
-            self._carry_on(block.layer, values, block.stop)
+            self._keep_state(block.layer, values, block.stop)
             yield block, values
 
     def _read_alone(self, block: Block, keep_all: bool) -> tuple[Block, dict[str, Values]]:
@@ -238,10 +239,10 @@ class _Work:
                 rows = slice(n * sequences, (n + 1) * sequences)
                 own = {quantity: joined(of)[:, rows] for quantity, of in values.items()}
             above = joined(own[self.cell.outputs])
-            self._hand_up(block, above, own)
+            self._pass_up(block, above, own)
             if above.shape[0] > length:
                 own = {quantity: of[:length] for quantity, of in own.items()}
-            self._carry_on(block.layer, own, length)
+            self._keep_state(block.layer, own, length)
             yield block, own
 
     def _layer(self, step: list[Block]) -> Layer:
@@ -249,7 +250,7 @@ class _Work:
         lowest = step[0].layer
         if lowest == 0:
             self._begin(step)
-        inputs, memory = _beside([self.waiting.pop(block[:2]) for block in step], dim=1)
+        inputs, memory = _concatenate([self.waiting.pop(block[:2]) for block in step], dim=1)
         assert inputs is not None  # a memory alone may be missing
         dropout = self.dropout if lowest > 0 else 0
         recurrence = self.plans[lowest].recurrences[lowest]
@@ -258,7 +259,7 @@ class _Work:
             self.reader.weights,
             drop(inputs, dropout),
             memory,
-            cast(State, _beside([self.states[block.layer] for block in step], dim=0)),
+            cast(State, _concatenate([self.states[block.layer] for block in step], dim=0)),
             self.carried,
             self.clamps[lowest],
             self.everywhere,
@@ -275,7 +276,7 @@ class _Work:
         if self.feedback:
             self.everywhere = torch.cat([hidden for hidden, *_ in self.states], -1)
 
-    def _hand_up(self, block: Block, above: Tensor, values: dict[str, Values]) -> None:
+    def _pass_up(self, block: Block, above: Tensor, values: dict[str, Values]) -> None:
         if block.layer + 1 == len(self.states):
             self.top.append(above[: block.stop - block.start])
             return
@@ -285,7 +286,7 @@ class _Work:
         )
         self.waiting[block.layer + 1, block.start] = above, carried
 
-    def _carry_on(self, layer: int, values: dict[str, Values], length: int) -> None:
+    def _keep_state(self, layer: int, values: dict[str, Values], length: int) -> None:
         """Keep of a layer's quantities what it carries on from the last position [B, U]: copied, as
         a view would keep all the other positions."""
         last = [values[quantity][-1] for quantity in self.carried]
@@ -311,7 +312,7 @@ class _Buffer:
             observer(layer, 0, {name: torch.cat([part[name] for part in kept]) for name in kept[0]})
 
 
-def _beside(parts: Sequence[tuple[Tensor | None, ...]], dim: int) -> tuple[Tensor | None, ...]:
+def _concatenate(parts: Sequence[tuple[Tensor | None, ...]], dim: int) -> tuple[Tensor | None, ...]:
     """What several layers get, each part of it along one dimension after the other."""
     if len(parts) == 1:
         return parts[0]

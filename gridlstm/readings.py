@@ -1,4 +1,4 @@
-"""One text read many times at once, each time with holds of its own.
+"""One text read many times at once, each time with clamps of its own.
 
 Information only goes up and forward, except in gated feedback. So a reading is the one without any
 holds up to its lowest held layer, which then is all that it has to itself.
@@ -11,15 +11,15 @@ import torch
 from torch import Tensor
 
 from gridlstm.backends.plan import Shape
-from gridlstm.clamps import Hold, check_hold, holds_of
+from gridlstm.clamps import Clamp, check_clamp, clamps_of
 from gridlstm.model import LanguageModel
 
 
 class Readings:
     """Readings each from its lowest held layer up, or as a whole where layers read upper ones, too.
 
-    The first sequence of a layer has no holds. Those that begin in lower layers come before those
-    that begin above, which up to there are the first one. Raises HoldError. `of` [intervention]
+    The first sequence of a layer has no clamps. Those that begin in lower layers come before those
+    that begin above, which up to there are the first one. Raises ClampError. `of` [intervention]
     says which of the sequences of the top layer is an intervention's. So many `positions` are to be
     read, `at_once` in a call.
     """
@@ -27,14 +27,14 @@ class Readings:
     def __init__(
         self,
         model: LanguageModel,
-        interventions: Sequence[Sequence[Hold]],
+        interventions: Sequence[Sequence[Clamp]],
         positions: int,
         at_once: int,
     ) -> None:
         config, like = model.config, model.decoder.weight
-        for hold in chain.from_iterable(interventions):
-            check_hold(hold, config)
-        begins = [min((hold.layer for hold in holds), default=0) for holds in interventions]
+        for clamp in chain.from_iterable(interventions):
+            check_clamp(clamp, config)
+        begins = [min((clamp.layer for clamp in clamps), default=0) for clamps in interventions]
         if config.form.feedback:
             begins = [min(begin, 1) for begin in begins]
         order = sorted((n for n, begin in enumerate(begins) if begin), key=begins.__getitem__)
@@ -44,7 +44,7 @@ class Readings:
         for layer in range(1, config.layers + 1):
             own = [interventions[n] for n in order if begins[n] <= layer]
             self.states.append(tuple(part[0] for part in model.start(len(own) + 1)))
-            self.clamps.append(holds_of([[], *own], config, like))
+            self.clamps.append(clamps_of([[], *own], config, like))
         shape = Shape(at_once, len(order) + 1, positions)
         self.reader = model.recurrent.reader(shape)
 

@@ -1,9 +1,9 @@
 """Text that a model writes, token by token, its state carried on.
 
-A token is drawn from chances made in this order: the model's logarithms divided by a temperature;
-the tokens kept that a text can hold; of them the `top_k` likeliest; of these, the fewest likeliest
-that together have the chance `top_p` (nucleus sampling, Holtzman et al. 2020, section 3.1). What is
-kept is scaled to a sum of 1 each time.
+A token is drawn from probabilities made in this order: the model's logarithms divided by a
+temperature; the tokens kept that a text can hold; of them the `top_k` likeliest; of these, the
+fewest likeliest that together have the chance `top_p` (nucleus sampling, Holtzman et al. 2020,
+section 3.1). What is kept is scaled to a sum of 1 each time.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,7 +14,7 @@ import torch
 
 from gridlstm.array_types import Float64Array, FloatArray, IntArray
 from gridlstm.backends.plan import Shape, positions_at_once
-from gridlstm.clamps import Hold, Holds, holds_of
+from gridlstm.clamps import Clamp, Clamps, clamps_of
 from gridlstm.config import MAX_VOCABULARY
 from gridlstm.errors import UserError
 from gridlstm.model import LanguageModel
@@ -47,13 +47,13 @@ class Choice:
 class Step:
     """One token that a model wrote.
 
-    `chance` is that with which it was drawn, `loss` what the model itself spends on it, in nats: as
-    in a trace, before temperature, top-k and top-p. `values` holds what was asked for by name,
-    [layer, unit], as it is when the model has read this token.
+    `probability` is that with which it was drawn, `loss` what the model itself spends on it, in
+    nats: as in a trace, before temperature, top-k and top-p. `values` holds what was asked for by
+    name, [layer, unit], as it is when the model has read this token.
     """
 
     token: int
-    chance: float
+    probability: float
     loss: float
     values: dict[str, FloatArray]
 
@@ -66,16 +66,16 @@ def write(
     choice: Choice = Choice(),  # noqa: B008 (frozen)
     seed: int = 1,
     quantities: Iterable[str] = (),
-    holds: Sequence[Hold] = (),
+    clamps: Sequence[Clamp] = (),
 ) -> Iterator[Step]:
     """Yield a step for each of `length` tokens that `model` writes after reading `prime`, all of
     them such as a text can hold (`Vocabulary.writable`).
 
-    The n-th token is where the n-th random number of `seed` falls among the chances, laid side by
-    side in the order of tokens, so two samples of one seed differ only where their chances do.
-    `holds` are in force throughout. Raises SamplingError for a prime of which nothing is read, a
-    negative length or seed, or a quantity that the model does not have, HoldError for a hold that
-    it does not allow.
+    The n-th token is where the n-th random number of `seed` falls among the probabilities, laid
+    side by side in the order of tokens, so two samples of one seed differ only where their
+    probabilities do. `clamps` are in force throughout. Raises SamplingError for a prime of which
+    nothing is read, a negative length or seed, or a quantity that the model does not have,
+    ClampError for a clamp that it does not allow.
     """
     encoded = model.encode(prime)
     inputs = encoded.tokens
@@ -92,7 +92,7 @@ def write(
     for quantity in wanted:
         if quantity not in known:
             raise SamplingError(f"The model has no {quantity!r}; it has {', '.join(known)}.")
-    held = holds_of([holds], model.config, model.decoder.weight) if holds else None
+    held = clamps_of([clamps], model.config, model.decoder.weight) if clamps else None
     numbers = np.random.default_rng(seed)
     reader = _Reader(model, held, len(inputs) + length)
     return _steps(reader, inputs, length, choice, numbers, wanted)
@@ -105,10 +105,10 @@ def sample(
     *,
     temperature: float = 1.0,
     seed: int = 1,
-    holds: Sequence[Hold] = (),
+    clamps: Sequence[Clamp] = (),
 ) -> Iterator[int]:
     """The tokens alone of `write`. Raises as it does."""
-    steps = write(model, prime, length, choice=Choice(temperature), seed=seed, holds=holds)
+    steps = write(model, prime, length, choice=Choice(temperature), seed=seed, clamps=clamps)
     return (step.token for step in steps)
 
 
@@ -116,8 +116,8 @@ class _Reader:
     """A model and its state after all that it has read so far."""
 
     @torch.inference_mode()
-    def __init__(self, model: LanguageModel, holds: Holds | None, positions: int) -> None:
-        self.model, self.holds, self.state = model, holds, model.start(1)
+    def __init__(self, model: LanguageModel, clamps: Clamps | None, positions: int) -> None:
+        self.model, self.clamps, self.state = model, clamps, model.start(1)
         self.reader = model.recurrent.reader(Shape(1, 1, positions))
 
     @torch.inference_mode()
@@ -134,9 +134,9 @@ class _Reader:
             # Copied: a view would keep all that this step computed.
             layers[layer] = {name: values[name][-1, 0].clone() for name in quantities}
 
-        for piece in inputs.split(positions_at_once(model.config, self.holds)):
+        for piece in inputs.split(positions_at_once(model.config, self.clamps)):
             embedded = model.embedding(piece.to(device))
-            top, self.state = self.reader(embedded, self.state, keep, self.holds)
+            top, self.state = self.reader(embedded, self.state, keep, self.clamps)
         logits = model.decoder(top[-1, 0]).double().cpu().numpy()
         if not np.isfinite(logits).all():
             raise SamplingError("The model's chances are not finite numbers here: it cannot write.")
@@ -158,38 +158,39 @@ def _steps(
     logits, _ = reader.read(prime, ())
     vocabulary = reader.model.vocabulary
     for _ in range(length):
-        chances = chances_of(logits, choice, vocabulary)
-        token = _choose(chances, numbers.random())
+        probabilities = probabilities_of(logits, choice, vocabulary)
+        token = _choose(probabilities, numbers.random())
         loss = float(np.logaddexp.reduce(logits) - logits[token])
         logits, values = reader.read(np.array([token]), quantities)
-        yield Step(token, float(chances[token]), loss, values)
+        yield Step(token, float(probabilities[token]), loss, values)
 
 
-def chances_of(
+def probabilities_of(
     logits: Float64Array, choice: Choice, vocabulary: Vocabulary = BYTES
 ) -> Float64Array:
-    """The chances [V] from which a token is drawn: 0 of those that no text can hold; of equally
-    likely ones the lower is kept."""
+    """The probabilities [V] from which a token is drawn: 0 of those that no text can hold; of
+    equally likely ones the lower is kept."""
     logits = np.where(vocabulary.writable, logits, -np.inf)
     if choice.temperature == 0:
-        chances: Float64Array = np.zeros(len(logits))
-        chances[logits.argmax()] = 1
-        return chances
+        probabilities: Float64Array = np.zeros(len(logits))
+        probabilities[logits.argmax()] = 1
+        return probabilities
     with np.errstate(over="ignore"):
-        chances = np.exp((logits - logits.max()) / choice.temperature)
-    order = np.argsort(-chances, kind="stable")
+        probabilities = np.exp((logits - logits.max()) / choice.temperature)
+    order = np.argsort(-probabilities, kind="stable")
     if choice.top_k is not None:
-        chances[order[choice.top_k :]] = 0
-    chances /= chances.sum()
+        probabilities[order[choice.top_k :]] = 0
+    probabilities /= probabilities.sum()
     if choice.top_p < 1:
-        before = np.cumsum(chances[order]) - chances[order]
-        chances[order[before >= choice.top_p]] = 0
-        chances /= chances.sum()
-    return chances
+        before = np.cumsum(probabilities[order]) - probabilities[order]
+        probabilities[order[before >= choice.top_p]] = 0
+        probabilities /= probabilities.sum()
+    return probabilities
 
 
-def _choose(chances: Float64Array, number: float) -> int:
-    """The token at which a number in [0, 1) falls among `chances` [V]; never one without any."""
-    possible = np.flatnonzero(chances)
-    place = int(np.searchsorted(np.cumsum(chances[possible]), number, side="right"))
+def _choose(probabilities: Float64Array, number: float) -> int:
+    """The token at which a number in [0, 1) falls among `probabilities` [V]; never one without
+    any."""
+    possible = np.flatnonzero(probabilities)
+    place = int(np.searchsorted(np.cumsum(probabilities[possible]), number, side="right"))
     return int(possible[min(place, len(possible) - 1)])

@@ -37,14 +37,14 @@ def temporary_file(folder: Path, prefix: str) -> Iterator[Path]:
         os.close(handle)
         path = Path(name)
         try:
-            lock = _hold(path)
+            lock = _lock(path)
             yield path
             return
         except _TakenAwayError:
             continue
         finally:
             path.unlink(missing_ok=True)
-            _let_go(lock)
+            _unlock(lock)
 
 
 class TemporaryFolder(tempfile.TemporaryDirectory[str]):
@@ -55,11 +55,11 @@ class TemporaryFolder(tempfile.TemporaryDirectory[str]):
         while True:
             super().__init__(prefix=_with_process(f"{FOLDER_PREFIX}{kind}-"))
             try:
-                lock = _hold(Path(self.name))
+                lock = _lock(Path(self.name))
                 break
             except _TakenAwayError:
                 continue
-        weakref.finalize(self, _let_go, lock)
+        weakref.finalize(self, _unlock, lock)
 
 
 @functools.cache
@@ -84,7 +84,7 @@ class _TakenAwayError(Exception):
     """A file was taken for left over between its creation and its lock."""
 
 
-def _hold(path: Path) -> int | None:
+def _lock(path: Path) -> int | None:
     """Lock a new file or folder against removal; None where the file system has no locks."""
     if fcntl is None:
         return None
@@ -103,7 +103,7 @@ def _hold(path: Path) -> int | None:
     return lock
 
 
-def _let_go(lock: int | None) -> None:
+def _unlock(lock: int | None) -> None:
     if lock is not None:
         os.close(lock)
 

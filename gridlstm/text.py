@@ -272,7 +272,7 @@ def _not_utf8(data: bytes, name: str, is_whole: bool) -> Text:
     beyond_ascii = np.count_nonzero(np.frombuffer(data, np.uint8) >= 0x80)
     # In an old encoding hardly two bytes form valid UTF-8 by chance; if most do, it is UTF-8.
     mostly_utf8 = beyond_ascii > 2 * invalid
-    if not mostly_utf8 and (encoding := _guessed_encoding(data)):
+    if not mostly_utf8 and (encoding := _detect_encoding(data)):
         note = _read_as(name, OLD_ENCODINGS[encoding])
         return _file_text(_characters(data, encoding, is_whole), note, encoding, guessed=True)
     return _broken_utf8(data, name, is_whole)
@@ -294,7 +294,7 @@ def _invalid_bytes(data: bytes, is_whole: bool) -> int:
     return len(re.findall("[\udc80-\udcff]", escaped))
 
 
-def _guessed_encoding(data: bytes) -> str | None:
+def _detect_encoding(data: bytes) -> str | None:
     """The likeliest old encoding of a text, or None for what looks like no text in any."""
     if b"\0" in data:
         return None

@@ -16,7 +16,7 @@ from numpy.lib.format import open_memmap
 
 from gridlstm.array_types import Float32Array, FloatArray, IntArray
 from gridlstm.backends.plan import Shape, positions_at_once
-from gridlstm.clamps import Hold, Holds, holds_of
+from gridlstm.clamps import Clamp, Clamps, clamps_of
 from gridlstm.config import ModelConfig
 from gridlstm.errors import UserError
 from gridlstm.model import LanguageModel
@@ -25,7 +25,7 @@ from gridlstm.temporary import TemporaryFolder
 from gridlstm.vocabulary import EncodedText
 
 # A larger trace lies in memory-mapped files.
-MOST_IN_MEMORY = 2**30
+MAX_TRACE_MEMORY = 2**30
 # Probabilities that are put in order at a time.
 MAX_SORTED = 2**21
 
@@ -106,18 +106,18 @@ def trace(
     quantities: Iterable[str] | None = None,
     *,
     dtype: type[np.floating] = np.float16,
-    holds: Sequence[Hold] = (),
-    most_in_memory: int = MOST_IN_MEMORY,
+    clamps: Sequence[Clamp] = (),
+    max_in_memory: int = MAX_TRACE_MEMORY,
     progress: Progress | None = None,
 ) -> Trace:
-    """Trace `model`, which is not changed, over `text`, with `holds` of its units, if any. Bytes
+    """Trace `model`, which is not changed, over `text`, with `clamps` of its units, if any. Bytes
     are UTF-8 (`Vocabulary.encode`).
 
-    Holds `quantities` (all that the model has, unless given) in `dtype`; more than `most_in_memory`
+    Holds `quantities` (all that the model has, unless given) in `dtype`; more than `max_in_memory`
     bytes of them go to memory-mapped files in a temporary folder that lasts as long as the trace.
     `progress` is told the share done and may raise `Cancelled`. Raises TraceError for an empty
-    text, a quantity that the model does not have or too little room for files, HoldError for a hold
-    that it does not allow.
+    text, a quantity that the model does not have or too little room for files, ClampError for a
+    clamp that it does not allow.
     """
     known = model.config.quantities
     wanted = known if quantities is None else tuple(quantities)
@@ -130,8 +130,8 @@ def trace(
         raise TraceError(
             "The text is empty." if empty else "The model knows none of this text's characters."
         )
-    held = holds_of([holds], model.config, model.decoder.weight) if holds else None
-    result = _reserve(model, text, wanted, np.dtype(dtype), most_in_memory)
+    held = clamps_of([clamps], model.config, model.decoder.weight) if clamps else None
+    result = _reserve(model, text, wanted, np.dtype(dtype), max_in_memory)
     try:
         _fill(model, result, held, progress)
     except BaseException:
@@ -142,19 +142,19 @@ def trace(
 
 
 def _fill(
-    model: LanguageModel, result: Trace, holds: Holds | None, progress: Progress | None
+    model: LanguageModel, result: Trace, clamps: Clamps | None, progress: Progress | None
 ) -> None:
     """Compute what the trace has room for, piece by piece."""
     inputs = torch.tensor(result.tokens, device=model.decoder.weight.device)[:, None]
     length = len(inputs)
     state = model.start(1)
     with torch.inference_mode():
-        piece = min(positions_at_once(model.config, holds), length)
+        piece = min(positions_at_once(model.config, clamps), length)
         reader = model.recurrent.reader(Shape(piece, 1, length))
         observer = _Observer(result, progress)
         for observer.start in range(0, length, piece):
             here = slice(observer.start, min(observer.start + piece, length))
-            top, state = reader(model.embedding(inputs[here]), state, observer, holds)
+            top, state = reader(model.embedding(inputs[here]), state, observer, clamps)
             _predict(model, top[:, 0], inputs[:, 0], here, result)
 
 
@@ -197,7 +197,7 @@ def _reserve(
     text: EncodedText,
     wanted: Sequence[str],
     dtype: np.dtype[np.floating],
-    most_in_memory: int,
+    max_in_memory: int,
 ) -> Trace:
     """A trace of the right size with nothing in it yet."""
     config = model.config
@@ -207,7 +207,7 @@ def _reserve(
     wide: np.dtype[np.floating] = np.promote_types(dtype, np.float32)
     dtypes = {q: wide if _outgrows(config, q) else dtype for q in wanted}
     size = sum(math.prod(shape) * dtypes[q].itemsize for q, shape in shapes.items())
-    if size <= most_in_memory:
+    if size <= max_in_memory:
         values = {q: np.empty(shape, dtypes[q]) for q, shape in shapes.items()}
     else:
         storage, values = _files(shapes, dtypes, size)
@@ -219,7 +219,7 @@ def _reserve(
 def _distributions(shape: tuple[int, int]) -> FloatArray:
     """Room for a distribution a position: of a large vocabulary in a file that has no name, and is
     gone with the array."""
-    if math.prod(shape) * 2 <= MOST_IN_MEMORY:
+    if math.prod(shape) * 2 <= MAX_TRACE_MEMORY:
         return np.empty(shape, np.float16)
     with _room_on_disk(), TemporaryFile() as file:
         if math.prod(shape) * 2 > shutil.disk_usage(gettempdir()).free:

@@ -62,7 +62,7 @@ class Place:
 
     `before` is what the layer carried by name, `everywhere` the h [layer, unit] of all layers at
     the position before; `below` is what gates read and `memory` what is carried up to the layer.
-    `hold` puts what is held of a quantity into its values.
+    `clamp` puts what is held of a quantity into its values.
     """
 
     number: int
@@ -72,7 +72,7 @@ class Place:
     everywhere: np.ndarray
     below: np.ndarray
     memory: np.ndarray | None
-    hold: Callable[[str, np.ndarray], np.ndarray]
+    clamp: Callable[[str, np.ndarray], np.ndarray]
 
     @property
     def units(self) -> int:
@@ -96,8 +96,8 @@ class Place:
         """An LSTM update from h, below and a memory c."""
         z_i, z_f, z_o, z_g = self.sums(dimension, h)
         i, o, g = sigmoid(z_i), sigmoid(z_o), np.tanh(z_g)
-        f = self.hold(f"{dimension}.forget", sigmoid(z_f))
-        c = self.hold(f"{dimension}.cell", f * c + i * g)
+        f = self.clamp(f"{dimension}.forget", sigmoid(z_f))
+        c = self.clamp(f"{dimension}.cell", f * c + i * g)
         found = {"input": i, "forget": f, "output": o, "candidate": g}
         found |= {"cell": c, "hidden": o * np.tanh(c)}
         return {f"{dimension}.{kind}": value for kind, value in found.items()}
@@ -108,7 +108,7 @@ class Place:
 
 def rnn(place: Place) -> dict[str, np.ndarray]:
     (z,) = place.sums("time", place.before["time.hidden"])
-    return {"time.hidden": place.hold("time.hidden", np.tanh(z))}
+    return {"time.hidden": place.clamp("time.hidden", np.tanh(z))}
 
 
 def gru(place: Place) -> dict[str, np.ndarray]:
@@ -117,7 +117,7 @@ def gru(place: Place) -> dict[str, np.ndarray]:
     the u is what `1 - z` is here."""
     h, x, units = place.before["time.hidden"], place.below, place.units
     z_r, z_z, _ = place.sums("time", h)
-    r, z = sigmoid(z_r), place.hold("time.update", sigmoid(z_z))
+    r, z = sigmoid(z_r), place.clamp("time.update", sigmoid(z_z))
     of_h, of_x = np.split(place.tensor("time.weight")[2 * units :], 2, axis=1)
     b_x = place.tensor("time.bias")[2 * units :]
     if place.options.get("reset") == "before":
@@ -125,7 +125,7 @@ def gru(place: Place) -> dict[str, np.ndarray]:
     else:
         g = np.tanh(of_x @ x + b_x + r * (of_h @ h + place.tensor("time.candidate_bias")))
     u = 1 - z
-    h = place.hold("time.hidden", (1 - u) * h + u * g)
+    h = place.clamp("time.hidden", (1 - u) * h + u * g)
     return {"time.hidden": h, "time.reset": r, "time.update": z, "time.candidate": g}
 
 
@@ -133,9 +133,9 @@ def min_gru(place: Place) -> dict[str, np.ndarray]:
     """Feng et al. 2024, section 3.1, `h' = (1 - z) h + z h~`; what is shown, and learnt, as the
     update gate is 1 - z."""
     kept, candidate = place.affine("time", place.below)
-    kept = place.hold("time.update", 1 - sigmoid(-kept))
+    kept = place.clamp("time.update", 1 - sigmoid(-kept))
     z = 1 - kept
-    h = place.hold("time.hidden", (1 - z) * place.before["time.hidden"] + z * candidate)
+    h = place.clamp("time.hidden", (1 - z) * place.before["time.hidden"] + z * candidate)
     return {"time.hidden": h, "time.update": kept, "time.candidate": candidate}
 
 
@@ -143,8 +143,8 @@ def min_lstm(place: Place) -> dict[str, np.ndarray]:
     """Feng et al. 2024, section 3.2: f' = f / (f + i), i' = i / (f + i), h' = f' h + i' h~."""
     z_i, z_f, candidate = place.affine("time", place.below)
     i, f = sigmoid(z_i), sigmoid(z_f)
-    i, f = i / (f + i), place.hold("time.forget", f / (f + i))
-    h = place.hold("time.hidden", f * place.before["time.hidden"] + i * candidate)
+    i, f = i / (f + i), place.clamp("time.forget", f / (f + i))
+    h = place.clamp("time.hidden", f * place.before["time.hidden"] + i * candidate)
     return {"time.hidden": h, "time.input": i, "time.forget": f, "time.candidate": candidate}
 
 
@@ -157,8 +157,8 @@ def slstm(place: Place) -> dict[str, np.ndarray]:
         log_before = np.where(n == 0, -np.inf, m) + np.log(sigmoid(z_f))
     m = np.maximum(log_before, z_i)
     i, f, o, g = np.exp(z_i - m), np.exp(log_before - m), sigmoid(z_o), np.tanh(z_g)
-    f = place.hold("time.forget", f)
-    c, n = place.hold("time.cell", f * c + i * g), f * n + i
+    f = place.clamp("time.forget", f)
+    c, n = place.clamp("time.cell", f * c + i * g), f * n + i
     found = {"input": i, "forget": f, "output": o, "candidate": g, "cell": c, "hidden": o * c / n}
     found |= {"normaliser": n, "stabiliser": m}
     return {f"time.{kind}": value for kind, value in found.items()}
@@ -167,9 +167,9 @@ def slstm(place: Place) -> dict[str, np.ndarray]:
 def highway(place: Place) -> dict[str, np.ndarray]:
     """Srivastava et al. 2015, equation 3, with the carry gate C = 1 - T."""
     z_carry, z_candidate = place.sums("depth", place.before["depth.cell"])
-    carry = place.hold("depth.carry", sigmoid(z_carry))
+    carry = place.clamp("depth.carry", sigmoid(z_carry))
     transform, candidate = 1 - carry, np.tanh(z_candidate)
-    y = place.hold("depth.cell", candidate * transform + place.memory * carry)
+    y = place.clamp("depth.cell", candidate * transform + place.memory * carry)
     return {"depth.cell": y, "depth.carry": carry, "depth.candidate": candidate}
 
 
@@ -194,16 +194,16 @@ def depth_gated(place: Place) -> dict[str, np.ndarray]:
     before, gate = place.before["time.cell"], np.zeros(place.units)
     z_i, z_f, z_o, z_g = place.sums("time", place.before["time.hidden"])
     i, o, g = sigmoid(z_i), sigmoid(z_o), np.tanh(z_g)
-    f = place.hold("time.forget", sigmoid(z_f))
+    f = place.clamp("time.forget", sigmoid(z_f))
     if place.number > 0:
         z = place.tensor("depth.weight") @ place.below + place.tensor("depth.bias")
         z = z + place.tensor("depth.before") * before + place.tensor("depth.below") * place.memory
         gate = sigmoid(z)
-    gate = place.hold("depth.gate", gate)
+    gate = place.clamp("depth.gate", gate)
     c = f * before + i * g
     if place.number > 0:
         c = c + gate * place.memory
-    c = place.hold("time.cell", c)
+    c = place.clamp("time.cell", c)
     found = {"input": i, "forget": f, "output": o, "candidate": g}
     found |= {"cell": c, "hidden": o * np.tanh(c)}
     return {**{f"time.{kind}": value for kind, value in found.items()}, "depth.gate": gate}
@@ -218,7 +218,7 @@ def gated_feedback(place: Place) -> dict[str, np.ndarray]:
         sigmoid(weight[n * units : (n + 1) * units] @ np.concatenate((h, x)) + bias[n])
         for n in range(3)
     )
-    f = place.hold("time.forget", f)
+    f = place.clamp("time.forget", f)
     seen = np.concatenate((*place.everywhere, x))
     resets = [sigmoid(row @ seen) for row in place.tensor("feedback.weight")]
     *of_layers, of_x = np.split(place.tensor("time.candidate"), len(resets) + 1, axis=1)
@@ -226,7 +226,7 @@ def gated_feedback(place: Place) -> dict[str, np.ndarray]:
     for reset, of_layer, shown in zip(resets, of_layers, place.everywhere, strict=True):
         z = z + reset * (of_layer @ shown)
     g = np.tanh(z)
-    c = place.hold("time.cell", f * c + i * g)
+    c = place.clamp("time.cell", f * c + i * g)
     found = {"input": i, "forget": f, "output": o, "candidate": g}
     found |= {"cell": c, "hidden": o * np.tanh(c)}
     values = {f"time.{kind}": value for kind, value in found.items()}
@@ -259,13 +259,13 @@ def run(
     state: Sequence[np.ndarray] | None = None,
     below_mask: np.ndarray | None = None,
     top_mask: np.ndarray | None = None,
-    holds: Sequence[tuple[str, int, int, float]] = (),
+    clamps: Sequence[tuple[str, int, int, float]] = (),
     **options: str,
 ) -> Reference:
     """Read `data` (bytes) from `state`, [layer, unit] each in the order of CARRIED, or zeros.
 
     `below_mask` [position, layer - 1, unit] multiplies what the gates of layers from the second on
-    read from below, `top_mask` [position, unit] what the decoder reads. `holds` are (quantity,
+    read from below, `top_mask` [position, unit] what the decoder reads. `clamps` are (quantity,
     layer from 0, unit, value). `options` are a grid's `priority` and `depth`.
     """
     tensors = {name: np.asarray(tensor, np.float64) for name, tensor in tensors.items()}
@@ -285,14 +285,14 @@ def run(
             if layer > 0 and below_mask is not None:
                 below = below * below_mask[position, layer - 1]
 
-            def hold(quantity, values, layer=layer):
+            def clamp(quantity, values, layer=layer):
                 values = values.copy()
-                for name, at, unit, value in holds:
+                for name, at, unit, value in clamps:
                     if (name, at) == (quantity, layer):
                         values[unit] = value
                 return values
 
-            place = Place(layer, tensors, options, before[layer], everywhere, below, memory, hold)
+            place = Place(layer, tensors, options, before[layer], everywhere, below, memory, clamp)
             found = LAYERS[architecture](place)
             before[layer] = {name: found[name] for name in carried}
             below = found[READ_ABOVE[architecture]]
@@ -305,10 +305,10 @@ def run(
         for name in rows[0][0]
     }
     top = np.array(tops)
-    chances = _chances(tensors, top if top_mask is None else top * top_mask)
-    spent = [-np.log(chances[t - 1, data[t]]) for t in range(1, len(data))]
+    probabilities = _chances(tensors, top if top_mask is None else top * top_mask)
+    spent = [-np.log(probabilities[t - 1, data[t]]) for t in range(1, len(data))]
     after = [np.array([of[name] for of in before]) for name in carried]
-    return Reference(values, np.array([np.nan, *spent]), chances, top, after)
+    return Reference(values, np.array([np.nan, *spent]), probabilities, top, after)
 
 
 def _chances(tensors: dict[str, np.ndarray], top: np.ndarray) -> np.ndarray:

@@ -60,12 +60,12 @@ def run_indices(model, indices) -> Run:
         cs.append(c.copy())
         logits.append(decoder @ x + bias)
     logits = np.array(logits)
-    chances = (
+    probabilities = (
         logits[:-1]
         - np.log(np.exp(logits[:-1] - logits[:-1].max(1, keepdims=True)).sum(1))[:, None]
         - logits[:-1].max(1, keepdims=True)
     )
-    loss = -chances[np.arange(len(indices) - 1), list(indices[1:])].mean()
+    loss = -probabilities[np.arange(len(indices) - 1), list(indices[1:])].mean()
     return Run(float(loss), np.array(cs).swapaxes(0, 1), np.array(hs).swapaxes(0, 1), logits)
 
 

@@ -435,8 +435,8 @@ KINDS: dict[str, Callable[[Good, Path, random.Random], None]] = {
 }
 
 
-def _require(holds: bool, what: str) -> None:
-    if not holds:
+def _require(clamps: bool, what: str) -> None:
+    if not clamps:
         raise FuzzError(f"not right: {what}")
 
 

@@ -24,17 +24,17 @@ def sigmoid(z):
     return 1 / (1 + np.exp(-z))
 
 
-def lstm(z, c, holds=()):
+def lstm(z, c, clamps=()):
     """Pre-activations z [4U] and a memory c [U] -> the new h and c and everything by name.
 
-    `holds` are (quantity, unit, value): a forget gate or cell held at a value."""
+    `clamps` are (quantity, unit, value): a forget gate or cell held at a value."""
     z_i, z_f, z_o, z_g = z.reshape(4, -1)
     i, f, o, g = sigmoid(z_i), sigmoid(z_f), sigmoid(z_o), np.tanh(z_g)
-    for quantity, unit, value in holds:
+    for quantity, unit, value in clamps:
         if quantity == "forget":
             f[unit] = value
     c = f * c + i * g
-    for quantity, unit, value in holds:
+    for quantity, unit, value in clamps:
         if quantity == "cell":
             c[unit] = value
     h = o * np.tanh(c)
@@ -49,11 +49,11 @@ def weights_of(tensors, dimension, layer):
 
 
 def run(
-    architecture, layers, tensors, data, h=None, c=None, below_mask=None, top_mask=None, holds=()
+    architecture, layers, tensors, data, h=None, c=None, below_mask=None, top_mask=None, clamps=()
 ):
     """Read `data` (bytes). `below_mask` [position, layer - 1, unit] multiplies what layers from the
-    second on receive from below, `top_mask` [position, unit] what the decoder receives. `holds` are
-    (dimension, quantity, layer from 0, unit, value)."""
+    second on receive from below, `top_mask` [position, unit] what the decoder receives. `clamps`
+    are (dimension, quantity, layer from 0, unit, value)."""
     tensors = {name: np.asarray(tensor, np.float64) for name, tensor in tensors.items()}
     units = tensors["decoder.weight"].shape[1]
     positions = len(data)
@@ -62,7 +62,7 @@ def run(
     values, next_byte, loss = {}, np.empty((positions, 256)), np.full(positions, np.nan)
 
     def held(dimension, layer):
-        return [(q, unit, value) for d, q, n, unit, value in holds if (d, n) == (dimension, layer)]
+        return [(q, unit, value) for d, q, n, unit, value in clamps if (d, n) == (dimension, layer)]
 
     def keep(dimension, layer, position, found):
         for quantity, value in found.items():
@@ -88,8 +88,8 @@ def run(
                 d = h[layer]
         top = d if top_mask is None else d * top_mask[t]
         logits = tensors["decoder.weight"] @ top + tensors["decoder.bias"]
-        chances = np.exp(logits - logits.max())
-        next_byte[t] = chances / chances.sum()
+        probabilities = np.exp(logits - logits.max())
+        next_byte[t] = probabilities / probabilities.sum()
         if t + 1 < positions:
             loss[t + 1] = -np.log(next_byte[t, data[t + 1]])
     return Reference(values, loss, next_byte, h, c)

@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from gridlstm import commands, evaluation
 from gridlstm.addition import (
-    MOST_DIGITS,
+    MAX_DIGITS,
     AdditionError,
     Layout,
     Sums,
@@ -69,13 +69,13 @@ def numbers(operands: np.ndarray) -> list[tuple[int, int]]:
 
 
 def test_a_sum_is_laid_out_as_documented():
-    read, target = Layout(3, 12).lay_out(np.array([[[1, 2, 3], [8, 9, 9]]]))
-    assert as_text(read[:, 0]) == "123+899=----"
+    inputs, target = Layout(3, 12).lay_out(np.array([[[1, 2, 3], [8, 9, 9]]]))
+    assert as_text(inputs[:, 0]) == "123+899=----"
     assert as_text(target[-5:, 0]) == "1022\n"
     assert Layout(3, 12).answered == 5
     padded = Layout(3, 14)
-    read, target = padded.lay_out(np.array([[[0, 0, 7], [0, 5, 0]]]))
-    assert as_text(read[:, 0]) == "--007+050=----"
+    inputs, target = padded.lay_out(np.array([[[0, 0, 7], [0, 5, 0]]]))
+    assert as_text(inputs[:, 0]) == "--007+050=----"
     assert as_text(target[-5:, 0]) == "0057\n"
     assert padded.question(7, 50) == b"--007+050=----"
 
@@ -88,9 +88,9 @@ def test_any_sum_is_right(data, digits):
     ]
     operands = np.array([[[int(d) for d in f"{n:0{digits}}"] for n in pair] for pair in pairs])
     layout = Layout(digits, shortest_length(digits))
-    read, target = layout.lay_out(operands)
+    inputs, target = layout.lay_out(operands)
     for sample, (a, b) in enumerate(pairs):
-        assert as_text(read[:, sample]).encode() == layout.question(a, b)
+        assert as_text(inputs[:, sample]).encode() == layout.question(a, b)
         assert as_text(target[-layout.answered :, sample]) == f"{a + b:0{digits + 1}}\n"
         # What is carried into a place is what the digits behind it add up to beyond it.
         places = 10 ** np.arange(digits, -1, -1, dtype=object)
@@ -122,7 +122,7 @@ def test_a_number_that_does_not_fit_is_one_sentence(pair):
     [
         (0, 50, "1 to 100"),
         (-3, 50, "1 to 100"),
-        (MOST_DIGITS + 1, 1000, "1 to 100"),
+        (MAX_DIGITS + 1, 1000, "1 to 100"),
         (16, 50, "51"),
         (4, 14, "15"),
         (1, 10**9, "1,000"),
@@ -198,7 +198,7 @@ def test_every_update_has_its_own_samples_and_always_the_same():
 
 def test_validation_is_the_same_whatever_the_seed():
     tasks = [AdditionTask(replace(SETTINGS, seed=seed, sequences=seed)) for seed in (1, 2)]
-    np.testing.assert_array_equal(tasks[0].read, tasks[1].read)
+    np.testing.assert_array_equal(tasks[0].inputs, tasks[1].inputs)
     assert tasks[0].data == tasks[1].data
     assert tasks[0].data != AdditionTask(replace(SETTINGS, digits=1)).data
 
@@ -330,23 +330,23 @@ def test_what_is_measured(tmp_path, make_model):
     pairs = [(7, 35), (99, 99), (0, 12)]
     questions = [layout.question(a, b) for a, b in pairs]
     answers = [f"{a + b:03}\n".encode() for a, b in pairs]
-    losses, guesses = [], []
+    losses, predictions = [], []
     for question, answer in zip(questions, answers, strict=True):
         logits = model(torch.tensor(list(question))[:, None], model.start(1))[0][-4:, 0]
         losses.append(functional.cross_entropy(logits, torch.tensor(list(answer))).item())
-        guesses.append(logits.argmax(-1).tolist())
-    read = np.array([list(question) for question in questions]).T
+        predictions.append(logits.argmax(-1).tolist())
+    inputs = np.array([list(question) for question in questions]).T
     # Taken as right: all of the first guess, two of the three digits of the second, none of the
     # third but its end.
-    guesses = np.array(guesses).T
+    predictions = np.array(predictions).T
     target = np.full((9, 3), ord("-"))
-    target[-4:] = guesses
+    target[-4:] = predictions
     target[-3, 1] = (target[-3, 1] + 1) % 256
     target[-4:-1, 2] = (target[-4:-1, 2] + 1) % 256
-    found = validate_addition(model, read, target, layout)
+    found = validate_addition(model, inputs, target, layout)
     assert (found.accuracy, found.digit_accuracy) == (pytest.approx(1 / 3), pytest.approx(5 / 9))
     target[-4:] = np.array([list(answer) for answer in answers]).T
-    found = validate_addition(model, read, target, layout)
+    found = validate_addition(model, inputs, target, layout)
     assert found.loss.nats_per_byte == pytest.approx(np.mean(losses), rel=1e-5)
     assert found.loss.bytes == 12
 
@@ -354,10 +354,10 @@ def test_what_is_measured(tmp_path, make_model):
 def test_points_of_the_curve_may_be_measured_on_fewer_samples():
     model = Run(GRID, SETTINGS, None, None, CPU).learner.model
     task = AdditionTask(SETTINGS)
-    assert task.validate(model).loss.bytes == 4 * task.read.shape[1] > 44
+    assert task.validate(model).loss.bytes == 4 * task.inputs.shape[1] > 44
     found = task.validate(model, 41)
     assert found.loss.bytes == 44
-    first = validate_addition(model, task.read[:, :11], task.target[:, :11], task.layout)
+    first = validate_addition(model, task.inputs[:, :11], task.target[:, :11], task.layout)
     assert found == first
 
 
@@ -366,13 +366,13 @@ def test_points_of_the_curve_may_be_measured_on_fewer_samples():
 @pytest.mark.parametrize("values", [1, 999, 2**22])
 def test_sums_are_measured_in_pieces_of_bounded_size(monkeypatch, config, samples_at_once, values):
     model, layout = Run(config, SETTINGS, None, None, CPU).learner.model.eval(), Layout(3, 20)
-    read, target = layout.lay_out(Sums(layout, 0.9).validation(7))
-    logits = model(torch.from_numpy(read), model.start(7))[0][-5:]
+    inputs, target = layout.lay_out(Sums(layout, 0.9).validation(7))
+    logits = model(torch.from_numpy(inputs), model.start(7))[0][-5:]
     monkeypatch.setattr(evaluation, "SAMPLES_AT_ONCE", samples_at_once)
     monkeypatch.setattr(evaluation, "MAX_VALUES_AT_ONCE", values)
     sizes, told = [], []
     watched = model.recurrent.register_forward_pre_hook(lambda _, given: sizes.append(given[0]))
-    loss, right = evaluation.evaluate_answers(model, read, target, 5, told.append)
+    loss, right = evaluation.evaluate_answers(model, inputs, target, 5, told.append)
     watched.remove()
     expected = functional.cross_entropy(
         logits.flatten(0, 1).double(), torch.from_numpy(target[-5:]).flatten()

@@ -46,8 +46,8 @@ def adder():
 def answer_of(adder, first: int, second: int) -> str:
     """What the model answers, not by way of the page."""
     model, layout, _ = adder
-    chances = trace(model, layout.question(first, second), ()).next_token[-layout.answered :]
-    return chances.argmax(axis=1).astype(np.uint8).tobytes().removesuffix(END).decode()
+    probabilities = trace(model, layout.question(first, second), ()).next_token[-layout.answered :]
+    return probabilities.argmax(axis=1).astype(np.uint8).tobytes().removesuffix(END).decode()
 
 
 def opened(window):  # noqa: F811

@@ -46,12 +46,12 @@ def written(figure: dict) -> list[str]:
 def test_the_answer_is_the_model_s(visit, folder, adder):
     app = opened(visit, folder)
     assert said(app) == []
-    chances = trace(load_model(adder)[0], b"--123+899=----", ()).next_token[-5:]
+    probabilities = trace(load_model(adder)[0], b"--123+899=----", ()).next_token[-5:]
     lines = written(figures(app)["sum"])
     assert lines[:4] == ["1 1 1", "1 2 3", "8 9 9", "1 0 2 2 ⏎"]
-    assert lines[5] == " ".join(f"{chance:.0%}" for chance in chances.max(axis=1))
+    assert lines[5] == " ".join(f"{chance:.0%}" for chance in probabilities.max(axis=1))
     right = list(b"1022\n")
-    wrong = (chances.argmax(axis=1) != right).sum()
+    wrong = (probabilities.argmax(axis=1) != right).sum()
     assert wrong and lines[6] == " ".join(["wrong"] * wrong)
     sentence = next(m.value for m in app.markdown if "model answers" in m.value)
     assert "**1022**" in sentence and "wrong at" in sentence

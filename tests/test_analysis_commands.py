@@ -77,10 +77,10 @@ def test_the_whole_model(rows, grid, stacked, file):
 def test_an_ablation_of_named_cells(rows, grid, file):
     found = rows("ablate", grid, file, "--cells", "depth.cell:3:4", "--value", "zero", "--random=2")
     assert [row["kind"] for row in found] == ["chosen", "random", "random"]
-    from gridlstm.clamps import Hold
+    from gridlstm.clamps import Clamp
 
     marks = inside_url(TEXT.characters)
-    held = traced(grid, holds=[Hold("depth.cell", 3, 4, 0.0)]).loss
+    held = traced(grid, clamps=[Clamp("depth.cell", 3, 4, 0.0)]).loss
     change = character_losses(TEXT, held) - character_losses(TEXT, traced(grid).loss)
     assert found[0]["change_inside"] == pytest.approx(np.nanmean(change[marks]), abs=1e-4)
     assert found[0]["change_outside"] == pytest.approx(np.nanmean(change[~marks]), abs=1e-4)

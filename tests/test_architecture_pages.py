@@ -108,7 +108,7 @@ def test_a_unit_can_be_searched_for_and_held(visit, zoo, name, page):
     app = visit(page, folder=zoo, model=name)
     if page == "switch_off":
         offered = app.selectbox(key="quantity").options
-        assert set(offered) == {words.QUANTITIES[q].label for q in CONFIGS[name].holdable}
+        assert set(offered) == {words.QUANTITIES[q].label for q in CONFIGS[name].clampable}
 
 
 @pytest.mark.parametrize("name", ["highway", "depth-gated", "gru", "grid-1d", "grid-no-priority"])

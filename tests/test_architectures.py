@@ -19,7 +19,7 @@ from gridlstm.backends.plan import Shape
 from gridlstm.checkpoint import Data, Metadata, load_model, read_metadata, write_checkpoint
 from gridlstm.checkpoint.metadata import parse, to_text
 from gridlstm.checkpoint.writing import write_tensors
-from gridlstm.clamps import Hold, HoldError, check_hold
+from gridlstm.clamps import Clamp, ClampError, check_clamp
 from gridlstm.config import ConfigError, ModelConfig
 from gridlstm.dropout import dropout_mask
 from gridlstm.intervention import losses
@@ -107,7 +107,7 @@ def expected_of(model, form, data, **more):
     return reference.run(form.architecture, layers, tensors, data, **form.options, **more)
 
 
-def observed(model, read, state):
+def observed(model, inputs, state):
     """What the decoder gets of bytes [T, B], the new state, and the quantities of each layer."""
     layers = [[] for _ in range(model.config.layers)]
 
@@ -117,9 +117,9 @@ def observed(model, read, state):
         assert start == sum(len(next(iter(part.values()))) for part in told)
         told.append(values)
 
-    positions, sequences = read.shape
+    positions, sequences = inputs.shape
     reader = model.recurrent.reader(Shape(positions, sequences, positions))
-    top, after = reader(model.embedding(read), state, observer)
+    top, after = reader(model.embedding(inputs), state, observer)
     whole = [{q: torch.cat([part[q] for part in told]) for q in told[0]} for told in layers]
     return top, after, whole
 
@@ -137,10 +137,10 @@ each_way = pytest.mark.usefixtures("each_way")
 def test_several_sequences_from_a_carried_state(form, layers, dtype):
     """What training runs and what is observed, side by side, from a state that is not zeros."""
     model = make(form, layers, dtype=dtype)
-    read, state = random_bytes(7, 3), random_state(model, 3)
+    inputs, state = random_bytes(7, 3), random_state(model, 3)
     with torch.no_grad():
-        logits, after = model(torch.from_numpy(read), state)
-        top, state_seen, seen = observed(model, torch.from_numpy(read), state)
+        logits, after = model(torch.from_numpy(inputs), state)
+        top, state_seen, seen = observed(model, torch.from_numpy(inputs), state)
         decoded = model.decoder(top)
     assert len(after) == len(state_seen) == len(model.config.state)
 
@@ -148,10 +148,10 @@ def test_several_sequences_from_a_carried_state(form, layers, dtype):
     np.testing.assert_allclose(decoded, logits, **close)
     for sequence in range(3):
         start = [part[:, sequence].numpy() for part in state]
-        expected = expected_of(model, form, read[:, sequence], state=start)
-        chances = logits[:, sequence].softmax(-1)
-        np.testing.assert_allclose(chances, expected.next_byte, **close)
-        target = torch.from_numpy(read[1:, sequence])
+        expected = expected_of(model, form, inputs[:, sequence], state=start)
+        probabilities = logits[:, sequence].softmax(-1)
+        np.testing.assert_allclose(probabilities, expected.next_byte, **close)
+        target = torch.from_numpy(inputs[1:, sequence])
         loss = functional.cross_entropy(logits[:-1, sequence], target, reduction="none")
         np.testing.assert_allclose(loss, expected.loss[1:], **close)
         for found in (after, state_seen):
@@ -193,11 +193,11 @@ def test_every_traced_quantity(monkeypatch, form, layers, dtype):
 
 
 @pytest.mark.parametrize("layers", [1, 4])
-@pytest.mark.parametrize("most_in_memory", [0, 2**30])
-def test_feedback_resets_are_one_number_for_each_layer(layers, most_in_memory):
+@pytest.mark.parametrize("max_in_memory", [0, 2**30])
+def test_feedback_resets_are_one_number_for_each_layer(layers, max_in_memory):
     """In memory and in files: [layer that reads, position, layer that is read]."""
     model = make(Form("gated-feedback"), layers)
-    traced = trace(model, b"a cat", dtype=np.float32, most_in_memory=most_in_memory)
+    traced = trace(model, b"a cat", dtype=np.float32, max_in_memory=max_in_memory)
     assert traced.values["feedback.reset"].shape == (layers, 5, layers)
     expected = expected_of(model, Form("gated-feedback"), b"a cat").values["feedback.reset"]
     np.testing.assert_allclose(traced.values["feedback.reset"], expected, atol=1e-5)
@@ -255,9 +255,9 @@ def test_finite_differences(form, dropout):
 def test_every_weight_and_the_bytes_learn(form):
     """No tensor of the model is left without a gradient."""
     model = make(form, 3, dropout=0.2).train()
-    read = torch.from_numpy(random_bytes(6, 2))
-    logits, _ = model(read, random_state(model, 2))
-    functional.cross_entropy(logits.flatten(0, 1), read.flatten()).backward()
+    inputs = torch.from_numpy(random_bytes(6, 2))
+    logits, _ = model(inputs, random_state(model, 2))
+    functional.cross_entropy(logits.flatten(0, 1), inputs.flatten()).backward()
     for name, parameter in model.named_parameters():
         assert parameter.grad.abs().max() > 0, name
 
@@ -282,7 +282,7 @@ def test_dropout_is_on_what_gates_read_from_below(form, layers):
     """With the same draws, the reference with its masks gives the training pass."""
     rate, positions, sequences = 0.4, 6, 2
     model = make(form, layers, dropout=rate, dtype=torch.float64).train()
-    read, state = torch.from_numpy(random_bytes(positions, sequences)), random_state(model, 2)
+    inputs, state = torch.from_numpy(random_bytes(positions, sequences)), random_state(model, 2)
 
     torch.manual_seed(3)
     below = drawn_below(form, positions, layers, sequences, rate)
@@ -290,19 +290,21 @@ def test_dropout_is_on_what_gates_read_from_below(form, layers):
     top = dropout_mask(top, top.shape, rate)
 
     torch.manual_seed(3)
-    logits, after = model(read, state)
-    chances = logits.softmax(-1).detach().numpy()
+    logits, after = model(inputs, state)
+    probabilities = logits.softmax(-1).detach().numpy()
     assert (below == 0).any() and (below != 0).any()
     for sequence in range(sequences):
         expected = expected_of(
             model,
             form,
-            read[:, sequence].numpy(),
+            inputs[:, sequence].numpy(),
             state=[part[:, sequence].numpy() for part in state],
             below_mask=below[:, :, sequence].numpy(),
             top_mask=top[:, sequence].numpy(),
         )
-        np.testing.assert_allclose(chances[:, sequence], expected.next_byte, atol=1e-12, rtol=0)
+        np.testing.assert_allclose(
+            probabilities[:, sequence], expected.next_byte, atol=1e-12, rtol=0
+        )
         for part, wanted in zip(after, expected.state, strict=True):
             np.testing.assert_allclose(part[:, sequence].detach(), wanted, atol=1e-12, rtol=0)
 
@@ -328,19 +330,19 @@ def test_an_open_depth_carries_up_the_memory_whatever_the_dropout(dropout):
             i, f, o, _ = tensors[f"layers.{layer}.depth.bias"].chunk(4)
             i[:], f[:], o[:] = -50, 50, 50
         model.load_tensors(tensors)
-        read = torch.from_numpy(random_bytes(6, 2))
-        _, _, seen = observed(model, read, model.start(2))
-        top, _ = model.recurrent(model.embedding(read), model.start(2))
+        inputs = torch.from_numpy(random_bytes(6, 2))
+        _, _, seen = observed(model, inputs, model.start(2))
+        top, _ = model.recurrent(model.embedding(inputs), model.start(2))
         torch.testing.assert_close(top, seen[0]["depth.cell"].tanh(), atol=1e-12, rtol=0)
 
 
 @each_form
 def test_there_is_no_dropout_in_evaluation(form):
     with_dropout, without = make(form, 3, dropout=0.5), make(form, 3)
-    read = torch.from_numpy(random_bytes(5, 2))
-    logits, _ = with_dropout(read, with_dropout.start(2))
-    torch.testing.assert_close(logits, without(read, without.start(2))[0], atol=0, rtol=0)
-    assert not torch.equal(with_dropout.train()(read, with_dropout.start(2))[0], logits)
+    inputs = torch.from_numpy(random_bytes(5, 2))
+    logits, _ = with_dropout(inputs, with_dropout.start(2))
+    torch.testing.assert_close(logits, without(inputs, without.start(2))[0], atol=0, rtol=0)
+    assert not torch.equal(with_dropout.train()(inputs, with_dropout.start(2))[0], logits)
 
 
 # -- The 1-D grid and Highway layers --------------------------------------------------------------
@@ -404,33 +406,33 @@ def test_a_one_dimensional_grid_is_a_highway_of_small_values():
 # -- Holds ----------------------------------------------------------------------------------------
 
 
-def told(holds):
-    return [(h.quantity, h.layer - 1, h.unit, h.value) for h in holds]
+def told(clamps):
+    return [(h.quantity, h.layer - 1, h.unit, h.value) for h in clamps]
 
 
-def sets_of_holds(config) -> list[list[Hold]]:
+def sets_of_holds(config) -> list[list[Clamp]]:
     """Each quantity that can be held, in each layer, alone; and all of them together."""
     alone = [
-        Hold(quantity, layer, (layer + n) % UNITS, 0.3 if layer == 2 else float(layer == 3))
-        for n, quantity in enumerate(config.holdable)
+        Clamp(quantity, layer, (layer + n) % UNITS, 0.3 if layer == 2 else float(layer == 3))
+        for n, quantity in enumerate(config.clampable)
         for layer in range(1, config.layers + 1)
     ]
-    return [[], *([hold] for hold in alone), alone]
+    return [[], *([clamp] for clamp in alone), alone]
 
 
 @each_form
 @each_way
 def test_a_trace_with_holds_is_the_references(form):
     model, data = make(form, 3, dtype=torch.float64), b"a cat on a mat"
-    for holds in sets_of_holds(model.config):
-        traced = trace(model, data, dtype=np.float64, holds=holds)
-        expected = expected_of(model, form, data, holds=told(holds))
-        for hold in holds:
-            held = traced.values[hold.quantity][hold.layer - 1, :, hold.unit]
-            assert (held == hold.value).all()
+    for clamps in sets_of_holds(model.config):
+        traced = trace(model, data, dtype=np.float64, clamps=clamps)
+        expected = expected_of(model, form, data, clamps=told(clamps))
+        for clamp in clamps:
+            held = traced.values[clamp.quantity][clamp.layer - 1, :, clamp.unit]
+            assert (held == clamp.value).all()
         for quantity, values in expected.values.items():
             np.testing.assert_allclose(
-                traced.values[quantity], values, atol=1e-12, rtol=0, err_msg=f"{quantity}, {holds}"
+                traced.values[quantity], values, atol=1e-12, rtol=0, err_msg=f"{quantity}, {clamps}"
             )
         np.testing.assert_allclose(traced.loss, expected.loss, atol=1e-5, rtol=0)
 
@@ -439,13 +441,13 @@ def test_a_trace_with_holds_is_the_references(form):
 def test_many_interventions_side_by_side(form):
     model, data = make(form, 3, dtype=torch.float64), b"a cat on a mat"
     sets = sets_of_holds(model.config)
-    for loss, holds in zip(losses(model, data, sets), sets, strict=True):
-        expected = expected_of(model, form, data, holds=told(holds))
+    for loss, clamps in zip(losses(model, data, sets), sets, strict=True):
+        expected = expected_of(model, form, data, clamps=told(clamps))
         np.testing.assert_allclose(loss, expected.loss, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize(
-    ("form", "holdable"),
+    ("form", "clampable"),
     [
         (Form("gru"), ("time.hidden", "time.update")),
         (RESET_BEFORE, ("time.hidden", "time.update")),
@@ -466,17 +468,17 @@ def test_many_interventions_side_by_side(form):
     ],
     ids=str,
 )
-def test_what_can_be_held_is_memories_and_what_keeps_them(form, holdable):
+def test_what_can_be_held_is_memories_and_what_keeps_them(form, clampable):
     config = form.config(2, UNITS)
-    assert config.holdable == holdable
+    assert config.clampable == clampable
     for quantity in (*config.quantities, "depth.cell", "feedback.reset", "nonsense", ""):
-        hold = Hold(quantity, 1, 0, 0.5)
-        if quantity in holdable:
-            check_hold(hold, config)
+        clamp = Clamp(quantity, 1, 0, 0.5)
+        if quantity in clampable:
+            check_clamp(clamp, config)
             continue
-        with pytest.raises(HoldError) as caught:
-            check_hold(hold, config)
-        assert str(caught.value) == f"What can be held is {', '.join(holdable)}, not {quantity!r}."
+        with pytest.raises(ClampError) as caught:
+            check_clamp(clamp, config)
+        assert str(caught.value) == f"What can be held is {', '.join(clampable)}, not {quantity!r}."
 
 
 @pytest.mark.parametrize(
@@ -493,24 +495,24 @@ def test_what_can_be_held_is_memories_and_what_keeps_them(form, holdable):
 def test_gates_are_held_between_closed_and_open(form, quantity):
     config = form.config(2, UNITS)
     for value in (0, 1):
-        check_hold(Hold(quantity, 1, 0, value), config)
+        check_clamp(Clamp(quantity, 1, 0, value), config)
     for value in (-0.01, 1.01):
-        with pytest.raises(HoldError) as caught:
-            check_hold(Hold(quantity, 1, 0, value), config)
+        with pytest.raises(ClampError) as caught:
+            check_clamp(Clamp(quantity, 1, 0, value), config)
         assert str(caught.value) == f"The gate {quantity} lies between 0 (closed) and 1 (open)."
 
 
 def test_memories_are_held_at_any_finite_value():
     for form, quantity in ((Form("gru"), "time.hidden"), (Form("highway"), "depth.cell")):
         config = form.config(2, UNITS)
-        check_hold(Hold(quantity, 2, UNITS - 1, -7.5), config)
+        check_clamp(Clamp(quantity, 2, UNITS - 1, -7.5), config)
         for wrong, message in (
-            (Hold(quantity, 3, 0, 0), "There is no layer 3: layers are counted from 1."),
-            (Hold(quantity, 1, UNITS, 0), "There is no unit 5: units are counted from 0."),
-            (Hold(quantity, 1, 0, np.inf), "A unit cannot be held at a value that is not finite."),
+            (Clamp(quantity, 3, 0, 0), "There is no layer 3: layers are counted from 1."),
+            (Clamp(quantity, 1, UNITS, 0), "There is no unit 5: units are counted from 0."),
+            (Clamp(quantity, 1, 0, np.inf), "A unit cannot be held at a value that is not finite."),
         ):
-            with pytest.raises(HoldError) as caught:
-                check_hold(wrong, config)
+            with pytest.raises(ClampError) as caught:
+                check_clamp(wrong, config)
             assert str(caught.value) == message
 
 
@@ -702,10 +704,10 @@ def test_sampling_carries_the_state(form):
 def test_bfloat16_products_stay_close_to_float32(form):
     model = make(form, 3, 32)
     model.initialise(scale=0.2, forget_bias=1.0)
-    read, target = (torch.from_numpy(rows) for rows in random_bytes(2, 12, 4))
+    inputs, target = (torch.from_numpy(rows) for rows in random_bytes(2, 12, 4))
 
     def outcome():
-        logits, state = model(read, random_state(model, 4))
+        logits, state = model(inputs, random_state(model, 4))
         loss = functional.cross_entropy(logits.float().flatten(0, 1), target.flatten())
         gradients = torch.autograd.grad(loss, list(model.parameters()))
         return loss, state, gradients
@@ -729,17 +731,17 @@ def test_what_was_trained_is_what_is_saved(form, optimiser):
     """Also where torch keeps a second bias, which is trained as well and only ever added."""
     model = make(form, 2, dtype=torch.float64).train()
     steps = optimiser(model.parameters(), lr=0.05)
-    read = torch.from_numpy(random_bytes(8, 3))
+    inputs = torch.from_numpy(random_bytes(8, 3))
     for _ in range(4):
-        logits, _ = model(read[:-1], model.start(3))
-        functional.cross_entropy(logits.flatten(0, 1), read[1:].flatten()).backward()
+        logits, _ = model(inputs[:-1], model.start(3))
+        functional.cross_entropy(logits.flatten(0, 1), inputs[1:].flatten()).backward()
         steps.step()
         steps.zero_grad()
     saved = make(form, 2, dtype=torch.float64, seed=1)
     saved.load_tensors({name: t.detach().clone() for name, t in model.to_tensors().items()})
     state = random_state(model, 3)
-    expected, after = model.eval()(read, state)
-    found, found_after = saved(read, state)
+    expected, after = model.eval()(inputs, state)
+    found, found_after = saved(inputs, state)
     torch.testing.assert_close(found, expected, atol=1e-12, rtol=0)
     torch.testing.assert_close(found_after, after, atol=1e-12, rtol=0)
 
@@ -829,26 +831,26 @@ def test_a_new_architecture_takes_one_file_and_one_entry(tmp_path, corpus, toy):
     config = toy.config(2, 4)
     assert config.title == "Leaky sum, 2 layers, 4 units"
     assert config.parameters == 256 * 4 * 2 + 256 + 2 * 4
-    assert config.holdable == ("time.cell", "time.forget")
+    assert config.clampable == ("time.cell", "time.forget")
     train(config, replace(SETTINGS, updates=10), corpus, out)
     train(config, SETTINGS, corpus, out, resume=True)
     model, metadata = load_model(out)
     assert metadata.model == config and metadata.updates > 0
-    held = Hold("time.cell", 1, 2, 0.5)
-    for holds in ([], [held]):
-        found = trace(model, b"abca", dtype=np.float32, holds=holds)
+    held = Clamp("time.cell", 1, 2, 0.5)
+    for clamps in ([], [held]):
+        found = trace(model, b"abca", dtype=np.float32, clamps=clamps)
         below = model.embedding.weight.numpy()[list(b"abca")]
         for layer in range(2):
             keep = 1 / (1 + np.exp(-model.to_tensors()[f"layers.{layer}.time.leak"].numpy()))
             cell, expected = np.zeros(4), []
             for row in below:
                 cell = keep * cell + row
-                if holds and layer == 0:
+                if clamps and layer == 0:
                     cell[2] = 0.5
                 expected.append(cell.copy())
             below = np.array(expected)
             np.testing.assert_allclose(found.values["time.cell"][layer], below, atol=1e-5)
-        np.testing.assert_allclose(losses(model, b"abca", [holds])[0], found.loss, atol=1e-5)
+        np.testing.assert_allclose(losses(model, b"abca", [clamps])[0], found.loss, atol=1e-5)
     assert len(list(sample(model, b"a", 5))) == 5
 
 

@@ -119,13 +119,13 @@ def go(page, name: str, title: str | None = None) -> None:
     heading(page, title or name)
 
 
-def eventually(page, holds, seconds: float = 30) -> None:
-    """Wait until `holds()`: at rest, the script has ended, but not all is drawn yet."""
+def eventually(page, clamps, seconds: float = 30) -> None:
+    """Wait until `clamps()`: at rest, the script has ended, but not all is drawn yet."""
     for _ in range(int(seconds * 10)):
-        if holds():
+        if clamps():
             return
         page.wait_for_timeout(100)
-    assert holds()
+    assert clamps()
 
 
 def named_in_address(page, **wanted: str | None) -> None:

@@ -8,7 +8,7 @@ from gridlstm import network as networks
 from gridlstm import schedules
 from gridlstm.architectures import ARCHITECTURES
 from gridlstm.backends.plan import Plan, Shape, plan
-from gridlstm.clamps import Hold, holds_of
+from gridlstm.clamps import Clamp, clamps_of
 from gridlstm.config import ModelConfig
 from gridlstm.model import LanguageModel
 from gridlstm.trace import trace
@@ -91,8 +91,8 @@ def test_every_backend_under_every_schedule_equals_the_cells(monkeypatch, name, 
 @pytest.mark.parametrize("name", [n for n, c in CONFIGS.items() if not c.form.feedback])
 def test_clamped_units_in_place_and_by_the_cells(monkeypatch, name):
     model, config = make(CONFIGS[name]), CONFIGS[name]
-    holds = [[Hold(quantity, 2, 1, 0.5) for quantity in config.holdable], []]
-    clamps = holds_of(holds, config, model.decoder.weight)
+    asked = [[Clamp(quantity, 2, 1, 0.5) for quantity in config.clampable], []]
+    clamps = clamps_of(asked, config, model.decoder.weight)
     found, expected = (
         read(model, monkeypatch, "layer by layer", how, clamps) for how in ("in place", "cells")
     )

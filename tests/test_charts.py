@@ -9,7 +9,7 @@ import pytest
 
 from dashboard.charts import theme
 from dashboard.charts.cells import (
-    MOST_COLUMNS,
+    MAX_MAP_COLUMNS,
     gates_at_character,
     layers_by_character,
     loss_by_character,
@@ -89,7 +89,7 @@ def test_a_single_spike_survives_thinning(spike):
     given[1, 7_777] = spike
     fig = units_by_character(given, np.arange(2), "z" * LONG, "tanh(c)", SIGNED)
     shown = fig.data[0]
-    assert shown.z.shape[1] <= MOST_COLUMNS
+    assert shown.z.shape[1] <= MAX_MAP_COLUMNS
     width = LONG // shown.z.shape[1]
     (column,) = np.flatnonzero(np.abs(shown.z[1]) > 0.5)
     assert shown.z[1, column] == np.float32(np.float16(spike))
@@ -154,8 +154,8 @@ def test_text_of_any_kind_becomes_valid_json():
 
 def test_surprise_shows_each_loss_and_its_guesses():
     loss = np.array([np.nan, 2.5, 0.25], dtype=np.float32)
-    guesses = [[(" ", 0.5), ("\n", 0.25)], [("x", 0.125)], []]
-    fig = loss_by_character(loss, "the", guesses)
+    predictions = [[(" ", 0.5), ("\n", 0.25)], [("x", 0.125)], []]
+    fig = loss_by_character(loss, "the", predictions)
     shown = fig.data[0]
     np.testing.assert_array_equal(shown.y, loss)
     assert list(shown.x) == [1, 2, 3]
@@ -192,8 +192,8 @@ def test_a_long_text_stays_under_6_megabytes(rows):
     order = np.arange(rows)
     fig = units_by_character(values(rows, LONG), order, "<&>é" * 2_500, "tanh(c)", SIGNED)
     assert len(fig.to_json().encode()) < 6_000_000
-    guesses = [[("<", 0.2)] * 5] * LONG
-    fig = loss_by_character(np.ones(LONG), "<&>é" * 2_500, guesses)
+    predictions = [[("<", 0.2)] * 5] * LONG
+    fig = loss_by_character(np.ones(LONG), "<&>é" * 2_500, predictions)
     assert len(fig.to_json().encode()) < 6_000_000
 
 

@@ -25,7 +25,7 @@ from gridlstm.checkpoint import (
     write_aside,
     write_checkpoint,
 )
-from gridlstm.checkpoint.opening import MAX_HEADER_BYTES, Tensors, opened
+from gridlstm.checkpoint.opening import MAX_CHECKPOINT_HEADER_BYTES, Tensors, opened
 from gridlstm.config import ModelConfig
 
 KINDS = [("stacked", None), ("grid", "none"), ("grid", "depth"), ("grid", "all")]
@@ -308,7 +308,7 @@ def test_a_header_of_many_tensors_takes_no_memory(tmp_path):
         b'"%d":{"dtype":"F32","shape":[0],"data_offsets":[0,0]}' % n for n in range(80_000)
     )
     path.write_bytes(header(len(entries) + 2, b"{" + entries + b"}"))
-    assert path.stat().st_size > MAX_HEADER_BYTES
+    assert path.stat().st_size > MAX_CHECKPOINT_HEADER_BYTES
     assert "not a whole" in refused(path)
 
 

@@ -24,10 +24,10 @@ from gridlstm.curves.importing import (
     ImportedRuns,
     NoCurveError,
     event_files,
+    find_run_columns,
     guess_columns,
     import_runs,
     join_files,
-    may_tell_runs_apart,
     read_file,
     read_log,
     validation_losses,
@@ -321,7 +321,7 @@ def test_runs_told_apart_by_model_and_seed_or_as_is_chosen():
     assert list(imported("all.csv", data).curves) == ["lstm seed 1", "lstm seed 2", "gru seed 1"]
     assert list(imported("all.csv", data, runs=("seed",)).curves) == ["all seed 1", "all seed 2"]
     data = text("cell,step,val_loss", "lstm,1,2.0", "gru,1,3.0")
-    assert may_tell_runs_apart(read_log("all.csv", data).log) == ["cell"]
+    assert find_run_columns(read_log("all.csv", data).log) == ["cell"]
     assert list(imported("all.csv", data, runs=("cell",)).curves) == ["lstm", "gru"]
 
 
@@ -803,7 +803,9 @@ def test_a_record_that_claims_to_be_huge_takes_no_memory():
 
 def test_a_large_record_is_passed_over_and_said(events):
     ((name, data),) = events(val_loss=[(1, 2.0)]).items()
-    large = struct.pack("<Q", event_files.MAX_RECORD + 1) + bytes(event_files.MAX_RECORD + 9)
+    large = struct.pack("<Q", event_files.MAX_EVENT_RECORD_BYTES + 1) + bytes(
+        event_files.MAX_EVENT_RECORD_BYTES + 9
+    )
     run = imported(name, data + large + data)
     assert run.points == 1
     assert any("1 record of more than 256 kB" in note for note in run.notes)
@@ -842,7 +844,7 @@ def test_event_files_past_the_limits_are_refused(events, monkeypatch):
         patch.setattr(event_files, "MAX_ANY_TAGS", 0)
         run = imported(name, data)
         assert run.points == 2 and any("3 records without a loss" in note for note in run.notes)
-    monkeypatch.setattr(event_files, "MAX_BYTES", 100)
+    monkeypatch.setattr(event_files, "MAX_EVENT_FILE_BYTES", 100)
     with pytest.raises(CurveError, match="larger than"):
         read_file(name, data)
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dashboard.screens.curves.charts import Look, Run, curves_figure, out_of_sight
+from dashboard.screens.curves.charts import Look, Run, count_hidden_lines, curves_figure
 from dashboard.screens.curves.cost_chart import CostPoint, cost_figure
 from gridlstm.curves import (
     AXES,
@@ -159,7 +159,7 @@ def test_a_bad_curve_gets_one_sentence_that_says_where(data, expected):
 
 
 def test_a_huge_file_is_refused_without_being_read_whole(monkeypatch):
-    monkeypatch.setattr(reading, "MAX_BYTES", 1000)
+    monkeypatch.setattr(reading, "MAX_LOG_BYTES", 1000)
     endless = io.BytesIO(GOOD.encode() * 100)
     with pytest.raises(CurveError, match="larger than"):
         read_curve(endless)
@@ -486,9 +486,9 @@ def test_a_line_far_above_the_others_is_named_and_not_in_sight_at_first():
     figure = curves_figure([*learnt, stuck], Look(unit="nats"))
     low, high = figure.layout.yaxis.range
     assert low < 2.0 and 2.4 < high < 5.2
-    assert out_of_sight(figure) == ["<stuck>"]
+    assert count_hidden_lines(figure) == ["<stuck>"]
     alone = curves_figure([stuck], Look(unit="nats"))
-    assert alone.layout.yaxis.range is None and out_of_sight(alone) == []
+    assert alone.layout.yaxis.range is None and count_hidden_lines(alone) == []
 
 
 def test_a_level_line_is_labelled_where_no_curve_is():
@@ -562,10 +562,10 @@ def test_a_model_far_above_the_others_is_named_and_not_in_sight_at_first():
               (("a", 1.4), ("b", 1.5), ("c", 1.6), ("stuck", 3.6))]  # fmt: skip
     low, high = cost_figure(points, "parameters", "nats").layout.yaxis.range
     assert low < 1.4 and 1.6 < high < 3.6
-    assert out_of_sight(cost_figure(points, "parameters", "nats")) == ["stuck"]
+    assert count_hidden_lines(cost_figure(points, "parameters", "nats")) == ["stuck"]
     for together in (points[:3], points[3:]):
         figure = cost_figure(together, "parameters", "nats")
-        assert figure.layout.yaxis.range is None and out_of_sight(figure) == []
+        assert figure.layout.yaxis.range is None and count_hidden_lines(figure) == []
 
 
 def test_wall_time_is_given_in_minutes_or_hours():

@@ -565,14 +565,14 @@ def test_a_run_of_epochs_alone_is_drawn_against_epochs_and_elsewhere_said(folder
 
 
 def test_what_no_importer_can_know_is_said_where_foreign_runs_are_drawn(folder):
-    from dashboard.screens.curves.picture import what_no_importer_knows
+    from dashboard.screens.curves.picture import describe_unknown_formats
 
     page = bring(open_page(), ("their.csv", LOG))
     (note,) = [note.value for note in page.info if "not known what the" in note.value]
     for words_of_it in ("weight penalties", "first dimension", "NaN as 0.0", "moving average",
                         "docs/formats.md"):  # fmt: skip
         assert words_of_it in note
-    assert "**fastai**" in what_no_importer_knows()
+    assert "**fastai**" in describe_unknown_formats()
     assert any("**fastai**" in text.value for text in page.markdown)
 
 

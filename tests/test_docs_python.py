@@ -51,7 +51,7 @@ def test_the_trace_and_the_marks(told):
 def test_the_best_cell_is_there(told):
     best = told.findings.cells.iloc[0]
     assert best.quantity == "time.cell" and best.held_out > 0.9
-    assert not told.findings.split.why_no_interval and best.low < best.held_out < best.high
+    assert not told.findings.split.missing_interval_reason and best.low < best.held_out < best.high
 
 
 def test_a_probe_of_all_units_does_better_than_of_one(told):

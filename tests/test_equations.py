@@ -182,8 +182,8 @@ def test_every_quantity_is_what_its_equation_says(config):
                     latex = latex.replace(r" + d \odot c_{l-1}", "")
                 np.testing.assert_allclose(place.compute(latex), held, atol=1e-5, err_msg=latex)
     for position in range(len(DATA)):
-        chances = Place(config, found, tensors, 0, position).compute(told.guess)
-        np.testing.assert_allclose(chances, found.next_token[position], atol=1e-4)
+        probabilities = Place(config, found, tensors, 0, position).compute(told.guess)
+        np.testing.assert_allclose(probabilities, found.next_token[position], atol=1e-4)
 
 
 def test_what_nobody_has_written_down_is_not_told():

@@ -64,14 +64,14 @@ def test_most_bytes_are_the_beginnings_of_the_streams(make_model, monkeypatch):
     model.initialise(scale=0.5, forget_bias=0.0)
     data = random_text(3001)
     monkeypatch.setattr(evaluation, "SHORTEST_STREAM", 1000)  # 3 streams of 1000 predicted bytes
-    result = evaluate(model, data, most_bytes=90)
+    result = evaluate(model, data, max_bytes=90)
     counted = np.concatenate([start + np.arange(30) for start in (1, 1001, 2001)])
     assert result.bytes == 90
     expected = reference_loss(model, data)[counted].mean()
     assert result.nats_per_byte == pytest.approx(expected, rel=1e-6)
     # A count that the streams cannot share evenly is rounded up, and stated as it is.
-    assert evaluate(model, data, most_bytes=91).bytes == 93
-    assert evaluate(model, data, most_bytes=10**9) == evaluate(model, data)
+    assert evaluate(model, data, max_bytes=91).bytes == 93
+    assert evaluate(model, data, max_bytes=10**9) == evaluate(model, data)
 
 
 def test_there_is_no_dropout_and_the_mode_is_given_back(make_model):

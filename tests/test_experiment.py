@@ -16,7 +16,7 @@ from gridlstm.config import ModelConfig
 from gridlstm.corpus import read_corpus
 from gridlstm.training import experiment
 from gridlstm.training import run as training
-from gridlstm.training.experiment import PLANS, Step, conduct, stands_at
+from gridlstm.training.experiment import PLANS, Step, find_progress, run_steps
 from gridlstm.training.presets import PRESETS, SEED, SMALL
 from gridlstm.training.run import Run, train
 from gridlstm.training.settings import TrainingSettings
@@ -83,7 +83,7 @@ def contents(folder):
 
 
 def test_all_runs_in_order(tmp_path, texts, straight, lines):
-    assert conduct(PLAN, texts, tmp_path / "out", say=lines.append) == []
+    assert run_steps(PLAN, texts, tmp_path / "out", say=lines.append) == []
     begun = ["begun", "begun", "goes", "begun", "goes"]
     assert events(lines) == [
         event
@@ -99,17 +99,17 @@ def test_all_runs_in_order(tmp_path, texts, straight, lines):
 
 def test_complete_runs_are_skipped(tmp_path, texts, lines):
     out = tmp_path / "out"
-    conduct(PLAN, texts, out, say=lambda line: None)
+    run_steps(PLAN, texts, out, say=lambda line: None)
     before = contents(out)
-    assert conduct(PLAN, texts, out, say=lines.append) == []
+    assert run_steps(PLAN, texts, out, say=lines.append) == []
     assert events(lines) == [(str(n), "skipped") for n in range(1, 6)]
     assert contents(out) == before
 
 
 def test_a_longer_list_goes_on_from_a_shorter_one(tmp_path, texts, straight, lines):
     out = tmp_path / "out"
-    conduct(PLAN[:2], texts, out, say=lambda line: None)
-    conduct(PLAN, texts, out, say=lines.append)
+    run_steps(PLAN[:2], texts, out, say=lambda line: None)
+    run_steps(PLAN, texts, out, say=lines.append)
     assert events(lines)[:3] == [("1", "skipped"), ("2", "skipped"), ("3", "goes")]
     for name in RUNS:
         assert_same_run(out / f"{name}.safetensors", straight[name])
@@ -122,10 +122,10 @@ def test_minutes_bound_the_whole_call(tmp_path, texts, straight, lines, monkeypa
     monkeypatch.setattr(training, "time", clock)
     monkeypatch.setattr(experiment, "time", clock)
     out, stopped_at = tmp_path / "out", []
-    while not all(stands_at(step, out)[1] for step in PLAN):
+    while not all(find_progress(step, out)[1] for step in PLAN):
         lines.clear()
         began = next(ticks)
-        assert conduct(PLAN, texts, out, minutes=0.25, say=lines.append) == []
+        assert run_steps(PLAN, texts, out, minutes=0.25, say=lines.append) == []
         assert next(ticks) - began <= 15 + 5
         last, words = events(lines)[-1], [word for _, word in events(lines)]
         assert last[1] in ("stopped", "not", "finished")
@@ -139,7 +139,7 @@ def test_minutes_bound_the_whole_call(tmp_path, texts, straight, lines, monkeypa
 
 
 def test_nothing_is_begun_when_the_time_is_over(tmp_path, texts, lines):
-    assert conduct(PLAN, texts, tmp_path / "out", minutes=0, say=lines.append) == []
+    assert run_steps(PLAN, texts, tmp_path / "out", minutes=0, say=lines.append) == []
     assert events(lines) == [("1", "not")]
     assert not (tmp_path / "out").exists()
 
@@ -157,11 +157,11 @@ def test_a_signal_ends_the_call_not_the_run_alone(
         return loss
 
     monkeypatch.setattr(Run, "_update", interrupted_update)
-    assert conduct(PLAN, texts, tmp_path / "out", say=lines.append) == []
+    assert run_steps(PLAN, texts, tmp_path / "out", say=lines.append) == []
     assert events(lines)[-2:] == [("2", "begun"), ("2", "stopped")]
     assert "at update 4" in lines[-1]
     lines.clear()
-    conduct(PLAN, texts, tmp_path / "out", say=lines.append)
+    run_steps(PLAN, texts, tmp_path / "out", say=lines.append)
     assert events(lines)[:3] == [("1", "skipped"), ("2", "goes"), ("2", "finished")]
     for name in RUNS:
         assert_same_run(tmp_path / "out" / f"{name}.safetensors", straight[name])
@@ -173,10 +173,10 @@ def test_asked_to_stop_before_the_first_update(tmp_path, texts, straight, lines,
         ticks = itertools.count(step=30)
         patch.setattr(experiment, "time", SimpleNamespace(monotonic=lambda: next(ticks)))
         patch.setattr(training, "time", SimpleNamespace(monotonic=lambda: 100.0))
-        conduct(PLAN, texts, tmp_path / "out", minutes=1, say=lines.append)
+        run_steps(PLAN, texts, tmp_path / "out", minutes=1, say=lines.append)
     assert "stopped at update 0" in lines[-1]
     assert state_path(tmp_path / "out" / "wiki-stacked.safetensors").exists()
-    assert conduct(PLAN, texts, tmp_path / "out", say=lines.append) == []
+    assert run_steps(PLAN, texts, tmp_path / "out", say=lines.append) == []
     for name in RUNS:
         assert_same_run(tmp_path / "out" / f"{name}.safetensors", straight[name])
 
@@ -199,17 +199,17 @@ def test_a_run_that_cannot_be_done_is_named_and_the_others_go_on(tmp_path, texts
     out = tmp_path / "out"
     spoil(out)
     before = contents(out)
-    assert conduct(PLAN, texts, out, say=lines.append) == ["wiki-grid", "wiki-grid"]
+    assert run_steps(PLAN, texts, out, say=lines.append) == ["wiki-grid", "wiki-grid"]
     named = [line for line in lines if "failed" in line]
     assert len(named) == 2 and all("wiki-grid" in line.split("failed")[1] for line in named)
-    assert [stands_at(step, out)[1] for step in (PLAN[0], PLAN[2], PLAN[3])] == [True] * 3
+    assert [find_progress(step, out)[1] for step in (PLAN[0], PLAN[2], PLAN[3])] == [True] * 3
     assert before.items() <= contents(out).items()
 
 
 def test_a_text_too_short_is_the_fault_of_its_runs_alone(tmp_path, texts, lines):
     texts["kernel"].write_bytes(b"short")
-    assert conduct(PLAN, texts, tmp_path / "out", say=lines.append) == ["kernel-grid"]
-    assert stands_at(PLAN[4], tmp_path / "out") == (15, True)
+    assert run_steps(PLAN, texts, tmp_path / "out", say=lines.append) == ["kernel-grid"]
+    assert find_progress(PLAN[4], tmp_path / "out") == (15, True)
     assert all("\n" not in line for line in lines)
 
 
@@ -222,10 +222,10 @@ def test_memory_that_a_machine_lacks_is_named(tmp_path, texts, lines, monkeypatc
         return plain_update(run)
 
     monkeypatch.setattr(Run, "_update", update)
-    failed = conduct(PLAN, texts, tmp_path / "out", say=lines.append)
+    failed = run_steps(PLAN, texts, tmp_path / "out", say=lines.append)
     assert failed == ["wiki-grid", "kernel-grid", "wiki-grid"]
     assert lines[3].endswith("failed, CUDA out of memory. Tried to allocate much.")
-    assert stands_at(PLAN[2], tmp_path / "out") == (15, True)
+    assert find_progress(PLAN[2], tmp_path / "out") == (15, True)
 
 
 # -- The plans themselves -------------------------------------------------------------------------
@@ -307,7 +307,7 @@ def test_the_command(tmp_path, arguments, texts, capsys):
 
 
 def test_the_list_says_where_the_runs_stand(tmp_path, arguments, texts, capsys):
-    conduct(PLAN[:3], texts, tmp_path / "out", say=lambda line: None)
+    run_steps(PLAN[:3], texts, tmp_path / "out", say=lambda line: None)
     assert commands.run([*arguments, "--list"]) == 0
     listed = capsys.readouterr().out.splitlines()
     table = [[cell.strip() for cell in line.strip("|").split("|")] for line in listed]

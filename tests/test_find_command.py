@@ -9,7 +9,7 @@ from gridlstm import commands
 from gridlstm.analysis.held_out import best_by_layer, find_cells
 from gridlstm.analysis.properties import measure_named
 from gridlstm.checkpoint import Data, Metadata, write_checkpoint
-from gridlstm.commands.find import MOST_BYTES
+from gridlstm.commands.find import MAX_SEARCHED_BYTES
 from gridlstm.text import from_bytes
 from gridlstm.trace import trace
 
@@ -125,7 +125,7 @@ def test_all_quantities_unless_some_are_named(folder, capsys):
 def test_only_the_beginning_of_a_long_file_is_read(folder, capsys):
     assert commands.run(["find", "model.safetensors", "long.txt", "--property", "url", *CELLS]) == 0
     out, err = capsys.readouterr()
-    assert f"the first {MOST_BYTES:,} are shown" in err
+    assert f"the first {MAX_SEARCHED_BYTES:,} are shown" in err
     _, shorter = printed(capsys, "--property", "url", *CELLS, "--bytes", "2400")
     assert "the first 2,400 are shown" in shorter
 
@@ -164,7 +164,7 @@ def test_help_lists_the_properties(capsys):
     help = capsys.readouterr().out
     assert "wiki-link            Inside a wiki link" in help
     assert "pattern:REGEX" in help
-    assert f"({MOST_BYTES})" in help
+    assert f"({MAX_SEARCHED_BYTES})" in help
 
 
 def test_every_number_is_finite(folder, capsys):

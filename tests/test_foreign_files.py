@@ -38,8 +38,8 @@ def read(name: str, **options):
 
 def probabilities(model, indices) -> np.ndarray:
     logits = run_indices(model, indices).logits
-    chances = np.exp(logits - logits.max(1, keepdims=True))
-    return chances / chances.sum(1, keepdims=True)
+    probabilities = np.exp(logits - logits.max(1, keepdims=True))
+    return probabilities / probabilities.sum(1, keepdims=True)
 
 
 @pytest.mark.parametrize("name", [name for name in EXPECTED if name not in REFUSED])

@@ -200,30 +200,30 @@ def what_it_reads(positions, dtype=torch.float32):
     return [tensor.to(DEVICE).requires_grad_() for tensor in (embedded, *state)]
 
 
-def results_and_gradients(network, read):
+def results_and_gradients(network, inputs):
     """Top, h and c, and the gradients of all that they depend on."""
-    embedded, *state = read
+    embedded, *state = inputs
     top, state = network(embedded, tuple(state))
     results = [top, *state]
     loss = sum((result.float() * torch.arange(1, 6, device=DEVICE)).sum() for result in results)
-    return results + list(torch.autograd.grad(loss, [*read, *network.parameters()]))
+    return results + list(torch.autograd.grad(loss, [*inputs, *network.parameters()]))
 
 
 # Without steps in which all layers work, and with some.
 @pytest.mark.parametrize(("tie", "positions"), [("all", 2), ("none", 5)])
 def test_the_grid_forward_and_back(on_both_ways, tie, positions):
-    network, read = grid(tie, torch.float64), what_it_reads(positions, torch.float64)
-    found, expected = on_both_ways(lambda: results_and_gradients(network, read))
+    network, inputs = grid(tie, torch.float64), what_it_reads(positions, torch.float64)
+    found, expected = on_both_ways(lambda: results_and_gradients(network, inputs))
     for of_kernels, plain in zip(found, expected, strict=True):
         torch.testing.assert_close(of_kernels, plain, atol=1e-12, rtol=1e-12)
 
 
 def test_the_grid_with_products_in_bfloat16(on_both_ways):
-    network, read = grid("all"), what_it_reads(5)
+    network, inputs = grid("all"), what_it_reads(5)
 
     def work():
         with torch.autocast(DEVICE, torch.bfloat16):
-            return results_and_gradients(network, read)
+            return results_and_gradients(network, inputs)
 
     found, expected = on_both_ways(work)
     assert found[0].dtype == torch.bfloat16

@@ -6,7 +6,7 @@ from app_pages import captions, go, said
 
 from gridlstm.architectures import ARCHITECTURES
 from gridlstm.checkpoint import write_checkpoint
-from gridlstm.clamps import Hold
+from gridlstm.clamps import Clamp
 from gridlstm.config import ModelConfig
 from gridlstm.intervention import losses
 
@@ -26,8 +26,8 @@ def test_the_page_says_so_exactly_where_holding_it_changes_nothing(
 ):
     config, gate = CONFIGS[name], KEEPS_FROM_BELOW[name]
     model = make_model(name, config.layers, config.units, config.tie)
-    holds = [[], [Hold(gate, layer, unit=1, value=0.9)]]
-    as_it_is, held = losses(model, b"a cat sat on a mat", holds)
+    clamps = [[], [Clamp(gate, layer, unit=1, value=0.9)]]
+    as_it_is, held = losses(model, b"a cat sat on a mat", clamps)
     changes = (abs(as_it_is[1:] - held[1:]) > 1e-5).any()
     assert changes == (layer == 2 or name == "highway")
 

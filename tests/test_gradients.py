@@ -79,7 +79,7 @@ def test_a_plain_walk_gives_the_same_gradients(make_model, architecture, tie, la
     rate = 0.3 if dropped else 0.0
     model.recurrent.config = replace(model.config, dropout=rate)
     torch.manual_seed(1)
-    read = torch.randint(256, (9, 3))
+    inputs = torch.randint(256, (9, 3))
     start = [torch.randn(layers, 3, 6, dtype=torch.float64, requires_grad=True) for _ in range(2)]
     like = torch.empty(0, dtype=torch.float64)
     torch.manual_seed(2)
@@ -88,7 +88,7 @@ def test_a_plain_walk_gives_the_same_gradients(make_model, architecture, tie, la
     def gradients(walk):
         torch.manual_seed(2)
         state, loss = start, 0.0
-        for read_now, mask in zip(read.split(5), masks, strict=True):
+        for read_now, mask in zip(inputs.split(5), masks, strict=True):
             logits, state = walk(read_now, state, mask)
             loss = loss + functional.cross_entropy(logits.flatten(0, 1), read_now.flatten())
         loss = loss + (state[0] * state[1]).sum()
@@ -96,8 +96,8 @@ def test_a_plain_walk_gives_the_same_gradients(make_model, architecture, tie, la
         found = torch.autograd.grad(loss, [*wanted.values(), *start])
         return dict(zip([*wanted, "h", "c"], found, strict=True))
 
-    found = gradients(lambda read, state, mask: model(read, state))
-    expected = gradients(lambda read, state, mask: one_cell_at_a_time(model, read, state, mask))
+    found = gradients(lambda inputs, state, mask: model(inputs, state))
+    expected = gradients(lambda inputs, state, mask: one_cell_at_a_time(model, inputs, state, mask))
     for name, gradient in expected.items():
         assert gradient.abs().max() > 0, name
         torch.testing.assert_close(found[name], gradient, atol=1e-11, rtol=0, msg=name)
@@ -119,11 +119,11 @@ def test_bfloat16_products_stay_close_to_float32(make_model, architecture, tie):
     model = make_model(architecture, 3, 32, tie)
     model.initialise(scale=0.2, forget_bias=1.0)
     torch.manual_seed(1)
-    read, target = torch.randint(256, (2, 12, 4))
+    inputs, target = torch.randint(256, (2, 12, 4))
     parameters = [p for p in model.parameters() if p.requires_grad]
 
     def outcome():
-        logits, state = model(read, model.start(4))
+        logits, state = model(inputs, model.start(4))
         loss = functional.cross_entropy(logits.float().flatten(0, 1), target.flatten())
         return loss, state, torch.autograd.grad(loss, parameters)
 

@@ -286,7 +286,7 @@ def test_few_marked_places_have_no_interval(first, second, told):
     marks = spans_at(4400, *[(start, start + 30) for start in starts])
     values = np.random.default_rng(10).normal(size=(1, 4400, 5)) + 2.0 * marks[None, :, None]
     split = split_text(marks)
-    assert told in split.why_no_interval
+    assert told in split.missing_interval_reason
     for cells in (
         find_cells({"time.cell": values}, marks, np.arange(4400)).cells,
         best_by_layer({"time.cell": values}, marks, np.arange(4400)),
@@ -299,7 +299,7 @@ def test_spans_that_lie_together_are_one_place():
     marks = spans_at(4400, *[(start, start + 5) for start in range(100, 2000, 100)])
     marks |= spans_at(4400, *[(start, start + 5) for start in range(3000, 3090, 10)])
     assert split_text(marks).held_out.spans == 9
-    assert "only 1 place of the text's second part" in split_text(marks).why_no_interval
+    assert "only 1 place of the text's second part" in split_text(marks).missing_interval_reason
 
 
 def test_thresholds_against_all_of_them():
@@ -378,6 +378,6 @@ def test_chance_finds_nothing_in_noise():
     findings = find_cells(values, marks, np.arange(CHARACTERS), top=200)
     cells = findings.cells
     assert cells["found"][0] == pytest.approx(findings.baseline.maximum, abs=0.03)
-    holds = (cells["low"] <= 0.5) & (cells["high"] >= 0.5)
-    assert 0.9 < holds.mean() < 0.99
+    clamps = (cells["low"] <= 0.5) & (cells["high"] >= 0.5)
+    assert 0.9 < clamps.mean() < 0.99
     assert strength(cells["held_out"], "auc").mean() < 0.52

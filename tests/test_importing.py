@@ -42,7 +42,7 @@ def modules(
 
 
 @torch.no_grad()
-def chances(embedding, recurrent, decoder, alphabet, text: str) -> torch.Tensor:
+def probabilities(embedding, recurrent, decoder, alphabet, text: str) -> torch.Tensor:
     """What the model itself expects after each character: [position, index]."""
     read = torch.tensor([alphabet.index(character) for character in text])
     vectors = embedding(read) if embedding else torch.eye(len(alphabet))[read]
@@ -70,8 +70,8 @@ def test_an_imported_model_expects_what_its_modules_do(kind, shape):
     model = import_torch(*parts, LETTERS)
     for module in filter(None, parts):
         module.eval().float()
-    parts[1].batch_first = False  # as `chances` lays out what is read
-    expected = chances(*parts, LETTERS, TEXT)
+    parts[1].batch_first = False  # as `probabilities` lays out what is read
+    expected = probabilities(*parts, LETTERS, TEXT)
     found = trace(model, TEXT.encode())
     known = found.next_token[:, list(LETTERS.encode())]
     np.testing.assert_allclose(known, expected, atol=6e-4)  # float16
@@ -93,7 +93,7 @@ def test_cells_are_those_of_the_module():
 def test_what_no_byte_stands_for_is_left_out_of_what_is_expected():
     alphabet = [*LETTERS[:4], None, *LETTERS[4:], None]
     parts = modules(alphabet=alphabet)
-    expected = chances(*parts, alphabet, TEXT)
+    expected = probabilities(*parts, alphabet, TEXT)
     expected = expected[:, [index for index, sign in enumerate(alphabet) if sign]]
     expected /= expected.sum(1, keepdim=True)
     with pytest.warns(UserWarning, match="Of the 11 signs of the alphabet 18.2% are left out"):

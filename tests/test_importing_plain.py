@@ -11,7 +11,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_importing import LETTERS, TEXT, UNITS, chances, modules
+from test_importing import LETTERS, TEXT, UNITS, modules, probabilities
 from torch import nn
 from torch.nn.utils import parametrizations, parametrize, prune, spectral_norm, weight_norm
 
@@ -220,7 +220,7 @@ def own_chances(parts) -> np.ndarray:
         parts = [copy.deepcopy(part).float() for part in parts]
     for part in parts:
         part.eval()
-    return chances(*parts, LETTERS, TEXT).float().numpy()
+    return probabilities(*parts, LETTERS, TEXT).float().numpy()
 
 
 def imported_chances(parts) -> np.ndarray:

@@ -71,8 +71,8 @@ def test_an_update_never_waits_for_a_number(monkeypatch, config):
 
 def test_the_text_is_read_from_where_the_model_is():
     batch = task_of(SETTINGS, CORPUS).batches(slice(0, 4), torch.device("meta"))(0)
-    assert (batch.read.device.type, batch.target.device.type) == ("meta", "meta")
-    assert batch.read.dtype == torch.uint8  # a byte of memory for a byte of text
+    assert (batch.inputs.device.type, batch.target.device.type) == ("meta", "meta")
+    assert batch.inputs.dtype == torch.uint8  # a byte of memory for a byte of text
 
 
 def test_the_pieces_of_a_text_come_one_after_the_other_and_again():
@@ -83,7 +83,7 @@ def test_the_pieces_of_a_text_come_one_after_the_other_and_again():
         expected = streams.rows[:, begin : begin + SETTINGS.length + 1].T
         found = batch(update)
         assert found.counted == SETTINGS.length
-        np.testing.assert_array_equal(found.read, expected[:-1])
+        np.testing.assert_array_equal(found.inputs, expected[:-1])
         np.testing.assert_array_equal(found.target, expected[1:])
 
 
@@ -94,7 +94,7 @@ def test_processes_share_the_sequences_of_an_update(settings):
     whole, *shares = (
         task.batches(sequences, cpu)(3) for sequences in (slice(0, 4), slice(0, 2), slice(2, 4))
     )
-    assert torch.equal(torch.cat([share.read for share in shares], 1), whole.read)
+    assert torch.equal(torch.cat([share.inputs for share in shares], 1), whole.inputs)
     assert torch.equal(torch.cat([share.target for share in shares], 1), whole.target)
     assert {share.counted for share in shares} == {whole.counted}
 
@@ -110,7 +110,7 @@ def test_what_an_update_reads_and_writes_stays_where_it_is(config, optimiser):
 
     def places() -> list[int]:
         of_optimiser = (slots.values() for slots in learning.optimiser.state.values())
-        tensors = [learning.read, learning.target, learning.loss, *learning.carried]
+        tensors = [learning.inputs, learning.target, learning.loss, *learning.carried]
         tensors += [*learning.model.parameters(), *(slot for of in of_optimiser for slot in of)]
         return [tensor.data_ptr() for tensor in tensors]
 

@@ -39,10 +39,10 @@ def random_state(layers, sequences, dtype):
 @pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
 def test_several_sequences_from_a_carried_state(make_model, architecture, tie, layers, dtype):
     model = make_model(architecture, layers, UNITS, tie, double=dtype == torch.float64).eval()
-    read, state = random_bytes(7, 3), random_state(layers, 3, dtype)
+    inputs, state = random_bytes(7, 3), random_state(layers, 3, dtype)
 
-    logits, (h, c) = model(torch.from_numpy(read[:-1]), state)
-    target = torch.from_numpy(read[1:])
+    logits, (h, c) = model(torch.from_numpy(inputs[:-1]), state)
+    target = torch.from_numpy(inputs[1:])
     loss = functional.cross_entropy(logits.flatten(0, 1), target.flatten(), reduction="none")
     loss = loss.view(target.shape).detach().numpy()
 
@@ -52,14 +52,14 @@ def test_several_sequences_from_a_carried_state(make_model, architecture, tie, l
             architecture,
             layers,
             tensors,
-            read[:, sequence],
+            inputs[:, sequence],
             *(s[:, sequence].numpy() for s in state),
         )
         before = reference.run(
             architecture,
             layers,
             tensors,
-            read[:-1, sequence],
+            inputs[:-1, sequence],
             *(s[:, sequence].numpy() for s in state),
         )
         np.testing.assert_allclose(loss[:, sequence], expected.loss[1:], **close)
@@ -93,9 +93,9 @@ def test_every_traced_quantity(make_model, architecture, tie, layers, dtype):
 def test_what_the_training_pass_over_the_grid_keeps(make_model, tie, layers):
     """The walk that training uses, several sequences at once, holds the reference's values."""
     model = make_model("grid", layers, UNITS, tie, double=True)
-    read, state = random_bytes(6, 2), random_state(layers, 2, torch.float64)
+    inputs, state = random_bytes(6, 2), random_state(layers, 2, torch.float64)
     with torch.no_grad():
-        embedded = model.embedding(torch.from_numpy(read))
+        embedded = model.embedding(torch.from_numpy(inputs))
         walk, _ = walk_grid(model.recurrent.weights, torch.float64, embedded, state, None)
     kept = {"cell": walk.new_cells, "hidden": walk.outputs}
     kept |= zip(GATES, walk.gates.chunk(4, dim=-1), strict=True)
@@ -104,7 +104,7 @@ def test_what_the_training_pass_over_the_grid_keeps(make_model, tie, layers):
             "grid",
             layers,
             numpy_tensors(model),
-            read[:, sequence],
+            inputs[:, sequence],
             *(s[:, sequence].numpy() for s in state),
         )
         for kind, by_step in kept.items():
@@ -133,11 +133,13 @@ def test_large_weights_in_an_order_of_their_own(
     if halves:
         tensors = model.to_tensors().items()
         model.load_tensors({name: tensor.detach().half().float() for name, tensor in tensors})
-    read = random_bytes(8, sequences)
-    chances = model(torch.from_numpy(read), model.start(sequences))[0].softmax(-1).detach()
+    inputs = random_bytes(8, sequences)
+    probabilities = model(torch.from_numpy(inputs), model.start(sequences))[0].softmax(-1).detach()
     for sequence in range(sequences):
-        expected = reference.run("grid", layers, numpy_tensors(model), read[:, sequence])
-        np.testing.assert_allclose(chances[:, sequence], expected.next_byte, atol=1e-6, rtol=0)
+        expected = reference.run("grid", layers, numpy_tensors(model), inputs[:, sequence])
+        np.testing.assert_allclose(
+            probabilities[:, sequence], expected.next_byte, atol=1e-6, rtol=0
+        )
 
 
 @pytest.mark.parametrize("tie", ["none", "depth", "all"])
@@ -147,23 +149,23 @@ def test_weights_that_were_changed_are_read_as_they_are(make_model, monkeypatch,
     monkeypatch.setattr(planning, "MIN_LARGE", least)
     model = make_model("grid", 3, UNITS, tie).eval().requires_grad_(False)
     network = model.recurrent
-    read = torch.from_numpy(random_bytes(8, 2))
+    inputs = torch.from_numpy(random_bytes(8, 2))
 
-    def chances():
+    def probabilities():
         with torch.inference_mode():
-            return model(read, model.start(2))[0].softmax(-1).clone()
+            return model(inputs, model.start(2))[0].softmax(-1).clone()
 
     def check():
-        chances_now, tensors = chances(), numpy_tensors(model)
+        chances_now, tensors = probabilities(), numpy_tensors(model)
         for sequence in range(2):
-            expected = reference.run("grid", 3, tensors, read[:, sequence].numpy())
+            expected = reference.run("grid", 3, tensors, inputs[:, sequence].numpy())
             np.testing.assert_allclose(
                 chances_now[:, sequence], expected.next_byte, atol=1e-5, rtol=0
             )
         return chances_now
 
     before = check()
-    assert torch.equal(chances(), before)
+    assert torch.equal(probabilities(), before)
     for name, parameter in network.named_parameters():
         parameter.mul_(-0.5)
         after = check()
@@ -192,11 +194,11 @@ def test_weights_that_were_changed_are_read_as_they_are(make_model, monkeypatch,
 @pytest.mark.parametrize(("architecture", "tie"), KINDS)
 def test_reading_in_pieces_is_reading_at_once(make_model, architecture, tie):
     model = make_model(architecture, 3, UNITS, tie, double=True).eval()
-    read = torch.from_numpy(random_bytes(9, 2))
-    whole, (h, c) = model(read, model.start(2))
+    inputs = torch.from_numpy(random_bytes(9, 2))
+    whole, (h, c) = model(inputs, model.start(2))
     pieces, state = [], model.start(2)
     for length in (1, 2, 6):
-        piece, read = read[:length], read[length:]
+        piece, inputs = inputs[:length], inputs[length:]
         logits, state = model(piece, state)
         pieces.append(logits)
     torch.testing.assert_close(torch.cat(pieces), whole, atol=1e-12, rtol=0)
@@ -209,7 +211,7 @@ def test_dropout_is_where_the_design_puts_it(make_model, architecture, tie, laye
     """With the same draws, the reference with its two masks gives the training pass."""
     rate, positions, sequences = 0.4, 6, 2
     model = make_model(architecture, layers, UNITS, tie, dropout=rate, double=True).train()
-    read = torch.from_numpy(random_bytes(positions, sequences))
+    inputs = torch.from_numpy(random_bytes(positions, sequences))
     top = torch.ones(positions, sequences, UNITS, dtype=torch.float64)
 
     torch.manual_seed(3)
@@ -222,18 +224,20 @@ def test_dropout_is_where_the_design_puts_it(make_model, architecture, tie, laye
     top = dropout_mask(top, top.shape, rate)
 
     torch.manual_seed(3)
-    logits, (h, c) = model(read, model.start(sequences))
-    chances = logits.softmax(-1).detach().numpy()
+    logits, (h, c) = model(inputs, model.start(sequences))
+    probabilities = logits.softmax(-1).detach().numpy()
     for sequence in range(sequences):
         expected = reference.run(
             architecture,
             layers,
             numpy_tensors(model),
-            read[:, sequence].numpy(),
+            inputs[:, sequence].numpy(),
             below_mask=None if below is None else below[:, :, sequence].numpy(),
             top_mask=top[:, sequence].numpy(),
         )
-        np.testing.assert_allclose(chances[:, sequence], expected.next_byte, atol=1e-12, rtol=0)
+        np.testing.assert_allclose(
+            probabilities[:, sequence], expected.next_byte, atol=1e-12, rtol=0
+        )
         np.testing.assert_allclose(h[:, sequence].detach(), expected.h, atol=1e-12, rtol=0)
         np.testing.assert_allclose(c[:, sequence].detach(), expected.c, atol=1e-12, rtol=0)
 
@@ -267,10 +271,10 @@ def test_the_dropout_mask_keeps_the_right_share_at_the_right_scale(rate):
 def test_there_is_no_dropout_in_evaluation(make_model, architecture, tie):
     with_dropout = make_model(architecture, 3, UNITS, tie, dropout=0.5).eval()
     without = make_model(architecture, 3, UNITS, tie).eval()
-    read = torch.from_numpy(random_bytes(5, 2))
-    logits, _ = with_dropout(read, with_dropout.start(2))
-    torch.testing.assert_close(logits, without(read, without.start(2))[0], atol=0, rtol=0)
-    logits_trained, _ = with_dropout.train()(read, with_dropout.start(2))
+    inputs = torch.from_numpy(random_bytes(5, 2))
+    logits, _ = with_dropout(inputs, with_dropout.start(2))
+    torch.testing.assert_close(logits, without(inputs, without.start(2))[0], atol=0, rtol=0)
+    logits_trained, _ = with_dropout.train()(inputs, with_dropout.start(2))
     assert not torch.equal(logits_trained, logits)
 
 
@@ -292,8 +296,8 @@ def test_tensors_make_the_round_trip(make_model, architecture, tie):
     other.load_tensors({name: t.detach().clone() for name, t in model.to_tensors().items()})
     for name, tensor in other.to_tensors().items():
         assert torch.equal(tensor, model.to_tensors()[name]), name
-    read = torch.from_numpy(random_bytes(5, 2))
-    assert torch.equal(other(read, other.start(2))[0], model(read, model.start(2))[0])
+    inputs = torch.from_numpy(random_bytes(5, 2))
+    assert torch.equal(other(inputs, other.start(2))[0], model(inputs, model.start(2))[0])
 
 
 @pytest.mark.parametrize(
@@ -326,9 +330,9 @@ def test_a_wrong_setting_is_named_in_one_sentence(wrong, named):
 @pytest.mark.parametrize(("architecture", "tie"), KINDS)
 def test_a_gpu_gives_the_same_numbers(make_model, architecture, tie):
     model = make_model(architecture, 3, UNITS, tie).eval()
-    read = torch.from_numpy(random_bytes(8, 2))
-    expected, (h, c) = model(read, model.start(2))
+    inputs = torch.from_numpy(random_bytes(8, 2))
+    expected, (h, c) = model(inputs, model.start(2))
     model.cuda()
-    found, state = model(read.cuda(), model.start(2))
+    found, state = model(inputs.cuda(), model.start(2))
     for here, there in zip((found, *state), (expected, h, c), strict=True):
         torch.testing.assert_close(here.cpu(), there, atol=1e-4, rtol=0)

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from gridlstm.checkpoint import CheckpointError, load_model, read_metadata, write_checkpoint
 from gridlstm.checkpoint.metadata import to_document
-from gridlstm.clamps import Hold
+from gridlstm.clamps import Clamp
 from gridlstm.config import ConfigError, ModelConfig
 from gridlstm.evaluation import evaluate_text
 from gridlstm.importing import LayerArrays, model_from_arrays, read_model, to_model
@@ -162,10 +162,10 @@ def test_it_is_trained_like_any_other(foreign, tmp_path):
 
 def test_a_held_unit_costs_the_same_by_every_way(foreign, tmp_path):
     model, text = saved(foreign, tmp_path), text_of(60)
-    hold = Hold(model.config.holdable[0], 1, 0, 0.25)
-    plain, held = losses(model, text, [[], [hold]])
+    clamp = Clamp(model.config.clampable[0], 1, 0, 0.25)
+    plain, held = losses(model, text, [[], [clamp]])
     np.testing.assert_allclose(plain[1:], trace(model, text).loss[1:], atol=1e-4)
-    np.testing.assert_allclose(held[1:], trace(model, text, holds=[hold]).loss[1:], atol=1e-4)
+    np.testing.assert_allclose(held[1:], trace(model, text, clamps=[clamp]).loss[1:], atol=1e-4)
     assert np.abs(held - plain)[1:].max() > 1e-5
 
 
@@ -178,7 +178,7 @@ def test_texts_are_given_as_bytes_too(tmp_path):
 def test_the_distributions_of_a_large_vocabulary_lie_on_disk(tmp_path, monkeypatch):
     model, text = saved(arrays_of("lstm"), tmp_path), text_of(40)
     plain = trace(model, text)
-    monkeypatch.setattr("gridlstm.trace.MOST_IN_MEMORY", 100)
+    monkeypatch.setattr("gridlstm.trace.MAX_TRACE_MEMORY", 100)
     monkeypatch.setattr("gridlstm.trace.MAX_SORTED", 3 * len(SIGNS))
     on_disk = trace(model, text)
     assert isinstance(on_disk.next_token, np.memmap)

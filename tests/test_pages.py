@@ -98,8 +98,8 @@ def test_pages_that_need_no_model_do_not_wait_for_torch(tmp_path):
 import sys, threading
 from streamlit.testing.v1 import AppTest
 from dashboard.serving import loading
-meanwhile, asked = loading.import_libraries_meanwhile, []
-loading.import_libraries_meanwhile = lambda: asked.append(True)
+meanwhile, asked = loading.import_libraries_in_background, []
+loading.import_libraries_in_background = lambda: asked.append(True)
 app = AppTest.from_file({str(APP)!r}, default_timeout=60).run()
 for page in ("models", "curves", "text"):
     app.switch_page(f"screens/{{page}}/view.py").run()
@@ -197,7 +197,7 @@ def test_five_megabytes_are_cut_with_a_note(visit):
     assert re.fullmatch(note, said(app)[0])
     assert re.search(note, captions(go(app, "cells")))
     shown = drawn(app)["characters"]
-    assert 19_999 <= len(shown.encode()) <= choices.MOST_BYTES
+    assert 19_999 <= len(shown.encode()) <= choices.MAX_SHOWN_BYTES
     assert data.decode().startswith(shown)
     assert len(go(app, "find").dataframe) == 1
 
@@ -426,11 +426,11 @@ FIRST = {"sample": "wiki-urls.txt", "model": "grid-3", "quantity": "time.cell"}
 def first_visit(shipped, monkeypatch):
     """A function that begins a visit by a link, with this cell as the one to open on."""
 
-    def begin(least_auc: float, model="grid-3", layer=2, unit=3, **link) -> AppTest:
+    def begin(min_auc: float, model="grid-3", layer=2, unit=3, **link) -> AppTest:
         view = first_look.View("wiki-urls.txt", model, Cell("time.cell", layer, unit))
         monkeypatch.setattr(loading, "FOLDER", shipped)
         monkeypatch.setattr(first_look, "FIRST", view)
-        monkeypatch.setattr(first_look, "LEAST_AUC", least_auc)
+        monkeypatch.setattr(first_look, "MIN_AUC", min_auc)
         app = AppTest.from_file(APP, default_timeout=60)
         app.query_params.update(link)
         return checked(app.run())
@@ -443,7 +443,7 @@ def introduced(app: AppTest) -> bool:
 
 
 def test_a_first_visit_opens_on_the_address_cell(first_visit):
-    app = first_visit(least_auc=0.0)
+    app = first_visit(min_auc=0.0)
     assert app.title[0].value == "Cells" and introduced(app) and said(app) == []
     assert drawn(app)["title"].endswith("layer 2, unit 3")
     assert "http://" in drawn(app)["characters"]
@@ -455,14 +455,14 @@ def test_a_first_visit_opens_on_the_address_cell(first_visit):
 
 
 def test_from_the_first_page_it_is_one_click_to_a_text_of_ones_own(first_visit):
-    app = first_visit(least_auc=0.0)
+    app = first_visit(min_auc=0.0)
     own = next(button for button in app.button if button.label == "Put in a text of your own")
     assert checked(own.click().run()).title[0].value.startswith("A microscope")
     assert app.text_area(key="pasted").label == "Your text"
 
 
 def test_where_the_cell_does_not_follow_addresses_the_visit_opens_on_one_that_does(first_visit):
-    app = first_visit(least_auc=1.1)
+    app = first_visit(min_auc=1.1)
     assert app.title[0].value == "Cells" and not introduced(app)
     chosen = [app.session_state[key] for key in ("quantity", "layer", "unit")]
     press(app, "Telling cell")
@@ -475,7 +475,7 @@ def test_where_the_cell_does_not_follow_addresses_the_visit_opens_on_one_that_do
     ids=str,
 )
 def test_without_that_cell_or_with_a_link_a_visit_opens_on_the_text(first_visit, other):
-    app = first_visit(least_auc=0.0, **other)
+    app = first_visit(min_auc=0.0, **other)
     assert app.title[0].value.startswith("A microscope") and said(app) == []
     assert app.session_state["sample"] == other.get("sample", "wiki-urls.txt")
 
@@ -748,7 +748,7 @@ def traces(monkeypatch):
     made = []
 
     def counted(model, data, *arguments, **options):
-        if not options.get("holds"):
+        if not options.get("clamps"):
             made.append(data)
         return trace(model, data, *arguments, **options)
 
@@ -777,12 +777,12 @@ def test_nothing_is_computed_again_that_was_not_changed(visit, folder, traces):
 
 def test_traces_beyond_what_memory_is_allowed_lie_on_disk(visit, monkeypatch):
     shelf.clear()
-    traces = shelf("traces", loading.MOST_TRACES)
+    traces = shelf("traces", loading.MAX_TRACES)
     app = go(paste(visit(), SHORT), "cells")
     (first,) = traces.results()
     size = sum(values.nbytes for values in first.values.values())
     assert first.storage is None and size > 0
-    monkeypatch.setattr(loading, "MOST_OF_TRACES", size + size // 2)
+    monkeypatch.setattr(loading, "MAX_ALL_TRACES_BYTES", size + size // 2)
     go(paste(app, SHORT[::-1]), "cells")
     assert traces.results()[0] is first
     second = traces.results()[1]
@@ -791,9 +791,9 @@ def test_traces_beyond_what_memory_is_allowed_lie_on_disk(visit, monkeypatch):
 
 def test_traces_in_the_making_share_the_memory_that_is_allowed(monkeypatch):
     monkeypatch.setattr(loading, "_traces", lambda: Shelf(6))
-    monkeypatch.setattr(loading, "MOST_OF_A_TRACE", 60)
-    monkeypatch.setattr(loading, "MOST_OF_TRACES", 100)
-    memory = loading.memory_for_a_trace
+    monkeypatch.setattr(loading, "MAX_TRACE_BYTES", 60)
+    monkeypatch.setattr(loading, "MAX_ALL_TRACES_BYTES", 100)
+    memory = loading.reserve_trace_memory
     with memory() as first, memory() as second, memory() as third:
         assert (first, second, third) == (60, 40, 0)
     with pytest.raises(Cancelled), memory() as again:
@@ -808,12 +808,12 @@ def test_a_full_disk_is_one_sentence_and_a_shorter_text_goes_on(visit, monkeypat
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     shelf.clear()
-    traces = shelf("traces", loading.MOST_TRACES)
+    traces = shelf("traces", loading.MAX_TRACES)
     monkeypatch.setattr("gridlstm.trace.open_memmap", full)
-    monkeypatch.setattr(loading, "MOST_OF_A_TRACE", 5000)
+    monkeypatch.setattr(loading, "MAX_TRACE_BYTES", 5000)
     app = go(paste(visit(), SHORT * 50), "cells")
     assert "No space left on device" in app.error[0].value and not traces.results()
-    monkeypatch.setattr(loading, "MOST_OF_A_TRACE", 2**29)
+    monkeypatch.setattr(loading, "MAX_TRACE_BYTES", 2**29)
     go(paste(app, SHORT), "cells")
     assert not app.error and len(traces.results()) == 1
 

@@ -8,7 +8,7 @@ import torch
 
 from gridlstm.backends.parallel import Work, results_of
 from gridlstm.backends.plan import MIN_PARALLEL_BLOCK, Shape, plan
-from gridlstm.clamps import Hold, holds_of
+from gridlstm.clamps import Clamp, clamps_of
 from gridlstm.config import ModelConfig
 from gridlstm.model import LanguageModel
 from gridlstm.progress import Cancelled
@@ -138,7 +138,9 @@ def test_layers_are_given_to_threads_where_it_gains(
     threads, positions, sequences, layers, clamped, expected
 ):
     config = ModelConfig("stacked", layers, 12)
-    clamps = holds_of([[Hold("time.cell", 1, 0, 0.0)]], config, torch.zeros(1)) if clamped else None
+    clamps = (
+        clamps_of([[Clamp("time.cell", 1, 0, 0.0)]], config, torch.zeros(1)) if clamped else None
+    )
     shape = Shape(positions, sequences, positions)
     made = plan(config, shape, "cpu", gradients=False, clamps=clamps, threads=threads)
     assert made.workers == expected

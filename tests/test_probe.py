@@ -8,7 +8,7 @@ from sklearn.metrics import roc_auc_score
 
 from gridlstm.analysis import probe as probe_module
 from gridlstm.analysis.held_out import HeldOutError
-from gridlstm.analysis.probe import MOST_CHARACTERS, STRENGTH, ProbeError, probe
+from gridlstm.analysis.probe import MAX_FITTED_CHARACTERS, STRENGTH, ProbeError, probe
 from gridlstm.progress import Cancelled
 
 CHARACTERS = 3000
@@ -92,7 +92,7 @@ def penalised_least(values, marks, strength):
     return found.x[:units] - found.x[units:-1], found.x[-1]
 
 
-def chances(found, layer):
+def probabilities(found, layer):
     """What the probe of all units gives for each character of both parts."""
     scaled = (layer - layer[FIRST].mean(axis=0)) / layer[FIRST].std(axis=0)
     weights = found.weights.sort_values("unit")["weight"].to_numpy()
@@ -126,7 +126,7 @@ def test_marks_are_expected_as_often_as_they_are(share):
     marks = random.random(CHARACTERS) < share
     layer = random.normal(size=(CHARACTERS, 12))
     layer[:, [0, 3]] += 1.0 * marks[:, None]
-    expected = chances(probe(layer, marks, POSITIONS), layer)
+    expected = probabilities(probe(layer, marks, POSITIONS), layer)
     assert expected[FIRST].mean() == pytest.approx(marks[FIRST].mean(), rel=0.01)
     assert expected[SECOND].mean() == pytest.approx(marks[SECOND].mean(), rel=0.25)
 
@@ -175,7 +175,7 @@ def test_a_character_shows_the_value_at_its_last_byte(one_cell):
 def test_a_long_text_is_fitted_on_some_of_its_characters():
     """Where the characters that are left out hold the opposite, the fit does not see it."""
     random = np.random.default_rng(5)
-    characters = 2 * (MOST_CHARACTERS + 1500) + 200
+    characters = 2 * (MAX_FITTED_CHARACTERS + 1500) + 200
     marks = marked(random, characters)
     layer = random.normal(size=(characters, 2))
     seen = np.arange(characters) % 2 == 0

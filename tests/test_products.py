@@ -6,7 +6,7 @@ import torch
 
 from gridlstm.backends import linear as linear_module
 from gridlstm.backends.linear import LayerWeights, Linear, packed
-from gridlstm.backends.plan import MIN_CALLS, MIN_LARGE, MIN_ROWS, Shape, makes_ready
+from gridlstm.backends.plan import MIN_CALLS, MIN_LARGE, MIN_ROWS, Shape, packs_weights
 from gridlstm.cells import spread
 from gridlstm.cells.arithmetic import MIN_FAST_TANH, tanh
 from gridlstm.config import ModelConfig
@@ -113,7 +113,7 @@ def test_weights_that_are_not_finite_stay_so():
     ],
 )
 def test_an_order_is_made_where_enough_is_to_be_read_with_it(shape, part, layers, expected):
-    assert makes_ready(shape, part, layers) == expected
+    assert packs_weights(shape, part, layers) == expected
 
 
 def test_large_weights_are_packed_once_and_where_it_gains(monkeypatch):

@@ -37,7 +37,7 @@ def marked_values(draw):
 
 
 # Numbers of float16 are sorted where they are few, and counted where they are many.
-sorted_and_counted = pytest.mark.parametrize("many", [ranks.MANY_POSITIONS, 0])
+sorted_and_counted = pytest.mark.parametrize("many", [ranks.MIN_COUNTED_POSITIONS, 0])
 
 
 @sorted_and_counted
@@ -45,7 +45,7 @@ sorted_and_counted = pytest.mark.parametrize("many", [ranks.MANY_POSITIONS, 0])
 def test_auc_is_the_share_of_pairs(many, case):
     values, marks = case
     expected = [auc_by_pairs(unit, marks) for unit in values.T]
-    with patch.object(ranks, "MANY_POSITIONS", many):
+    with patch.object(ranks, "MIN_COUNTED_POSITIONS", many):
         assert auc(values, marks) == pytest.approx(expected, rel=1e-14)
 
 
@@ -53,7 +53,7 @@ def test_auc_is_the_share_of_pairs(many, case):
 @pytest.mark.parametrize("number", [np.float16, np.float32])
 @pytest.mark.parametrize("share", [0.02, 0.5, 0.98])
 def test_auc_agrees_with_scikit_learn(monkeypatch, many, number, share):
-    monkeypatch.setattr(ranks, "MANY_POSITIONS", many)
+    monkeypatch.setattr(ranks, "MIN_COUNTED_POSITIONS", many)
     random = np.random.default_rng(7)
     marks = random.random(700) < share
     values = np.tanh(random.normal(size=(700, 40)) * 3 + marks[:, None]).astype(number)
@@ -77,7 +77,7 @@ def test_extremes():
 
 @sorted_and_counted
 def test_negative_zero_ties_with_zero(monkeypatch, many):
-    monkeypatch.setattr(ranks, "MANY_POSITIONS", many)
+    monkeypatch.setattr(ranks, "MIN_COUNTED_POSITIONS", many)
     values = np.array([[-0.0], [0.0]], np.float16)
     assert auc(values, np.array([True, False])).tolist() == [0.5]
 

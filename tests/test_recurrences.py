@@ -23,7 +23,7 @@ from gridlstm.backends.plan import (
 )
 from gridlstm.cells import Layer, joined
 from gridlstm.cells.arithmetic import carry_in_place, carry_linearly
-from gridlstm.clamps import Hold
+from gridlstm.clamps import Clamp
 from gridlstm.config import ModelConfig
 from gridlstm.model import LanguageModel
 from gridlstm.trace import trace
@@ -85,7 +85,7 @@ SHAPES = [(1, 1, 3), (40, 2, 1), (33, 3, 5), (70, 2, 16), (50, 1, 63), (35, 4, 6
 @pytest.mark.parametrize("shape", SHAPES)
 def test_a_layer_is_the_same_from_the_workspace_and_from_hidden_states(shape, onednn, monkeypatch):
     if not onednn:
-        monkeypatch.setattr(at_once, "goes_through_onednn", lambda read: False)
+        monkeypatch.setattr(at_once, "uses_onednn", lambda read: False)
     layer = random_layer(*shape, torch.float32)
     torch.testing.assert_close(read(*layer, "at once"), read(*layer), atol=2e-5, rtol=0)
 
@@ -195,7 +195,7 @@ def test_what_is_held_is_read_step_by_step(architecture, monkeypatch):
     """And all that is not is read at once, where that gains."""
     model = LanguageModel(ModelConfig(architecture, 2, UNITS))
     asked = []
-    monkeypatch.setattr(at_once, "goes_through_onednn", lambda read: False)
+    monkeypatch.setattr(at_once, "uses_onednn", lambda read: False)
     for name in ("lstm", "gru"):
         plain = getattr(torch, name)
         monkeypatch.setattr(torch, name, lambda *a, p=plain: asked.append(1) or p(*a))
@@ -205,7 +205,7 @@ def test_what_is_held_is_read_step_by_step(architecture, monkeypatch):
     trace(
         model,
         data,
-        holds=[Hold("time.hidden" if architecture == "gru" else "time.cell", 1, 0, 0.0)],
+        clamps=[Clamp("time.hidden" if architecture == "gru" else "time.cell", 1, 0, 0.0)],
     )
     assert len(asked) == 3
     trace(model, data[: MIN_POSITIONS_AT_ONCE - 1])

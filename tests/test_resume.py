@@ -172,11 +172,11 @@ def test_ctrl_c_ends_the_last_long_validation_at_once(tmp_path, corpus, monkeypa
     train(GRID, settings, corpus, straight)
     validate = TextTask.validate
 
-    def interrupted(task, model, most_bytes=None, progress=None):
-        if most_bytes is None:
+    def interrupted(task, model, max_bytes=None, progress=None):
+        if max_bytes is None:
             os.kill(os.getpid(), signal.SIGINT)
             time.sleep(30)
-        return validate(task, model, most_bytes, progress)
+        return validate(task, model, max_bytes, progress)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(TextTask, "validate", interrupted)
@@ -205,7 +205,7 @@ def test_a_signal_drops_a_validation_and_the_resumed_run_begins_with_it(
         patch.setattr(TextTask, "validate", interrupted)
         assert not train(config, SETTINGS, corpus, parts)
     progress = read_progress(state_path(parts))
-    assert progress.update == at and progress.owes_a_point(SETTINGS)
+    assert progress.update == at and progress.is_point_due(SETTINGS)
     assert [point.update for point in progress.points] == list(range(5, at, 5))
     assert train(config, SETTINGS, corpus, parts, resume=True)
     assert_same_run(parts, straight)

@@ -16,8 +16,8 @@ from gridlstm import commands
 from gridlstm import sampling as sampling_module
 from gridlstm.architectures import ARCHITECTURES
 from gridlstm.backends import plan as planning
-from gridlstm.clamps import Hold
-from gridlstm.sampling import Choice, SamplingError, chances_of, sample, write
+from gridlstm.clamps import Clamp
+from gridlstm.sampling import Choice, SamplingError, probabilities_of, sample, write
 from gridlstm.trace import trace
 
 KINDS = [("stacked", None), ("grid", "none"), ("grid", "depth"), ("grid", "all")]
@@ -35,11 +35,11 @@ CHOICES = [
 ]
 
 
-def expected_chances(chances, temperature, top_k, top_p) -> np.ndarray:
+def expected_chances(probabilities, temperature, top_k, top_p) -> np.ndarray:
     """Temperature, then top-k, then top-p, in the plainest way: byte by byte, likeliest first."""
     if temperature == 0:
-        return np.array([float(byte == chances.argmax()) for byte in range(256)])
-    powers = [chance ** (1 / temperature) for chance in chances]
+        return np.array([float(byte == probabilities.argmax()) for byte in range(256)])
+    powers = [chance ** (1 / temperature) for chance in probabilities]
     ranked = sorted(range(256), key=lambda byte: (-powers[byte], byte))[:top_k]
     total = sum(powers[byte] for byte in ranked)
     kept, together = {}, 0.0
@@ -64,7 +64,7 @@ def test_the_chances_are_those_of_the_plain_way(choice):
         logits = np.random.default_rng(seed).normal(0, 3, 256)
         plain = np.exp(logits) / np.exp(logits).sum()
         expected = expected_chances(plain, choice.temperature, choice.top_k, choice.top_p)
-        np.testing.assert_allclose(chances_of(logits, choice), expected, atol=1e-12)
+        np.testing.assert_allclose(probabilities_of(logits, choice), expected, atol=1e-12)
 
 
 def test_chances_by_hand():
@@ -73,8 +73,8 @@ def test_chances_by_hand():
     logits[[7, 3, 9, 200]] = np.log([1 / 2, 1 / 4, 1 / 8, 1 / 8])
 
     def kept(**options):
-        chances = chances_of(logits, Choice(**options))
-        return {int(byte): float(chances[byte]) for byte in np.flatnonzero(chances)}
+        probabilities = probabilities_of(logits, Choice(**options))
+        return {int(byte): float(probabilities[byte]) for byte in np.flatnonzero(probabilities)}
 
     assert kept(top_p=0.5) == pytest.approx({7: 1})
     assert kept(top_p=0.51) == pytest.approx({7: 2 / 3, 3: 1 / 3})
@@ -88,9 +88,9 @@ def test_chances_by_hand():
 
 
 def test_a_byte_without_a_chance_is_never_drawn():
-    chances = np.zeros(256)
-    chances[[5, 9]] = [0.3, 0.7 - 1e-9]
-    drawn = [sampling_module._choose(chances, n) for n in (0.0, 0.3 - 1e-9, 0.3, 1 - 2**-53)]
+    probabilities = np.zeros(256)
+    probabilities[[5, 9]] = [0.3, 0.7 - 1e-9]
+    drawn = [sampling_module._choose(probabilities, n) for n in (0.0, 0.3 - 1e-9, 0.3, 1 - 2**-53)]
     assert drawn == [5, 5, 9, 9]
 
 
@@ -107,22 +107,22 @@ def test_each_byte_is_where_its_random_number_falls(make_model, architecture, ti
     numbers = np.random.default_rng(3).random(10)
     for n, step in enumerate(steps):
         plain = reference.run(architecture, 2, tensors, data[: len(PRIME) + n]).next_byte[-1]
-        chances = expected_chances(plain, choice.temperature, choice.top_k, choice.top_p)
-        edges = np.append(0, np.cumsum(chances))
+        probabilities = expected_chances(plain, choice.temperature, choice.top_k, choice.top_p)
+        edges = np.append(0, np.cumsum(probabilities))
         assert edges[step.token] - 1e-9 <= numbers[n] < edges[step.token + 1] + 1e-9
-        assert step.chance == pytest.approx(chances[step.token], abs=1e-9)
+        assert step.probability == pytest.approx(probabilities[step.token], abs=1e-9)
         assert step.loss == pytest.approx(-math.log(plain[step.token]), abs=1e-9)
 
 
 @pytest.mark.parametrize(("architecture", "tie"), [*KINDS, *OTHERS])
-@pytest.mark.parametrize("holds", [[], [1.5]])
-def test_losses_and_values_are_those_of_a_trace_of_the_text(make_model, architecture, tie, holds):
+@pytest.mark.parametrize("clamps", [[], [1.5]])
+def test_losses_and_values_are_those_of_a_trace_of_the_text(make_model, architecture, tie, clamps):
     model = make_model(architecture, 3, 6, tie).eval()
     quantities = model.config.quantities
-    holds = [Hold(model.config.holdable[0], 2, 1, value) for value in holds]
-    steps = list(write(model, PRIME, 30, quantities=quantities, holds=holds))
+    clamps = [Clamp(model.config.clampable[0], 2, 1, value) for value in clamps]
+    steps = list(write(model, PRIME, 30, quantities=quantities, clamps=clamps))
     data = PRIME + bytes(step.token for step in steps)
-    traced = trace(model, data, dtype=np.float32, holds=holds)
+    traced = trace(model, data, dtype=np.float32, clamps=clamps)
     losses = [step.loss for step in steps]
     np.testing.assert_allclose(losses, traced.loss[len(PRIME) :], atol=1e-5)
     for quantity, values in traced.values.items():

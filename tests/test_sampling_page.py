@@ -142,7 +142,7 @@ def test_once_stopped_not_a_byte_is_added_by_a_slice_in_the_making(visit, shippe
     """As when Stop is clicked: the page runs anew beside the thread that still writes."""
     writing = begun(visit, length=5000).session_state["writing"]
     with writing._one_at_a_time:
-        stopping = threading.Thread(target=writing.set_going, args=[False])
+        stopping = threading.Thread(target=writing.set_running, args=[False])
         stopping.start()
         written = writing.written
         writing._advance(time.perf_counter())

@@ -139,5 +139,5 @@ def test_orders_that_cannot_be_found():
         order(VALUES, "beauty")
     with pytest.raises(ValueError, match="empty"):
         order(VALUES[:0], "mean")
-    with pytest.raises(ValueError, match=str(orders.MOST_CLUSTERED)):
-        order(np.zeros((2, orders.MOST_CLUSTERED + 1), np.float16), "similarity")
+    with pytest.raises(ValueError, match=str(orders.MAX_CLUSTERED_UNITS)):
+        order(np.zeros((2, orders.MAX_CLUSTERED_UNITS + 1), np.float16), "similarity")

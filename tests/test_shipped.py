@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dashboard.screens.curves.runs import settings_but_seed
+from dashboard.screens.curves.runs import settings_without_seed
 from gridlstm.checkpoint import load_model, read_metadata
 from gridlstm.corpus import byte_entropy, read_corpus
 from gridlstm.curves import read_curve, read_published
@@ -99,7 +99,7 @@ def test_another_seed_of_a_cooled_model_differs_in_its_seed_alone(name):
     first, seed = name.split("-seed-")
     one, other = (read_metadata(FOLDER / f"{stem}.safetensors") for stem in (first, name))
     assert other.model == one.model and other.data == one.data
-    assert settings_but_seed(other.training) == settings_but_seed(one.training)
+    assert settings_without_seed(other.training) == settings_without_seed(one.training)
     assert other.training["seed"] == int(seed) != one.training["seed"]
     assert other.validation_bytes == one.validation_bytes
     curves = [read_curve(FOLDER / f"{stem}.csv") for stem in (first, name)]
@@ -110,15 +110,15 @@ def test_there_are_other_seeds():
     assert len(OTHER_SEEDS) >= 3
 
 
-def stated_and_measured(name, corpus, most_bytes=None) -> tuple[float, float]:
+def stated_and_measured(name, corpus, max_bytes=None) -> tuple[float, float]:
     """The loss of the weights by the curve, and measured here, on as many bytes unless fewer."""
     model, metadata = load_model(FOLDER / f"{name}.safetensors")
     curve = read_curve(FOLDER / f"{name}.csv")
     assert np.diff(curve["update"]).min() > 0
     stated = curve.loc[curve["update"] == metadata.updates, "val_loss"].item()
     assert stated == curve["val_loss"].min()
-    most_bytes = most_bytes or metadata.training["validation_bytes"]
-    return stated, evaluate(model, corpus.validation, most_bytes).nats_per_byte
+    max_bytes = max_bytes or metadata.training["validation_bytes"]
+    return stated, evaluate(model, corpus.validation, max_bytes).nats_per_byte
 
 
 @pytest.mark.parametrize("name", NAMES)

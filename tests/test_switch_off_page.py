@@ -26,7 +26,7 @@ from dashboard.screens.switch_off import ablation, charts
 from dashboard.screens.switch_off import samples as held_samples
 from gridlstm.analysis.properties import inside_url
 from gridlstm.checkpoint import load_model
-from gridlstm.clamps import Hold
+from gridlstm.clamps import Clamp
 from gridlstm.intervention import ablate, losses
 from gridlstm.sampling import sample
 from gridlstm.text import character_losses, from_string, printable_byte
@@ -40,10 +40,10 @@ TEXT = (
 MARKS = inside_url(TEXT)
 
 
-def bits(path, characters: str, holds: list[Hold]) -> np.ndarray:
+def bits(path, characters: str, clamps: list[Clamp]) -> np.ndarray:
     """Surprise in bits [character], not by way of the page."""
     text, model = from_string(characters), load_model(path)[0]
-    return character_losses(text, losses(model, text.data, [holds])[0]) / math.log(2)
+    return character_losses(text, losses(model, text.data, [clamps])[0]) / math.log(2)
 
 
 def values(path, characters: str, quantity: str, layer: int, unit: int) -> np.ndarray:
@@ -77,9 +77,9 @@ def hold_at(app, at: str):
     return checked(app.segmented_control(key="held_at").set_value(at).run())
 
 
-def assert_shows(app, path, holds: list[Hold], characters: str = TEXT, marks=MARKS) -> None:
+def assert_shows(app, path, clamps: list[Clamp], characters: str = TEXT, marks=MARKS) -> None:
     """The coloured text and the means are those of these holds."""
-    before, after = bits(path, characters, []), bits(path, characters, holds)
+    before, after = bits(path, characters, []), bits(path, characters, clamps)
     np.testing.assert_allclose(drawn(app, "change")["values"][0], after - before, atol=2e-3)
     shown = metrics(app)
     parts = {"Whole text": np.ones_like(marks), "Inside": marks, "Outside": ~marks}
@@ -110,7 +110,7 @@ def test_a_cell_held_at_each_value_costs_what_it_does_without_the_page(
         "mean outside": kept[~MARKS].mean(),
     }[at]
     assert said(app) == []
-    assert_shows(app, path, [Hold(quantity, 2, 3, value)])
+    assert_shows(app, path, [Clamp(quantity, 2, 3, value)])
 
 
 @pytest.mark.parametrize(("at", "value"), [("closed", 0.0), ("open", 1.0)])
@@ -118,8 +118,8 @@ def test_a_forget_gate_closed_or_open(visit, shipped, at, value):
     app = opened(visit, model="grid-3", quantity="depth.forget", layer="1", unit="5")
     assert "zero" not in app.segmented_control(key="held_at").options
     hold_at(app, at)
-    hold = Hold("depth.forget", 1, 5, value)
-    assert_shows(app, shipped / "grid-3.safetensors", [hold])
+    clamp = Clamp("depth.forget", 1, 5, value)
+    assert_shows(app, shipped / "grid-3.safetensors", [clamp])
 
 
 def test_a_value_of_ones_own(visit, shipped):
@@ -131,8 +131,8 @@ def test_a_value_of_ones_own(visit, shipped):
     assert slider.value == pytest.approx(kept.mean(), abs=1e-6)
     value = float(kept.min() + 0.25 * (kept.max() - kept.min()))
     checked(slider.set_value(value).run())
-    hold = Hold("time.cell", 3, 1, value)
-    assert_shows(app, shipped / "grid-3.safetensors", [hold])
+    clamp = Clamp("time.cell", 3, 1, value)
+    assert_shows(app, shipped / "grid-3.safetensors", [clamp])
     # Another unit has another range; the value of the first is not carried over.
     checked(app.number_input(key="unit").set_value(2).run())
     other = values(shipped / "grid-3.safetensors", TEXT, "time.cell", 3, 2)
@@ -158,11 +158,11 @@ def test_several_units_are_held_at_once_and_taken_off_the_list(visit, shipped):
     checked(app.selectbox(key="quantity").set_value("depth.forget").run())
     hold_at(app, "open")
     path = shipped / "grid-3.safetensors"
-    first, second = Hold("time.cell", 1, 2, 0.0), Hold("depth.forget", 1, 2, 1.0)
+    first, second = Clamp("time.cell", 1, 2, 0.0), Clamp("depth.forget", 1, 2, 1.0)
     assert_shows(app, path, [first, second])
     press(app, "Add to the list")
     checked(app.number_input(key="unit").set_value(7).run())
-    third = Hold("depth.forget", 1, 7, 1.0)
+    third = Clamp("depth.forget", 1, 7, 1.0)
     assert_shows(app, path, [first, second, third])
     checked(app.button(key="remove_0").click().run())
     assert_shows(app, path, [second, third])
@@ -176,8 +176,8 @@ def test_the_list_is_of_one_model(visit, shipped):
     checked(app.selectbox(key="model").set_value("stacked-2").run())
     assert not any(button.label == "Remove" for button in app.button)
     checked(app.number_input(key="unit").set_value(4).run())
-    hold = Hold("time.cell", 1, 4, 0.0)
-    assert_shows(app, shipped / "stacked-2.safetensors", [hold])
+    clamp = Clamp("time.cell", 1, 4, 0.0)
+    assert_shows(app, shipped / "stacked-2.safetensors", [clamp])
     checked(app.selectbox(key="model").set_value("grid-3").run())
     assert [button.label for button in app.button].count("Remove") == 1
 
@@ -187,8 +187,8 @@ def test_a_chosen_unit_that_is_on_the_list_is_held_as_chosen(visit, shipped):
     press(app, "Add to the list")
     hold_at(app, "mean")
     mean = values(shipped / "grid-3.safetensors", TEXT, "time.cell", 1, 2).mean()
-    hold = Hold("time.cell", 1, 2, mean)
-    assert_shows(app, shipped / "grid-3.safetensors", [hold])
+    clamp = Clamp("time.cell", 1, 2, mean)
+    assert_shows(app, shipped / "grid-3.safetensors", [clamp])
 
 
 def test_a_listed_unit_whose_value_needs_a_property_is_left_out_with_a_sentence(visit, shipped):
@@ -199,8 +199,8 @@ def test_a_listed_unit_whose_value_needs_a_property_is_left_out_with_a_sentence(
     checked(app.selectbox(key="property").set_value("bold").run())
     assert len(said(app)) == 1 and "holds for no character" in said(app)[0]
     assert any("unit 2 is not held" in words_of for words_of in markdown(app))
-    hold = Hold("time.cell", 1, 4, 0.0)
-    after = bits(shipped / "grid-3.safetensors", TEXT, [hold])
+    clamp = Clamp("time.cell", 1, 4, 0.0)
+    after = bits(shipped / "grid-3.safetensors", TEXT, [clamp])
     assert float(metrics(app)["Whole text, held"]) == pytest.approx(np.nanmean(after), abs=1e-3)
 
 
@@ -254,8 +254,8 @@ def test_a_pattern_of_ones_own_splits_the_loss(visit, shipped):
     for word in ("see", "so", "second"):
         start = TEXT.index(f"{word} ") if word != "so" else TEXT.index("so on")
         marks[start : start + len(word)] = True
-    hold = Hold("time.cell", 1, 0, 0.0)
-    assert_shows(app, shipped / "grid-3.safetensors", [hold], marks=marks)
+    clamp = Clamp("time.cell", 1, 0, 0.0)
+    assert_shows(app, shipped / "grid-3.safetensors", [clamp], marks=marks)
 
 
 def test_a_long_text_is_cut_with_a_caption(visit):
@@ -292,9 +292,9 @@ def test_an_uploaded_model_is_held_too(visit, tmp_path):
     checked(app.selectbox(key="model").set_value("own (mine)").run())
     checked(app.number_input(key="unit").set_value(5).run())
     state = app.session_state
-    hold = Hold(state["quantity"], state["layer"], 5, 0.0)
+    clamp = Clamp(state["quantity"], state["layer"], 5, 0.0)
     assert said(app) == []
-    assert_shows(app, path, [hold])
+    assert_shows(app, path, [clamp])
 
 
 # -- At a character -------------------------------------------------------------------------------
@@ -308,19 +308,19 @@ def test_a_clicked_character_shows_the_chances_and_is_written_on_from(visit, shi
     path, text = shipped / "stacked-2.safetensors", from_string(TEXT)
     model = load_model(path)[0]
     kept = values(path, TEXT, "time.cell", 1, 3)
-    hold = Hold("time.cell", 1, 3, kept[~MARKS].mean())
+    clamp = Clamp("time.cell", 1, 3, kept[~MARKS].mean())
     byte = int(text.last_byte[at])
     before = trace(model, text.data, ()).next_token[byte]
-    after = trace(model, text.data, (), holds=[hold]).next_token[byte]
+    after = trace(model, text.data, (), clamps=[clamp]).next_token[byte]
     bars = figures(app)["chances"]["data"]
-    expected = charts.next_token_chances(before, after)
+    expected = charts.next_token_probabilities(before, after)
     for bar, right in zip(bars, expected.data, strict=True):
         assert bar["name"] == right.name
         np.testing.assert_allclose(decoded(bar["x"]), right.x, atol=1e-3)
     assert "goes on with **r**" in captions(app)
     prime = text.data[: byte + 1]
-    for block, holds in zip(app.code, ([], [hold]), strict=True):
-        right = bytes(sample(model, prime, 300, temperature=0.8, seed=1, holds=holds))
+    for block, clamps in zip(app.code, ([], [clamp]), strict=True):
+        right = bytes(sample(model, prime, 300, temperature=0.8, seed=1, clamps=clamps))
         assert block.value == right.decode("utf-8", "replace")
     checked(app.number_input(key="sample_seed").set_value(9).run())
     right = bytes(sample(model, prime, 300, temperature=0.8, seed=9))
@@ -458,7 +458,7 @@ def test_the_chances_are_of_the_likeliest_bytes_of_either():
     before, after = np.zeros(256), np.zeros(256)
     before[[60, 32, 200]] = 0.6, 0.3, 0.1
     after[[38, 32]] = 0.8, 0.2
-    fig = charts.next_token_chances(before, after, 4)
+    fig = charts.next_token_probabilities(before, after, 4)
     assert list(fig.layout.yaxis.ticktext) == ["&amp;", "&lt;", printable_byte(32), "byte C8"]
     np.testing.assert_allclose(fig.data[0].x, [0, 0.6, 0.3, 0.1])
     np.testing.assert_allclose(fig.data[1].x, [0.8, 0, 0.2, 0])

@@ -151,15 +151,15 @@ def test_writing_a_file_removes_what_earlier_writings_left(folder):
 
 def test_a_file_that_was_taken_for_left_over_before_its_lock_is_made_anew(folder, monkeypatch):
     """Another start may come between the two."""
-    hold, calls = temporary._hold, []
+    clamp, calls = temporary._lock, []
 
     def hold_too_late(path):
         calls.append(path)
         if len(calls) == 1:
             remove_unfinished(folder / "curve.csv")
-        return hold(path)
+        return clamp(path)
 
-    monkeypatch.setattr(temporary, "_hold", hold_too_late)
+    monkeypatch.setattr(temporary, "_lock", hold_too_late)
     with temporary_file(folder, ".curve.csv.") as aside:
         assert aside.exists() and aside == calls[1] != calls[0]
     calls.clear()
@@ -169,19 +169,19 @@ def test_a_file_that_was_taken_for_left_over_before_its_lock_is_made_anew(folder
         if len(calls) == 1:
             remove_left_folders.cache_clear()
             remove_left_folders()
-        return hold(path)
+        return clamp(path)
 
-    monkeypatch.setattr(temporary, "_hold", hold_folder_too_late)
+    monkeypatch.setattr(temporary, "_lock", hold_folder_too_late)
     made = TemporaryFolder("trace")
     assert Path(made.name).is_dir() and Path(made.name) == calls[1] != calls[0]
     made.cleanup()
 
 
 def test_a_server_looks_for_it_once_as_it_starts(folder):
-    loading.remove_left_folders_meanwhile.cache_clear()
+    loading.remove_left_folders_in_background.cache_clear()
     left = folder / "gridlstm-upload-12.abcdefgh"
     left.mkdir()
-    thread = loading.remove_left_folders_meanwhile()
+    thread = loading.remove_left_folders_in_background()
     thread.join(timeout=60)
     assert not left.exists()
-    assert loading.remove_left_folders_meanwhile() is thread
+    assert loading.remove_left_folders_in_background() is thread

@@ -15,7 +15,7 @@ from gridlstm.backends.fast import FAST
 from gridlstm.backends.linear import reads_float16
 from gridlstm.backends.plan import MAX_BLOCK, Shape
 from gridlstm.cells.lstm import lstm_step
-from gridlstm.clamps import Hold, holds_of
+from gridlstm.clamps import Clamp, clamps_of
 from gridlstm.config import ModelConfig
 from gridlstm.evaluation import evaluate
 from gridlstm.progress import Cancelled
@@ -115,11 +115,11 @@ def test_a_large_trace_lies_on_disk_as_long_as_it_lives(make_model, storage):
     size = sum(values.nbytes for values in in_memory.values.values())
     assert not list(storage.iterdir())
 
-    same(trace(model, TEXT, most_in_memory=size), in_memory)
+    same(trace(model, TEXT, max_in_memory=size), in_memory)
     gc.collect()
     assert not list(storage.iterdir())
 
-    on_disk = trace(model, TEXT, most_in_memory=size - 1)
+    on_disk = trace(model, TEXT, max_in_memory=size - 1)
     same(on_disk, in_memory)
     assert all(isinstance(values, np.memmap) for values in on_disk.values.values())
     (folder,) = storage.iterdir()
@@ -152,7 +152,7 @@ def test_large_layers_with_shared_weights_do_side_by_side_what_they_do_one_above
     told, piece = [], 150
     monkeypatch.setattr(planning, "MAX_STAGGERED_POSITIONS", piece)
     staggered = trace(model, text, dtype=np.float64, progress=told.append)
-    same(trace(model, text, dtype=np.float64, most_in_memory=0), staggered)
+    same(trace(model, text, dtype=np.float64, max_in_memory=0), staggered)
     blocks = math.ceil(piece / MAX_BLOCK)
     assert len(told) == 3 * (blocks + 1)  # the second piece is less than a block
     assert all(a < b for a, b in zip(told, told[1:], strict=False)) and told[-1] == 1.0
@@ -202,8 +202,8 @@ def test_weights_are_made_ready_once_for_long_and_short_readings(make_model, mon
 def test_large_layers_with_held_units_are_read_in_pieces_as_small_as_any():
     """One above the other: each computes all of a piece at once."""
     config = ModelConfig("grid", 3, 1000, "all")
-    holds = holds_of([[Hold("time.cell", 2, 5, 0.0)]], config, torch.zeros(1))
-    positions = planning.positions_at_once(config, holds)
+    clamps = clamps_of([[Clamp("time.cell", 2, 5, 0.0)]], config, torch.zeros(1))
+    positions = planning.positions_at_once(config, clamps)
     computed = positions * config.values_a_layer
     assert 0 < computed <= planning.MAX_NUMBERS
     assert positions < planning.positions_at_once(config, None)
@@ -219,8 +219,8 @@ def test_progress_rises_to_one(make_model, monkeypatch, piece):
     assert told[0] > 0 and told[-1] == 1.0
 
 
-@pytest.mark.parametrize("most_in_memory", [0, 2**30])
-def test_a_cancelled_trace_leaves_nothing(make_model, monkeypatch, storage, most_in_memory):
+@pytest.mark.parametrize("max_in_memory", [0, 2**30])
+def test_a_cancelled_trace_leaves_nothing(make_model, monkeypatch, storage, max_in_memory):
     monkeypatch.setattr(planning, "MAX_POSITIONS", 10)
     told = []
 
@@ -230,9 +230,7 @@ def test_a_cancelled_trace_leaves_nothing(make_model, monkeypatch, storage, most
             raise Cancelled
 
     with pytest.raises(Cancelled):
-        trace(
-            make_model("grid", 2, 4, "none"), TEXT, most_in_memory=most_in_memory, progress=cancel
-        )
+        trace(make_model("grid", 2, 4, "none"), TEXT, max_in_memory=max_in_memory, progress=cancel)
     assert len(told) == 3
     assert not list(storage.iterdir())
 
@@ -258,13 +256,13 @@ def test_without_room_for_its_files_a_trace_says_so_and_leaves_nothing(
         trace(
             model,
             TEXT,
-            most_in_memory=0,
+            max_in_memory=0,
             progress=lambda share: told.append(share) or largest_file(2000),
         )
     assert bool(told) == (when == "midway")
     assert not list(storage.iterdir())
     largest_file(2**40)
-    same(trace(model, TEXT, most_in_memory=0), trace(model, TEXT))
+    same(trace(model, TEXT, max_in_memory=0), trace(model, TEXT))
 
 
 @every_kind
@@ -297,12 +295,14 @@ def test_a_text_of_one_byte(make_model):
 
 def test_the_likeliest_bytes_are_in_order(make_model):
     traced = trace(make_model("grid", 2, 4, "all"), TEXT)
-    likeliest, chances = traced.likeliest(5)
-    assert likeliest.shape == chances.shape == (len(TEXT), 5)
+    likeliest, probabilities = traced.likeliest(5)
+    assert likeliest.shape == probabilities.shape == (len(TEXT), 5)
     for position in range(len(TEXT)):
         expected = sorted(range(256), key=lambda b: (-float(traced.next_token[position, b]), b))[:5]
         assert likeliest[position].tolist() == expected
-        np.testing.assert_array_equal(chances[position], traced.next_token[position, expected])
+        np.testing.assert_array_equal(
+            probabilities[position], traced.next_token[position, expected]
+        )
 
 
 @pytest.mark.parametrize(
@@ -331,9 +331,9 @@ def test_what_is_written_to_files_does_not_stay_in_memory(make_model):
         lines = Path("/proc/self/status").read_text().splitlines()
         return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("RssFile"))
 
-    trace(model, bytes(100), most_in_memory=0)  # loads what libraries load when first used
+    trace(model, bytes(100), max_in_memory=0)  # loads what libraries load when first used
     before = mapped()
-    traced = trace(model, bytes(3000), most_in_memory=0)
+    traced = trace(model, bytes(3000), max_in_memory=0)
     size = sum(values.nbytes for values in traced.values.values())
     assert mapped() - before < size / 2
 

@@ -70,8 +70,8 @@ def test_updates_are_those_of_a_plain_loop(tmp_path, corpus, config):
     squares = [torch.zeros_like(p) for p in weights]
     state, clipped = expected.start(settings.sequences), 0
     for update in range(6):
-        read, target = (torch.from_numpy(x.astype(np.int64)) for x in streams.piece(update))
-        logits, state = expected(read, tuple(part.detach() for part in state))
+        inputs, target = (torch.from_numpy(x.astype(np.int64)) for x in streams.piece(update))
+        logits, state = expected(inputs, tuple(part.detach() for part in state))
         losses = functional.cross_entropy(
             logits.flatten(0, 1), target.flatten(), reduction="none"
         ).view(target.shape)
@@ -304,8 +304,8 @@ def test_a_run_begun_from_a_checkpoint(tmp_path, corpus, config):
     assert read_metadata(first).training["begun_from"] is None
 
     streams = cut_into_streams(corpus.train, settings.sequences, settings.length)
-    read, target = (torch.from_numpy(x.astype(np.int64)) for x in streams.piece(about.updates))
-    logits, _ = model(read, model.start(settings.sequences))
+    inputs, target = (torch.from_numpy(x.astype(np.int64)) for x in streams.piece(about.updates))
+    logits, _ = model(inputs, model.start(settings.sequences))
     loss = functional.cross_entropy(logits.flatten(0, 1), target.flatten()).item()
     assert own[0]["train_loss"] == pytest.approx(loss, abs=1e-5)
 
@@ -422,9 +422,9 @@ def test_a_validation_loss_that_is_not_finite_ends_a_run(tmp_path, corpus, monke
         out = tmp_path / f"{whole}.safetensors"
         validate = TextTask.validate
 
-        def broken(task, model, most_bytes=None, progress=None, whole=whole, validate=validate):
-            result = validate(task, model, most_bytes, progress)
-            if (most_bytes is None) == whole:
+        def broken(task, model, max_bytes=None, progress=None, whole=whole, validate=validate):
+            result = validate(task, model, max_bytes, progress)
+            if (max_bytes is None) == whole:
                 result = replace(result, loss=replace(result.loss, nats_per_byte=math.inf))
             return result
 

@@ -28,7 +28,7 @@ from gridlstm.training.experiment import (
     Step,
     TurnPlan,
     checkpoint_of,
-    stands_at,
+    find_progress,
     trial_of,
 )
 from gridlstm.training.learner import Learner
@@ -39,7 +39,7 @@ from gridlstm.training.run import Run, train
 from gridlstm.training.settings import TrainingSettings
 from gridlstm.training.tasks import TextTask, Validation
 from gridlstm.training.time_log import TimeLogError, minutes_of, read_log
-from gridlstm.training.turns import conduct_in_turns
+from gridlstm.training.turns import run_in_turns
 from gridlstm.training.ways import PLAIN, Way
 
 SETTINGS = TrainingSettings(
@@ -98,9 +98,9 @@ def clock(monkeypatch):
         clock.at_update(clock.updates)
         return loss
 
-    def validate(task, model, most_bytes=None, progress=None):
-        result = plain_validate(task, model, most_bytes, progress)
-        clock.time += POINT if most_bytes else 4 * POINT
+    def validate(task, model, max_bytes=None, progress=None):
+        result = plain_validate(task, model, max_bytes, progress)
+        clock.time += POINT if max_bytes else 4 * POINT
         return result
 
     monkeypatch.setattr(Learner, "update", update)
@@ -125,15 +125,13 @@ def lines():
 
 
 @pytest.fixture
-def conduct(text, clock, lines):
+def run_steps(text, clock, lines):
     """A function that does the plan within so many seconds in a folder."""
 
-    def conduct(out, seconds, plan=PLAN):
-        return conduct_in_turns(
-            plan, text, out, minutes=seconds / 60, now=clock.now, say=lines.append
-        )
+    def run_steps(out, seconds, plan=PLAN):
+        return run_in_turns(plan, text, out, minutes=seconds / 60, now=clock.now, say=lines.append)
 
-    return conduct
+    return run_steps
 
 
 def log(out):
@@ -178,7 +176,7 @@ def assert_as_trained_alone(out, text):
     that falls over the last updates of as many and the cooldown's more."""
     corpus = read_corpus(text, SETTINGS.train_fraction)
     for step in PLAN.steps:
-        reached, _ = stands_at(step, out)
+        reached, _ = find_progress(step, out)
         alone = out / "alone" / f"{step.name}.safetensors"
         train(step.model, replace(SETTINGS, updates=reached), corpus, alone)
         assert_same_tensors(checkpoint_of(step, out), alone)
@@ -198,9 +196,9 @@ def assert_as_trained_alone(out, text):
 
 
 @pytest.mark.parametrize("seconds", [95, 101.5, 113, 130])
-def test_equal_budgets_and_a_rate_that_has_fallen_in_time(tmp_path, conduct, lines, seconds):
+def test_equal_budgets_and_a_rate_that_has_fallen_in_time(tmp_path, run_steps, lines, seconds):
     out = tmp_path / "out"
-    assert conduct(out, seconds)
+    assert run_steps(out, seconds)
     order = turns_of(out)
     assert order == [ORDER[n % 4] for n in range(len(order))] and len(order) > 4
     (begun,) = notes(out, "cooldown")
@@ -218,16 +216,16 @@ def test_equal_budgets_and_a_rate_that_has_fallen_in_time(tmp_path, conduct, lin
     assert any("the rate begins to fall" in line for line in lines)
 
 
-def test_runs_in_turns_are_those_of_train(tmp_path, conduct, text):
-    conduct(tmp_path / "out", 95)
+def test_runs_in_turns_are_those_of_train(tmp_path, run_steps, text):
+    run_steps(tmp_path / "out", 95)
     assert_as_trained_alone(tmp_path / "out", text)
 
 
-def test_what_the_cooled_checkpoint_says(tmp_path, conduct, text):
+def test_what_the_cooled_checkpoint_says(tmp_path, run_steps, text):
     out = tmp_path / "out"
-    conduct(out, 95)
+    run_steps(out, 95)
     for step in PLAN.steps:
-        reached, _ = stands_at(step, out)
+        reached, _ = find_progress(step, out)
         about = read_metadata(cooled(step.name, out))
         assert about.training["begun_from"] == f"{step.name}.safetensors"
         assert about.training["cooldown"] == PLAN.cooldown
@@ -243,7 +241,7 @@ def test_what_the_cooled_checkpoint_says(tmp_path, conduct, text):
 
 
 def test_a_model_that_no_longer_improves_gives_its_turns_away(
-    tmp_path, conduct, lines, monkeypatch
+    tmp_path, run_steps, lines, monkeypatch
 ):
     out = tmp_path / "out"
     plan = replace(
@@ -260,7 +258,7 @@ def test_a_model_that_no_longer_improves_gives_its_turns_away(
         return Validation(Evaluation(5 + sign * 0.01 * times[model.config], result.loss.bytes))
 
     monkeypatch.setattr(TextTask, "validate", validate)
-    assert conduct(out, 110, plan)
+    assert run_steps(out, 110, plan)
     updates = notes(out, "cooldown")[0]["updates"]
     others = [reached for name, reached in updates.items() if name != "grid-2"]
     # Its first point is at update 3; or at 0 of the measuring, which is no point of its curve.
@@ -270,7 +268,7 @@ def test_a_model_that_no_longer_improves_gives_its_turns_away(
     assert rows(cooled("grid-2", out))[-1]["update"] == 9 + PLAN.cooldown
 
 
-def test_when_none_improves_the_rate_falls_at_once(tmp_path, conduct, lines, monkeypatch):
+def test_when_none_improves_the_rate_falls_at_once(tmp_path, run_steps, lines, monkeypatch):
     out = tmp_path / "out"
     steps = (replace(s, training=replace(SETTINGS, patience=6)) for s in PLAN.steps)
     worse = iter(range(10_000))
@@ -279,7 +277,7 @@ def test_when_none_improves_the_rate_falls_at_once(tmp_path, conduct, lines, mon
         return Validation(Evaluation(5 + next(worse), 50))
 
     monkeypatch.setattr(TextTask, "validate", validate)
-    assert conduct(out, 1000, replace(PLAN, steps=tuple(steps)))
+    assert run_steps(out, 1000, replace(PLAN, steps=tuple(steps)))
     assert set(notes(out, "cooldown")[0]["updates"].values()) == {9}
     assert log(out)[-1]["at"] < 200
     assert any("no model improves" in line for line in lines)
@@ -288,16 +286,16 @@ def test_when_none_improves_the_rate_falls_at_once(tmp_path, conduct, lines, mon
 # -- Interrupted ----------------------------------------------------------------------------------
 
 
-def test_interrupted_again_and_again_it_is_the_same(tmp_path, conduct, clock, lines):
+def test_interrupted_again_and_again_it_is_the_same(tmp_path, run_steps, clock, lines):
     """While measuring too, at full rate, and while the rate falls."""
     straight, parts = tmp_path / "straight", tmp_path / "parts"
-    conduct(straight, 100)
+    run_steps(straight, 100)
     measured = marks(straight, "loading")[0]["from"]
     clock.updates = 0
     signals = (20, 75, 76, 100, *range(115, 165, 5))
     clock.at_update = lambda n: os.kill(os.getpid(), signal.SIGTERM) if n in signals else None
     calls = 1
-    while not conduct(parts, 100 + _lost(parts, measured)):
+    while not run_steps(parts, 100 + _lost(parts, measured)):
         calls += 1
         assert calls < 20
     assert calls > 8
@@ -321,7 +319,7 @@ def _lost(out, measured):
     return (loading[0]["from"] if loading else 1000) - measured
 
 
-def test_killed_it_goes_on_from_the_turns_before(tmp_path, conduct, clock, text):
+def test_killed_it_goes_on_from_the_turns_before(tmp_path, run_steps, clock, text):
     def kill(number):
         if number in (60, 75, 90, 105):
             raise SystemExit
@@ -330,59 +328,59 @@ def test_killed_it_goes_on_from_the_turns_before(tmp_path, conduct, clock, text)
     out, kills = tmp_path / "out", 0
     while True:
         try:
-            assert conduct(out, 110)
+            assert run_steps(out, 110)
             break
         except SystemExit:
             kills += 1
     assert kills == 4
     assert_as_trained_alone(out, text)
-    updates = [stands_at(step, out)[0] for step in PLAN.steps]
+    updates = [find_progress(step, out)[0] for step in PLAN.steps]
     assert max(updates) - min(updates) <= PLAN.turn
 
 
-def test_a_complete_plan_is_not_done_again(tmp_path, conduct, lines):
+def test_a_complete_plan_is_not_done_again(tmp_path, run_steps, lines):
     out = tmp_path / "out"
-    conduct(out, 95)
+    run_steps(out, 95)
     before = {path: path.read_bytes() for path in out.iterdir() if path.is_file()}
     lines.clear()
-    assert conduct(out, 300)
+    assert run_steps(out, 300)
     assert lines == ["nothing to do: all runs are complete"]
     assert {path: path.read_bytes() for path in out.iterdir() if path.is_file()} == before
 
 
-def test_too_little_time_for_a_falling_rate(tmp_path, conduct, lines, text):
+def test_too_little_time_for_a_falling_rate(tmp_path, run_steps, lines, text):
     out = tmp_path / "out"
-    assert not conduct(out, 45)
+    assert not run_steps(out, 45)
     assert any("would not fit in" in line for line in lines)
     assert not notes(out, "cooldown") and not list(out.glob("cooled-*"))
     assert 45 <= log(out)[-1]["at"] < 47
     lines.clear()
-    assert not conduct(out, 45)
+    assert not run_steps(out, 45)
     assert any("the time is over" in line for line in lines)
-    assert conduct(out, 95)
+    assert run_steps(out, 95)
     assert_as_trained_alone(out, text)
 
 
-def test_models_that_know_nothing_are_not_cooled(tmp_path, conduct, lines):
+def test_models_that_know_nothing_are_not_cooled(tmp_path, run_steps, lines):
     """Also not in a later call, where only the first of them have had a turn."""
     out = tmp_path / "out"
     seconds = sum(COSTS.values()) * 8
-    while sum(stands_at(step, out)[0] > 0 for step in PLAN.steps) == 0:
+    while sum(find_progress(step, out)[0] > 0 for step in PLAN.steps) == 0:
         seconds += 1
-        assert not conduct(out, seconds)
-    assert sum(stands_at(step, out)[0] > 0 for step in PLAN.steps) < 4
-    assert not conduct(out, seconds + 1)
+        assert not run_steps(out, seconds)
+    assert sum(find_progress(step, out)[0] > 0 for step in PLAN.steps) < 4
+    assert not run_steps(out, seconds + 1)
     assert not notes(out, "cooldown")
 
 
 # -- The log --------------------------------------------------------------------------------------
 
 
-def test_no_second_is_missing_from_the_log(tmp_path, conduct, clock, lines):
+def test_no_second_is_missing_from_the_log(tmp_path, run_steps, clock, lines):
     out, begun = tmp_path / "out", clock.time
     clock.at_update = lambda n: os.kill(os.getpid(), signal.SIGINT) if n == 90 else None
-    assert not conduct(out, 100)
-    assert conduct(out, 100)
+    assert not run_steps(out, 100)
+    assert run_steps(out, 100)
     timed = [line for line in log(out) if "activity" in line]
     assert timed[0]["from"] == 0
     assert all(one["to"] == next_["from"] for one, next_ in pairwise(timed))
@@ -404,14 +402,14 @@ def test_no_second_is_missing_from_the_log(tmp_path, conduct, clock, lines):
     assert sum(line.startswith("minute 1: ") for line in lines) >= 1
 
 
-def test_a_line_cut_by_a_kill_is_left_out(tmp_path, conduct):
+def test_a_line_cut_by_a_kill_is_left_out(tmp_path, run_steps):
     out = tmp_path / "out"
-    conduct(out, 45)
+    run_steps(out, 45)
     whole = log(out)
     with open(out / "log.jsonl", "a", encoding="utf-8") as file:
         file.write('{"call": 1, "from')
     assert log(out) == whole
-    assert conduct(out, 95)
+    assert run_steps(out, 95)
 
 
 @pytest.mark.parametrize(
@@ -438,11 +436,11 @@ def test_a_file_that_is_no_log(tmp_path, text):
 # -- What is brought home -------------------------------------------------------------------------
 
 
-def test_portions_hold_all_and_shards_join_again(tmp_path, conduct, monkeypatch):
+def test_portions_hold_all_and_shards_join_again(tmp_path, run_steps, monkeypatch):
     monkeypatch.setattr(portions, "MAX_FILE_BYTES", 6000)
     monkeypatch.setattr(portions, "MAX_PORTION_BYTES", 20_000)
     out, together = tmp_path / "out", tmp_path / "together"
-    conduct(out, 95)
+    run_steps(out, 95)
     folders = sorted((out / "portions").iterdir(), key=lambda path: int(path.name))
     assert len(folders) > 2
     together.mkdir()
@@ -526,7 +524,7 @@ def kernels(monkeypatch):
 
         for user in (gates, grid_walk):
             monkeypatch.setattr(user, "fused_kernels", fused_kernels)
-        monkeypatch.setattr(measuring, "ways_on", lambda device: ALL_WAYS)
+        monkeypatch.setattr(measuring, "list_ways", lambda device: ALL_WAYS)
 
     return give
 
@@ -550,12 +548,12 @@ def speed(fused, graphs):
     ],
 )
 def test_the_fastest_way_that_is_right_is_taken(
-    tmp_path, conduct, clock, kernels, lines, kind, factors, taken, words
+    tmp_path, run_steps, clock, kernels, lines, kind, factors, taken, words
 ):
     kernels(kind)
     clock.speed = speed(*factors)
     out = tmp_path / "out"
-    assert conduct(out, 200, replace(PLAN, measured_seconds=100.0))
+    assert run_steps(out, 200, replace(PLAN, measured_seconds=100.0))
     said = "\n".join(line for line in lines if line.startswith("measured: "))
     assert f"taken: {taken}" in said
     assert all(word in said for word in words), said
@@ -568,30 +566,30 @@ def test_the_fastest_way_that_is_right_is_taken(
         assert pace["point"] == POINT
 
 
-def test_losses_tell_what_random_numbers_do_not(tmp_path, conduct, kernels, lines, monkeypatch):
+def test_losses_tell_what_random_numbers_do_not(tmp_path, run_steps, kernels, lines, monkeypatch):
     """A way whose gates are right and whose training is not."""
     kernels("wrong")
     monkeypatch.setattr(measuring, "largest_gate_error", lambda *_: 0.0)
-    conduct(tmp_path / "out", 200, replace(PLAN, measured_seconds=100.0))
+    run_steps(tmp_path / "out", 200, replace(PLAN, measured_seconds=100.0))
     assert any("grid-2" in line and "WRONG: the " in line for line in lines)
     assert not gates.fused_kernels_allowed
 
 
-def test_a_resumed_run_that_is_another_is_told(tmp_path, conduct, lines, monkeypatch):
-    conduct(tmp_path / "right", 45)
+def test_a_resumed_run_that_is_another_is_told(tmp_path, run_steps, lines, monkeypatch):
+    run_steps(tmp_path / "right", 45)
     told = [line for line in lines if "interrupted at update" in line]
     assert len(told) == 2 and all(line.endswith("to the last bit") for line in told)
     lines.clear()
     monkeypatch.setattr(Run, "resume", lambda run: None)
-    conduct(tmp_path / "wrong", 45)
+    run_steps(tmp_path / "wrong", 45)
     told = [line for line in lines if "interrupted at update" in line]
     assert len(told) == 2 and all(line.endswith("WRONG") for line in told)
 
 
-def test_measuring_ends_in_its_time(tmp_path, conduct, clock):
+def test_measuring_ends_in_its_time(tmp_path, run_steps, clock):
     out = tmp_path / "out"
     plan = replace(PLAN, measured_updates=10_000, measured_seconds=60.0)
-    conduct(out, 200, plan)
+    run_steps(out, 200, plan)
     spent = sum(mark["to"] - mark["from"] for mark in marks(out, "measuring"))
     assert 30 < spent <= 70
     # Slow models make as few updates as a measurement needs.
@@ -599,13 +597,13 @@ def test_measuring_ends_in_its_time(tmp_path, conduct, clock):
     assert all(mark["updates"] >= measuring.MIN_UPDATES for mark in series)
 
 
-def test_another_machine_is_measured_anew(tmp_path, conduct, monkeypatch):
+def test_another_machine_is_measured_anew(tmp_path, run_steps, monkeypatch):
     out = tmp_path / "out"
-    conduct(out, 45)
-    conduct(out, 45)
+    run_steps(out, 45)
+    run_steps(out, 45)
     assert len(notes(out, "measured")) == 1
     monkeypatch.setattr("gridlstm.training.turns.machine_kind", lambda device: "another")
-    conduct(out, 95)
+    run_steps(out, 95)
     assert [note["machine"] for note in notes(out, "measured")][1] == "another"
 
 

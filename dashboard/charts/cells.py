@@ -14,9 +14,9 @@ from dashboard.charts.theme import CATEGORICAL, GATE, GREY, SIGNED, Scale, apply
 from dashboard.words import verbatim_in_chart
 from gridlstm.architectures import GATE_KINDS
 
-MOST_COLUMNS = 2_000
-MOST_CELLS = 700_000
-MOST_SURPRISES = 10_000
+MAX_MAP_COLUMNS = 2_000
+MAX_MAP_CELLS = 700_000
+MAX_SURPRISES = 10_000
 _CONTEXT = 14
 _LONGEST_SPAN = 24
 # The same for all pictures along the text, so that they line up one below the other.
@@ -100,7 +100,7 @@ def loss_by_character(
     the most probable next characters after each character, as (label, probability) pairs.
     """
     loss = np.asarray(loss_bits, dtype=np.float32)
-    edges = column_edges(len(characters), MOST_SURPRISES)
+    edges = column_edges(len(characters), MAX_SURPRISES)
     chosen = farthest(loss[None], edges, np.zeros(1))[0]
     text = snippets(characters, edges[:-1], edges[1:])
     hover = [
@@ -213,14 +213,14 @@ def _layers_hover(snippet: str, values: np.ndarray) -> str:
     return "<br>".join([snippet, *reversed(lines)])
 
 
-def _surprise_hover(snippet: str, bits: float, guesses: list[tuple[str, float]]) -> str:
+def _surprise_hover(snippet: str, bits: float, predictions: list[tuple[str, float]]) -> str:
     surprise = "nothing predicts it" if np.isnan(bits) else f"surprise {bits:.2f} bits"
     lines = [snippet, surprise]
-    if guesses:
+    if predictions:
         lines.append("then the model expects")
     lines += [
         f"  {verbatim_in_chart(visible(label).replace(' ', '␣'))}  {share:.1%}"
-        for label, share in guesses
+        for label, share in predictions
     ]
     return "<br>".join(lines)
 
@@ -239,7 +239,7 @@ def _by_character(
         raise ValueError(
             f"values {values.shape} for {len(labels)} rows, {len(characters)} characters"
         )
-    most = min(MOST_COLUMNS, max(1, MOST_CELLS // max(1, len(labels))))
+    most = min(MAX_MAP_COLUMNS, max(1, MAX_MAP_CELLS // max(1, len(labels))))
     edges = column_edges(len(characters), most)
     is_gate = scale.low == 0
     rest = np.median(values, axis=1) if is_gate else np.zeros(len(labels))

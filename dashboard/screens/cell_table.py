@@ -5,7 +5,7 @@ import streamlit as st
 
 from dashboard import words
 
-MOST_ROWS = 50
+MAX_TABLE_ROWS = 50
 CELL_COLUMNS = {
     "Quantity": st.column_config.TextColumn(
         help="Which of the cell's quantities: a memory, a gate or a hidden state, along time (from "

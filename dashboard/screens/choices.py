@@ -14,7 +14,7 @@ import streamlit as st
 
 from dashboard import words
 from dashboard.serving import loading
-from dashboard.serving.estimates import seconds_to_go_through
+from dashboard.serving.estimates import estimate_ranking_seconds
 from dashboard.serving.kept import kept
 from dashboard.serving.loading import ModelEntry
 from dashboard.session import Cell, CellValues, Value, choose, session
@@ -26,11 +26,11 @@ from gridlstm.text import Text, from_bytes, truncate
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 # A longer text is cut, with a note: the pages answer at once, and a trace stays a few hundred MB.
-MOST_BYTES = 20_000
+MAX_SHOWN_BYTES = 20_000
 # Of all visitors together.
 MAX_TELLING_CELLS = 64
 # Of the seeds that a visitor can choose.
-MOST_SEED = 2**31
+MAX_SEED = 2**31
 CELLS_PAGE = "screens/cells/view.py"
 FIND_PAGE = "screens/find/view.py"
 TEXT_PAGE = "screens/text/view.py"
@@ -72,10 +72,10 @@ def samples() -> dict[str, Sample]:
 
 @st.cache_data(show_spinner=False)
 def _sample_text(file: str) -> Text:
-    return truncate(from_bytes((SAMPLES / file).read_bytes(), file), MOST_BYTES)
+    return truncate(from_bytes((SAMPLES / file).read_bytes(), file), MAX_SHOWN_BYTES)
 
 
-def keep_a_sample() -> None:
+def choose_default_sample() -> None:
     """See to it that one of the shipped texts is chosen: at first one of the kind that the model of
     a link was trained on."""
     if session.sample.get() not in samples():
@@ -121,7 +121,7 @@ def current_title() -> str:
 
 def use_text(text: Text, title: str) -> None:
     """Take a text of the visitor's own, from now on and on every page of this visit."""
-    session.own_text.set(truncate(text, MOST_BYTES))
+    session.own_text.set(truncate(text, MAX_SHOWN_BYTES))
     session.own_title.set(title)
 
 
@@ -142,19 +142,20 @@ def choose_model(value: Value[str], label: str, models: dict[str, ModelEntry]) -
         help="The texts that these models were trained on, told by the checksums in their files: "
         + "; ".join(dict.fromkeys(f"**{words.verbatim(e.text)}**" for e in models.values()))
         + ". Losses of models that were trained on different texts cannot be compared."
-        + _how_it_went_on(chosen),
+        + _describe_initialisation(chosen),
         key=value.key,
         persist_state="session",
     )
     return models[name]
 
 
-def _how_it_went_on(entry: ModelEntry) -> str:
+def _describe_initialisation(entry: ModelEntry) -> str:
     """A paragraph (Markdown) on the model whose training a model's own went on from, if it did."""
-    if entry.went_on_from is None:
+    if entry.initialised_from is None:
         return ""
     names = (
-        f"**{words.verbatim(entry.name)}** went on from **{words.verbatim(entry.went_on_from)}**"
+        f"**{words.verbatim(entry.name)}** went on from "
+        f"**{words.verbatim(entry.initialised_from)}**"
     )
     cooldown = entry.metadata.training.get("cooldown")
     if type(cooldown) is not int:
@@ -240,7 +241,7 @@ def choose_cell(
     config = entry.metadata.model
     known = config.quantities if offered is None else offered
     offered = {q: word for q, word in words.QUANTITIES.items() if q in known}
-    telling = telling or telling_of_text(entry, trace, text)
+    telling = telling or find_telling_cell(entry, trace, text)
     _keep_valid_or_find(values.quantity, list(offered), lambda: telling.find().quantity)
     _keep_valid_or_find(values.layer, range(1, config.layers + 1), lambda: telling.find().layer)
     with st.container(horizontal=True, vertical_alignment="bottom"):
@@ -273,7 +274,7 @@ def choose_cell(
 
 def choose_unit(entry: ModelEntry, trace, text: Text) -> tuple[int, int]:
     """Selectors of layer and unit alone, at first those of `choose_cell`."""
-    config, telling = entry.metadata.model, telling_of_text(entry, trace, text)
+    config, telling = entry.metadata.model, find_telling_cell(entry, trace, text)
     _keep_valid_or_find(
         session.cell.layer, range(1, config.layers + 1), lambda: telling.find().layer
     )
@@ -303,7 +304,7 @@ def _layer_and_unit(layers: int, units: int, values: CellValues) -> tuple[int, i
     return int(layer), int(unit)
 
 
-def telling_of_text(entry: ModelEntry, trace, text: Text) -> Telling:
+def find_telling_cell(entry: ModelEntry, trace, text: Text) -> Telling:
     """The memory cell that tells most of the text in use, to a model of its kind."""
     name, plural = LOOKED_FOR[entry.kind or "wiki"]
 
@@ -320,7 +321,7 @@ def telling_of_text(entry: ModelEntry, trace, text: Text) -> Telling:
             ),
             depends_on=(name,),
             label="Looking for the cell that tells most …",
-            seconds=seconds_to_go_through(trace, len(config.cells)),
+            seconds=estimate_ranking_seconds(trace, len(config.cells)),
             max_results=MAX_TELLING_CELLS,
         )
 

@@ -70,7 +70,7 @@ def clickable_table(
     """
     by_keyboard = _new_mark(key).forget()
     if by_keyboard is None:
-        _take_mark_off(key)
+        _remove_mark(key)
     # Without a gap, as the listener is not seen.
     with st.container(gap=None, key=f"clickable-{key}"):
         _listen(_hand_key(key), f"clickable-{key}")
@@ -146,7 +146,7 @@ def _note_mark(key: str, rows: int, on_click: Callable[[int], None]) -> None:
         on_click(row)
 
 
-def _take_mark_off(key: str) -> None:
+def _remove_mark(key: str) -> None:
     """Something was chosen elsewhere since: the mark would be out of date, and a click on the same
     field would not count as one."""
     marked = _marked(key)

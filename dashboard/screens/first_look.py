@@ -27,12 +27,12 @@ class View:
 
 FIRST = View("wiki-urls.txt", "grid-6", Cell("time.cell", 6, 152))
 # A model of this name that has been trained anew may have its address cell elsewhere.
-LEAST_AUC = 0.9
+MIN_AUC = 0.9
 # That the visit has just begun with it.
 _IS_NEW: Value[bool] = Value("first_look")
 
 
-def open_if_there() -> None:
+def open_if_present() -> None:
     """Go to the cell, unless its model is not in the folder or has no such cell."""
     if _has_cell(loading.shipped_metadata(FIRST.model)):
         session.sample.set(FIRST.sample)
@@ -81,7 +81,7 @@ def introduce() -> None:
                 st.page_link(page, label=label, icon=f":material/{icon}:", width="content")
 
 
-def holds(reading: "Reading") -> bool:
+def follows_addresses(reading: "Reading") -> bool:
     """Whether the cell does follow the addresses of the text; of a first visit's model that has
     none there, the page chooses the cell as for any other text."""
     # Imports pandas, which the first heading does not wait for.
@@ -89,7 +89,7 @@ def holds(reading: "Reading") -> bool:
 
     is_new, cell = _IS_NEW.forget(), FIRST.cell
     values = reading.of_unit(cell.quantity, cell.unit, "c")[cell.layer - 1]
-    follows = auc(values[:, None], inside_url(reading.text.characters))[0] >= LEAST_AUC
+    follows = auc(values[:, None], inside_url(reading.text.characters))[0] >= MIN_AUC
     if is_new and not follows:
         session.cell.forget()
     return bool(follows)

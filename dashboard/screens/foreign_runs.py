@@ -36,7 +36,7 @@ from gridlstm.curves.reading import read_bytes
 
 WATCHED = "GRIDLSTM_RUNS"
 MAX_WATCHED, MAX_IMPORTED = 200, 50
-MAX_DEPTH, MAX_ENTRIES = 8, 20_000
+MAX_FOLDER_DEPTH, MAX_ENTRIES = 8, 20_000
 # Files that are logs by their names, and those that may be: of these what is none is no fault.
 LOG_ENDINGS = (".csv", ".tsv", ".jsonl", ".ndjson")
 MAYBE_ENDINGS = (".json", ".log")
@@ -162,7 +162,7 @@ def _unlike(name: str, taken: set[str]) -> str:
     return called
 
 
-def take_away(source: Source) -> None:
+def remove_log(source: Source) -> None:
     """Forget the files of a log that was brought."""
     held = _held()
     for key in [key for key, file in held.items() if file.name in source.found.files]:
@@ -263,7 +263,7 @@ def watched() -> Watched:
 def _watch(folder: Path, whole: Watched) -> None:
     """Add what lies in one folder."""
     left = [MAX_ENTRIES]
-    files = sorted(_files(folder, MAX_DEPTH, left))
+    files = sorted(_files(folder, MAX_FOLDER_DEPTH, left))
     if left[0] <= 0:
         whole.problems.append(
             verbatim(f"{folder.name}: only the first {MAX_ENTRIES:,} files and folders are seen.")

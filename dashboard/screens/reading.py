@@ -30,7 +30,7 @@ from gridlstm.errors import UserError
 from gridlstm.text import Text, character_losses
 from gridlstm.vocabulary import BYTES, Vocabulary
 
-GUESSES = 5
+PREDICTIONS = 5
 # For a byte of the text.
 SECONDS_A_PREDICTION = 1e-5
 SECONDS_TO_SEND = 0.1
@@ -80,7 +80,7 @@ class Reading:
         return {q: self.trace.values[q] for q in self.entry.metadata.model.cells}
 
     @property
-    def guesses(self) -> list[list[tuple[str, float]]]:
+    def predictions(self) -> list[list[tuple[str, float]]]:
         """The likeliest next tokens after each character, in words."""
         label = self.vocabulary.label
         pairs = zip(self.likeliest.next_tokens, self.likeliest.probabilities, strict=True)
@@ -151,7 +151,7 @@ def _predictions(entry: ModelEntry, text: Text, trace) -> tuple[np.ndarray, Like
     # Imports pandas, which the first heading does not wait for.
     from gridlstm.curves import convert
 
-    next_tokens, probabilities = trace.likeliest(GUESSES)
+    next_tokens, probabilities = trace.likeliest(PREDICTIONS)
     at = positions_of(entry, text, trace)
     bits = convert(losses_of(entry, text, trace), "bits")
     vocabulary = entry.metadata.vocabulary
@@ -161,7 +161,7 @@ def _predictions(entry: ModelEntry, text: Text, trace) -> tuple[np.ndarray, Like
 
 def usable_models() -> dict[str, ModelEntry] | Refusal:
     """The models with weights, by name; files that are broken are named on the page."""
-    _let_the_heading_out()
+    _flush_heading()
     found = loading.catalogue()
     for problem in found.problems:
         st.warning(problem)
@@ -174,7 +174,7 @@ def usable_models() -> dict[str, ModelEntry] | Refusal:
     return found.usable
 
 
-def tell_of_texts(entries: Sequence[ModelEntry]) -> None:
+def show_text_differences(entries: Sequence[ModelEntry]) -> None:
     """Say so where models that are shown side by side were trained on different texts."""
     if len({entry.metadata.data.measured_on for entry in entries}) > 1:
         texts = dict.fromkeys(f"**{words.verbatim(entry.text)}**" for entry in entries)
@@ -184,7 +184,7 @@ def tell_of_texts(entries: Sequence[ModelEntry]) -> None:
         )
 
 
-def _let_the_heading_out() -> None:
+def _flush_heading() -> None:
     """Before the first import of torch, wait until what is drawn so far has gone to the browser.
 
     Another thread sends it, which an import of large libraries would keep waiting for a second.

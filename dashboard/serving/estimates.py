@@ -15,11 +15,11 @@ SECONDS_A_MULTIPLICATION = 3e-11
 SECONDS_A_VALUE = 4e-8
 
 
-def seconds_to_read(config: ModelConfig, positions: int) -> float:
+def estimate_reading_seconds(config: ModelConfig, positions: int) -> float:
     """For a model to read so many positions of a text."""
     return SECONDS_A_MULTIPLICATION * positions * config.operations_per_token
 
 
-def seconds_to_go_through(trace: "Trace", quantities: int = 1) -> float:
+def estimate_ranking_seconds(trace: "Trace", quantities: int = 1) -> float:
     """To go through all units of so many of a trace's quantities, as a ranking does."""
     return SECONDS_A_VALUE * quantities * trace.layers * trace.units * len(trace.tokens)

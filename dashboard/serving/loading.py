@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from dashboard.serving import libraries
-from dashboard.serving.estimates import seconds_to_read
+from dashboard.serving.estimates import estimate_reading_seconds
 from dashboard.serving.file_version import FileVersion
 from dashboard.serving.kept import kept
 from dashboard.serving.shelf import Shelf, shelf
@@ -55,17 +55,17 @@ FOLDER = shipped.folder()
 PUBLISHED_CURVES = "published_curves.csv"
 # Traces held at a time, for all visitors together, and the bytes of one and of all of them that may
 # lie in memory: the others lie on disk.
-MOST_TRACES = 6
-MOST_OF_A_TRACE, MOST_OF_TRACES = 2**29, 3 * 2**29
+MAX_TRACES = 6
+MAX_TRACE_BYTES, MAX_ALL_TRACES_BYTES = 2**29, 3 * 2**29
 # The bytes that traces in the making may take, and the lock under which they are promised.
 _promised: list[int] = []
 _promising = threading.Lock()
 # Of one visitor's own models and curves.
 MAX_UPLOADED_BYTES, MAX_UPLOADED_FILES = 10**9, 100
 # Whose metadata and whose curves are remembered, of all visitors.
-MOST_FILES_KNOWN = 256
+MAX_KNOWN_FILES = 256
 # In characters: a visitor's file may call its text anything.
-MOST_TEXT_TITLE = 60
+MAX_TITLE_CHARACTERS = 60
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class ModelEntry:
     def text(self) -> str:
         """What it was trained on, in plain words and shortened; empty where no file tells."""
         title = " ".join(title_of(self.metadata.data).split()) if self.metadata else ""
-        return title if len(title) <= MOST_TEXT_TITLE else f"{title[:MOST_TEXT_TITLE]}…"
+        return title if len(title) <= MAX_TITLE_CHARACTERS else f"{title[:MAX_TITLE_CHARACTERS]}…"
 
     @property
     def kind(self) -> str | None:
@@ -98,7 +98,7 @@ class ModelEntry:
         return kind_of(self.metadata.data) if self.metadata else None
 
     @property
-    def went_on_from(self) -> str | None:
+    def initialised_from(self) -> str | None:
         """The name of the model whose weights its training went on from, if it did."""
         begun_from = self.metadata.training.get("begun_from") if self.metadata else None
         return model_name(Path(begun_from)) if type(begun_from) is str else None
@@ -144,10 +144,10 @@ def catalogue() -> Catalogue:
     if _UPLOADS.is_chosen:
         mine, more = _scan(_UPLOADS.value.path, uploaded=True)
         models, problems = models + mine, problems + more
-    return Catalogue(_with_titles_of_their_own(models), problems)
+    return Catalogue(_add_unique_titles(models), problems)
 
 
-def _with_titles_of_their_own(models: list[ModelEntry]) -> list[ModelEntry]:
+def _add_unique_titles(models: list[ModelEntry]) -> list[ModelEntry]:
     """With titles that no two of them share, as selectors and pictures need them: the file's name
     where another model of the text has the same shape, the text where there are several."""
     several_texts = len({entry.text for entry in models if entry.metadata}) > 1
@@ -171,7 +171,7 @@ def shipped_metadata(name: str) -> Metadata | None:
     """
     if name not in {model_name(path) for path in FOLDER.glob("*.safetensors*")}:
         return None
-    return _or_problem(_metadata, checkpoint_path(FOLDER, name), problems=[])
+    return _try_reading(_metadata, checkpoint_path(FOLDER, name), problems=[])
 
 
 def _scan(folder: Path, uploaded: bool) -> tuple[list[ModelEntry], list[str]]:
@@ -181,18 +181,18 @@ def _scan(folder: Path, uploaded: bool) -> tuple[list[ModelEntry], list[str]]:
         path = checkpoint_path(folder, stem)
         if not path.exists() and shards_beside(path):
             problems.append(verbatim(f"{stem}: the shards lack their index, {index_name(stem)}."))
-        metadata = _or_problem(_metadata, path, problems)
-        curve = _or_problem(_curve, folder / f"{stem}.csv", problems)
+        metadata = _try_reading(_metadata, path, problems)
+        curve = _try_reading(_curve, folder / f"{stem}.csv", problems)
         if metadata is not None or (curve is not None and not path.exists()):
             title = metadata.model.title if metadata else f"{stem} (no weights yet)"
             name = f"{stem} (mine)" if uploaded else stem
             models.append(ModelEntry(name, title, _version(path), metadata, curve, uploaded))
     for stem, path in _foreign_models(folder).items():
-        metadata = _or_problem(_metadata, path, problems)
+        metadata = _try_reading(_metadata, path, problems)
         if metadata is not None and stem not in {entry.name for entry in models}:
             title, version = metadata.model.title, _version(path)
             models.append(ModelEntry(stem, title, version, metadata, None, uploaded))
-    return _most_telling_first(models), problems
+    return _sort_by_interest(models), problems
 
 
 def _foreign_models(folder: Path) -> dict[str, Path]:
@@ -206,7 +206,7 @@ def _foreign_models(folder: Path) -> dict[str, Path]:
     return foreign_models(folder)
 
 
-def _most_telling_first(models: list[ModelEntry]) -> list[ModelEntry]:
+def _sort_by_interest(models: list[ModelEntry]) -> list[ModelEntry]:
     """Text by text, since losses on different texts rank nothing: those read before addition, those
     that a GPU trained on first, then those of most models. On a text those trained on a GPU first,
     then by their loss; models without weights at the end."""
@@ -259,7 +259,7 @@ def _version(path: Path) -> FileVersion:
     return FileVersion.of(path, *(shards_beside(path) if is_index(path) else ()))
 
 
-def _or_problem(read: Callable, path: Path, problems: list[str]):
+def _try_reading(read: Callable, path: Path, problems: list[str]):
     """What `read` makes of an existing file, or None, with a sentence if the file is bad."""
     version = _version(path)
     if not version.exists:
@@ -273,7 +273,7 @@ def _or_problem(read: Callable, path: Path, problems: list[str]):
 
 # Python's memory of results, which nobody changes: Streamlit's hashes the arguments and copies the
 # result in each run of a page, which took a fifth of the time of a click.
-@functools.lru_cache(maxsize=MOST_FILES_KNOWN)
+@functools.lru_cache(maxsize=MAX_KNOWN_FILES)
 def _metadata(version: FileVersion) -> Metadata:
     if is_foreign_name(version.path.name):
         from gridlstm.importing.opening import read_about
@@ -282,7 +282,7 @@ def _metadata(version: FileVersion) -> Metadata:
     return read_metadata(version.path)
 
 
-@functools.lru_cache(maxsize=MOST_FILES_KNOWN)
+@functools.lru_cache(maxsize=MAX_KNOWN_FILES)
 def _curve(version: FileVersion) -> "pd.DataFrame":
     from gridlstm.curves import read_curve
 
@@ -393,7 +393,7 @@ def model_of(entry: ModelEntry):
 
 
 @functools.cache
-def remove_left_folders_meanwhile() -> threading.Thread:
+def remove_left_folders_in_background() -> threading.Thread:
     """Have removed what killed servers have left, visitors' models among it, as this one starts."""
     thread = threading.Thread(target=remove_left_folders, daemon=True)
     thread.start()
@@ -401,16 +401,16 @@ def remove_left_folders_meanwhile() -> threading.Thread:
 
 
 @functools.cache
-def import_libraries_meanwhile() -> None:
+def import_libraries_in_background() -> None:
     """Have torch and pandas, which take a second or two, imported while the visitor is busy
     elsewhere."""
 
-    def import_them() -> None:
+    def import_libraries() -> None:
         for module in ("gridlstm.trace", "gridlstm.curves"):
             importlib.import_module(module)
         libraries.settle()
 
-    threading.Thread(target=import_them, daemon=True).start()
+    threading.Thread(target=import_libraries, daemon=True).start()
 
 
 def traced(entry: ModelEntry, text: Text) -> "Trace":
@@ -423,8 +423,8 @@ def traced(entry: ModelEntry, text: Text) -> "Trace":
         from gridlstm.trace import trace
 
         model = _model(entry.version)
-        with memory_for_a_trace() as most:
-            return trace(model, inputs, progress=progress, most_in_memory=most)
+        with reserve_trace_memory() as most:
+            return trace(model, inputs, progress=progress, max_in_memory=most)
 
     return kept(
         "traces",
@@ -432,18 +432,18 @@ def traced(entry: ModelEntry, text: Text) -> "Trace":
         text.data,
         make,
         label=f"{entry.title} reads the text …",
-        seconds=seconds_to_read(entry.metadata.model, len(text.data)),
-        max_results=MOST_TRACES,
+        seconds=estimate_reading_seconds(entry.metadata.model, len(text.data)),
+        max_results=MAX_TRACES,
     )
 
 
 @contextmanager
-def memory_for_a_trace() -> Iterator[int]:
+def reserve_trace_memory() -> Iterator[int]:
     """Within, how many bytes of one more trace may lie in memory, beside those that are kept and
     those that other visitors' traces in the making may take."""
     with _promising:
         taken = sum(trace.bytes_in_memory for trace in _traces().results())
-        most = max(0, min(MOST_OF_A_TRACE, MOST_OF_TRACES - taken - sum(_promised)))
+        most = max(0, min(MAX_TRACE_BYTES, MAX_ALL_TRACES_BYTES - taken - sum(_promised)))
         _promised.append(most)
     try:
         yield most
@@ -453,4 +453,4 @@ def memory_for_a_trace() -> Iterator[int]:
 
 
 def _traces() -> Shelf:
-    return shelf("traces", MOST_TRACES)
+    return shelf("traces", MAX_TRACES)

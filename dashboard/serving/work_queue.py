@@ -110,7 +110,7 @@ class WorkQueue:
             if share >= MIN_SHARE:
                 place.expected = place.done / min(share, 1.0)
                 self._paces[place.key[0]] = place.expected / place.guess
-            if place.has_turn and self._should_give_way(place):
+            if place.has_turn and self._should_yield(place):
                 place.has_turn, place.counted_at = False, None
                 self._give_turns()
             return place.has_turn
@@ -163,7 +163,7 @@ class WorkQueue:
             place.has_turn = True
         self._changed.notify_all()
 
-    def _should_give_way(self, place: Place) -> bool:
+    def _should_yield(self, place: Place) -> bool:
         """Whether one that waits should go on in its stead: of those with a turn the last does."""
         rival = self._next()
         if rival is None or place is not max(self._with_turn(), key=self._due):

@@ -31,7 +31,7 @@ from gridlstm.plurals import counted
 from gridlstm.progress import Progress
 
 GAP = 200
-LEAST_PART = 10 * BLOCK
+MIN_PART_CHARACTERS = 10 * BLOCK
 # The share of the time that ranking takes.
 RANKING_SHARE = 0.9
 
@@ -65,7 +65,7 @@ class Split:
     held_out: Part
 
     @property
-    def why_no_interval(self) -> str:
+    def missing_interval_reason(self) -> str:
         """In one sentence, why no interval can be given; empty if it can."""
         for part, name in ((self.found, "first"), (self.held_out, "second")):
             if part.places < MIN_PLACES:
@@ -108,8 +108,8 @@ class Findings:
     and held_out (the measure on either part, turned round where the sign is -1: found is never
     under 0.5 for an AUC or 0 for a correlation, held_out is where the unit does not hold what it
     promised), low and high (a 95 % interval of held_out by `bootstrap`; NaN where
-    `split.why_no_interval` says why there is none), and for marks threshold (from which the unit is
-    on, the best one on the first part), f1_found, f1_held_out.
+    `split.missing_interval_reason` says why there is none), and for marks threshold (from which the
+    unit is on, the best one on the first part), f1_found, f1_held_out.
     `units` is how many were ranked.
     """
 
@@ -198,10 +198,10 @@ def split_text(target: NumberArray, held_out: float = 0.5, gap: int = GAP) -> Sp
     characters = len(target)
     second = round(max(0, characters - gap) * held_out)
     first = max(0, characters - gap - second)
-    if min(first, second) < LEAST_PART:
+    if min(first, second) < MIN_PART_CHARACTERS:
         raise HeldOutError(
             f"The text of {characters:,} characters is too short to split: cells would be found on "
-            f"{first:,} and judged on {second:,}, and either part needs {LEAST_PART:,}."
+            f"{first:,} and judged on {second:,}, and either part needs {MIN_PART_CHARACTERS:,}."
         )
     return Split(
         _part(target, 0, first, "first", "found"),
@@ -246,7 +246,7 @@ def _judged(
 ) -> pd.DataFrame:
     """The `cells` of `Findings` for `chosen` rows of a ranking, in their order."""
     here = target[split.held_out.slice]
-    bootstrap = None if split.why_no_interval else Bootstrap(here, resamples, seed)
+    bootstrap = None if split.missing_interval_reason else Bootstrap(here, resamples, seed)
     judged, done = [], 0
     for key, rows in chosen.groupby(["quantity", "layer"], sort=False):
         quantity, layer = cast("tuple[str, int]", key)

@@ -10,7 +10,9 @@ from scipy.spatial.distance import squareform
 from gridlstm.analysis.chunks import chunks
 from gridlstm.array_types import Float64Array, FloatArray, IntArray
 
-MOST_CLUSTERED = 2048  # the time and memory of the clustering grow with the square of the units
+MAX_CLUSTERED_UNITS = (
+    2048  # the time and memory of the clustering grow with the square of the units
+)
 POSITIONS_COMPARED = 4096
 
 
@@ -58,8 +60,8 @@ def _by_peak(values: FloatArray) -> IntArray:
 def _by_similarity(values: FloatArray) -> IntArray:
     """Leaves of the tree of average-linkage clustering by 1 - correlation; constant units last."""
     units = values.shape[1]
-    if units > MOST_CLUSTERED:
-        raise ValueError(f"At most {MOST_CLUSTERED} units can be ordered by similarity.")
+    if units > MAX_CLUSTERED_UNITS:
+        raise ValueError(f"At most {MAX_CLUSTERED_UNITS} units can be ordered by similarity.")
     every = -(-len(values) // POSITIONS_COMPARED)
     centred = values[::every].astype(np.float64)
     varies = np.ptp(centred, axis=0) > 0

@@ -36,8 +36,8 @@ INTERCEPT_SCALE = 1000.0
 # when says how much it is worth beside the others.
 PATH = 16
 # What bounds the time: fits see at most so many characters, evenly spread, so many times.
-MOST_CHARACTERS = 10_000
-MOST_STEPS = 200
+MAX_FITTED_CHARACTERS = 10_000
+MAX_FIT_STEPS = 200
 
 
 class ProbeError(UserError):
@@ -50,10 +50,10 @@ class Probe:
 
     `scores` has a row for 1, 2, 4, ... and all units: units (how many the probe may use), used (how
     many it gives a weight), found and held_out (the AUC on either part), low and high (a 95 %
-    interval of held_out by `bootstrap`; NaN where `split.why_no_interval` says why there is none).
-    `weights` has a row a unit, those with the largest weight first: unit, entered (1 for the unit
-    that the penalty lets in first: a probe of k units is made of those up to k), weight (in the
-    probe of all units: log-odds for a standard deviation of the unit), share (of the sum of all
+    interval of held_out by `bootstrap`; NaN where `split.missing_interval_reason` says why there is
+    none). `weights` has a row a unit, those with the largest weight first: unit, entered (1 for the
+    unit that the penalty lets in first: a probe of k units is made of those up to k), weight (in
+    the probe of all units: log-odds for a standard deviation of the unit), share (of the sum of all
     weights without their signs). `intercept` is of that probe: the log-odds of a mark where all
     units have their mean on the first part.
     """
@@ -92,12 +92,12 @@ def probe(
     )
     found_marks, held_marks = marks[split.found.slice], marks[split.held_out.slice]
     found, held = _standardised(found, held)
-    thin = slice(None, None, -(-len(found) // MOST_CHARACTERS))
+    thin = slice(None, None, -(-len(found) // MAX_FITTED_CHARACTERS))
     fitted, fitted_marks = found[thin], found_marks[thin]
     counts = _counts(found.shape[1])
     fits = PATH + len(counts)
     order = _order_of_entry(fitted, fitted_marks, progress, fits)
-    bootstrap = None if split.why_no_interval else Bootstrap(held_marks, resamples, seed)
+    bootstrap = None if split.missing_interval_reason else Bootstrap(held_marks, resamples, seed)
     rows = []
     for count in counts:
         units = order[:count]
@@ -167,7 +167,7 @@ def _fit(values: FloatArray, marks: BoolArray, strength: float) -> tuple[Float64
         solver="liblinear",
         intercept_scaling=INTERCEPT_SCALE,
         tol=1e-3,
-        max_iter=MOST_STEPS,
+        max_iter=MAX_FIT_STEPS,
         random_state=0,
     )
     model.fit(values, marks)

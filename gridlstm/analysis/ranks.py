@@ -8,7 +8,7 @@ import numpy.typing as npt
 from gridlstm.array_types import BoolArray, Float64Array, FloatArray, NumberArray
 
 # To count 2^16 possible keys takes as long as to sort so many.
-MANY_POSITIONS = 8192
+MIN_COUNTED_POSITIONS = 8192
 
 
 def centred_ranks(values: NumberArray) -> Float64Array:
@@ -22,7 +22,7 @@ def centred_ranks(values: NumberArray) -> Float64Array:
     if values.dtype != np.float16:
         return _sorted(values)
     keys = _whole(values)
-    if values.shape[1] < MANY_POSITIONS:
+    if values.shape[1] < MIN_COUNTED_POSITIONS:
         return _sorted(keys, "stable")  # of 16 bits that is a radix sort
     return _counted(keys)
 
@@ -34,7 +34,7 @@ def pairs_won(values: FloatArray, marks: BoolArray) -> Float64Array:
     [position], or [position, target]. Returns float64 [unit] or [unit, target], whole numbers.
     ValueError if a value is NaN.
     """
-    if values.dtype == np.float16 and marks.ndim == 1 and values.shape[1] < MANY_POSITIONS:
+    if values.dtype == np.float16 and marks.ndim == 1 and values.shape[1] < MIN_COUNTED_POSITIONS:
         _check_numbers(values)
         return _won_by_sorting(_whole(values), marks)
     # Against each other the marked ones win as many as they lose.

@@ -36,7 +36,7 @@ Gates = Sequence[Tensor]
 def lstm_at_once(layer: Layer, dimension: str) -> dict[str, Values]:
     """As `lstm_step` at all positions, by name [T, B, U]. Nothing in it has a gradient."""
     inputs, weights = _inputs_and_weights(layer)
-    values = _from_workspace(inputs, weights, layer.state) if goes_through_onednn(inputs) else None
+    values = _from_workspace(inputs, weights, layer.state) if uses_onednn(inputs) else None
     hidden, cells, gates = values or _from_hidden(layer, dimension, inputs, weights)
     return dict(zip(NAMES[dimension], (cells, hidden, *gates), strict=True))
 
@@ -66,7 +66,7 @@ def gru_at_once(layer: Layer, dimension: str) -> dict[str, Values]:
     return {"time.hidden": hidden, "time.reset": r, "time.update": z, "time.candidate": g}
 
 
-def goes_through_onednn(inputs: Tensor) -> bool:
+def uses_onednn(inputs: Tensor) -> bool:
     onednn = torch.backends.mkldnn
     on_cpu = inputs.device.type == "cpu" and inputs.dtype == torch.float32
     return bool(on_cpu and inputs.numel() > 0 and onednn.is_available() and onednn.enabled)

@@ -194,13 +194,13 @@ class Affine:
             for dimension, *arrays in zip(range(2)[dimensions], read, sums, strict=True):
                 self._one(dimension, layers, *arrays)
 
-    def _one(self, dimension: int, layers: slice, read: Tensor, sums: Tensor) -> None:
+    def _one(self, dimension: int, layers: slice, inputs: Tensor, sums: Tensor) -> None:
         """The sums [n, B, 4U] of one dimension's n active layers, which read [n, B, 2U]."""
-        weight, rows = self.weights[dimension], read.flatten(0, 1)
+        weight, rows = self.weights[dimension], inputs.flatten(0, 1)
         bias = self.biases[dimension] if self.adds_bias else None
         if len(weight) > 1:
             bias = None if bias is None else bias[layers]
-            self._multiply(torch.baddbmm, bias, read, weight[layers], sums)
+            self._multiply(torch.baddbmm, bias, inputs, weight[layers], sums)
         elif self.packed:
             sums.copy_(self.packed[dimension](rows).view_as(sums))
         else:
@@ -412,12 +412,12 @@ def _of_weight(
     walk: Walk, sums: SumGradients, dimension: int, weight: Tensor, roll: int = 0
 ) -> tuple[Tensor, Tensor]:
     """Gradients of one weight [W, O, I] and its bias [W, O], summed over all cells that used it."""
-    read = walk.read[:, dimension]
+    inputs = walk.read[:, dimension]
     if weight.shape[0] == 1:
-        used = torch.cat([read[k, part[dimension]] for k, part in enumerate(walk.order)])
+        used = torch.cat([inputs[k, part[dimension]] for k, part in enumerate(walk.order)])
         pairs = [(sums.rows[dimension].flatten(0, 1), used.flatten(0, 1))]
     else:
-        by_layer = enumerate(walk.straight(read[dimension:]))
+        by_layer = enumerate(walk.straight(inputs[dimension:]))
         pairs = [(sums.of_layer(dimension, layer), x.flatten(0, 1)) for layer, x in by_layer]
     products = torch.stack([g.t() @ x for g, x in pairs])
     if roll:

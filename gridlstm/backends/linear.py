@@ -15,8 +15,8 @@ from gridlstm.backends.plan import (
     Shape,
     gains_by_columns,
     gains_by_packing,
-    makes_ready,
     needs_plain_products,
+    packs_weights,
 )
 from gridlstm.cells.arithmetic import LinearMap
 from gridlstm.config import ModelConfig
@@ -136,7 +136,7 @@ class LayerWeights:
         bias = self._network.of(home, f"{dimension}.bias")[rows]
         units, config = self._network.config.units, self._network.config
         shared = f"layers.1.{dimension}.weight" not in self._own
-        ready = makes_ready(self._shape, part, config.layers if shared else 1)
+        ready = packs_weights(self._shape, part, config.layers if shared else 1)
         if part == "both":
             return Linear(weight, bias, ready=ready)
         device = weight.device.type

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 
 from gridlstm import schedules
-from gridlstm.clamps import Holds
+from gridlstm.clamps import Clamps
 from gridlstm.config import ModelConfig
 
 # A product with a weight of so many elements, too many for the near caches, takes less time once
@@ -84,7 +84,7 @@ def plan(
     shape: Shape,
     device: str,
     gradients: bool,
-    clamps: Holds | None = None,
+    clamps: Clamps | None = None,
     *,
     in_low_precision: bool = False,
     shown: bool = True,
@@ -125,7 +125,7 @@ def plan(
         recurrences.append(how)
         reasons.append(f"Layer {layer + 1}: {why}")
     if not plain:
-        reasons.append(_why_ready(config, shape, sequences, device))
+        reasons.append(_why_packed(config, shape, sequences, device))
     workers = min(threads, config.layers)
     blocks = min(MAX_PARALLEL_BLOCKS, shape.positions // MIN_PARALLEL_BLOCK)
     if (
@@ -242,10 +242,11 @@ def _weight(config: ModelConfig) -> int:
     return 4 * config.units * 2 * config.units
 
 
-def positions_at_once(config: ModelConfig, clamps: Holds | None) -> int:
+def positions_at_once(config: ModelConfig, clamps: Clamps | None) -> int:
     """How many positions of a text a model is to read at a time, with these clamps, if any."""
     if clamps is None and staggers(config):
-        # What is read, the same padded, and what the top hands up are there for all positions.
+        # What is read, the same padded, and the outputs of the top layer are there for all
+        # positions.
         return max(1, min(MAX_STAGGERED_POSITIONS, MAX_NUMBERS // (3 * config.units)))
     widest = max(config.values_a_layer, config.input_size, config.vocabulary_size)
     return max(1, min(MAX_POSITIONS, MAX_NUMBERS // widest))
@@ -269,20 +270,20 @@ def gains_by_columns(rows: int, size: int) -> bool:
     return rows == 1 and size < MIN_LARGE_FOR_ONE_ROW
 
 
-def makes_ready(shape: Shape, part: str, layers: int) -> bool:
+def packs_weights(shape: Shape, part: str, layers: int) -> bool:
     """Whether so much is to be read with a weight that so many layers share that an order made for
     it pays: hidden states are read position by position, all else call by call."""
     calls = layers * (shape.total if part == "hidden" else -(-shape.total // shape.positions))
     return calls >= MIN_CALLS or layers * shape.total * shape.sequences >= MIN_ROWS
 
 
-def _why_ready(config: ModelConfig, shape: Shape, sequences: int, device: str) -> str:
+def _why_packed(config: ModelConfig, shape: Shape, sequences: int, device: str) -> str:
     """Whether weights that hidden states are multiplied with are made ready, and why."""
     shapes = [of for of in config.form.layer(config, 0).values() if len(of) == 2]
     sizes = [rows * (columns - config.input_size) for rows, columns in shapes]
     if not any(gains_by_packing(size, sequences, device, torch.float32) for size in sizes):
         return "Products are plain: no weight is so large that an order made for it gains."
-    if not makes_ready(shape, "hidden", config.layers if config.tie == "all" else 1):
+    if not packs_weights(shape, "hidden", config.layers if config.tie == "all" else 1):
         return f"Products are plain: {shape.total} positions do not pay for an order of weights."
     return f"Large weights are put in an order made for them: {shape.total} positions pay for it."
 

@@ -111,7 +111,7 @@ def read_layers(
     """inputs [T, B, I], state [L, B, U] -> the top layer's h [T, B, U], new state, by what a plan
     calls a recurrence."""
     if recurrence == "torch in one call":
-        top, after = module(inputs, _as_torch_has_it(state))
+        top, after = module(inputs, _to_torch_state(state))
         return top, after if isinstance(after, tuple) else (after,)
     read_layer = {"float32 states": _read_in_half_precision, "torch": _read_with_torch}[recurrence]
     dropout, by_layer = module.dropout if module.training else 0, []
@@ -127,7 +127,7 @@ def _read_with_torch(
     module: nn.RNNBase, layer: int, inputs: Tensor, state: State
 ) -> tuple[Tensor, State]:
     recurrence, weights = RECURRENCES[module.mode], module.all_weights[layer]
-    before = _as_torch_has_it(tuple(part[None] for part in state))
+    before = _to_torch_state(tuple(part[None] for part in state))
     top, *after = recurrence(inputs, before, weights, True, 1, 0.0, module.training, False, False)
     return top, tuple(part[0] for part in after)
 
@@ -150,6 +150,6 @@ def _read_in_half_precision(
     return read_recurrence(kind, inputs, weights, state, dtype)
 
 
-def _as_torch_has_it(state: State) -> State | Tensor:
+def _to_torch_state(state: State) -> State | Tensor:
     """The state of an LSTM, or h alone."""
     return state if len(state) > 1 else state[0]

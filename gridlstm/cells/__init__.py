@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from gridlstm.cells.arithmetic import LinearMap, State
-from gridlstm.clamps import Holds
+from gridlstm.clamps import Clamps
 from gridlstm.config import ModelConfig
 
 # What a layer computes at one position: see `Layer.over_time`.
@@ -89,7 +89,7 @@ class Layer:
     memory: Tensor | None
     state: State
     carried: Sequence[str]
-    clamps: Holds | None = None
+    clamps: Clamps | None = None
     everywhere: Tensor | None = None
     fast: Mapping[Step, Callable[..., dict[str, Values]]] = field(default_factory=dict)
 

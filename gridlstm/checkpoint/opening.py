@@ -17,10 +17,10 @@ from gridlstm.array_types import FloatArray
 from gridlstm.checkpoint.metadata import METADATA_KEY, CheckpointError
 from gridlstm.checkpoint.names import SHARD, index_name, is_index, is_shard, model_name
 
-MOST_INDEX_BYTES = 2**20
+MAX_INDEX_BYTES = 2**20
 # The largest checkpoint's header has 100 kB. A header of the 100 MB that the format allows would
 # take more than a gigabyte of memory.
-MAX_HEADER_BYTES = 2**22
+MAX_CHECKPOINT_HEADER_BYTES = 2**22
 # What programs put before the names of tensors: torch's `compile` (also in their middle) and
 # DistributedDataParallel, and whoever keeps the model as a part of another.
 COMPILED = "_orig_mod."
@@ -133,7 +133,7 @@ def opened(path: Path) -> Iterator[Tensors]:
 def _open(path: Path, called: str, stack: ExitStack) -> File:
     try:
         stack.enter_context(unchanged(path))
-        return File(path, stack.enter_context(open_safetensors(path, MAX_HEADER_BYTES)))
+        return File(path, stack.enter_context(open_safetensors(path, MAX_CHECKPOINT_HEADER_BYTES)))
     except FileNotFoundError as error:
         index = path.with_name(index_name(model_name(path)))
         instead = f", but its shards: give {index.name}" if index.exists() else ""
@@ -204,13 +204,13 @@ def _read_weight_map(index: Path) -> dict[str, str]:
     """The index' map from tensor to shard; each shard has a name that only a shard of it has."""
     try:
         with open(index, "rb") as file:
-            content = file.read(MOST_INDEX_BYTES + 1)
+            content = file.read(MAX_INDEX_BYTES + 1)
     except FileNotFoundError as error:
         raise CheckpointError(f"There is no file {index.name}.") from error
     except OSError as error:
         raise CheckpointError(f"The index {index.name} cannot be read.") from error
-    if len(content) > MOST_INDEX_BYTES:
-        raise CheckpointError(f"The index is larger than {MOST_INDEX_BYTES // 2**20} MiB.")
+    if len(content) > MAX_INDEX_BYTES:
+        raise CheckpointError(f"The index is larger than {MAX_INDEX_BYTES // 2**20} MiB.")
     try:
         weight_map: dict[str, str] = json.loads(content)["weight_map"]
         shards = list(weight_map.values())

@@ -11,7 +11,7 @@ from gridlstm.checkpoint.opening import Tensors, opened
 from gridlstm.checkpoint.reading import checked
 from gridlstm.checkpoint.writing import save_tensors, write_tensors, write_together
 
-MOST_BYTES = 16 * 2**20
+MAX_SHARD_BYTES = 16 * 2**20
 # As they are written: bfloat16 in float32.
 ITEM_BYTES = {"F16": 2, "BF16": 4, "F32": 4, "F64": 8}
 # What a file's header needs besides names and the document: at most so much for each tensor (type,
@@ -20,8 +20,8 @@ TENSOR_HEADER = 128
 FILE_HEADER = 128
 
 
-def split(path: Path, folder: Path, most_bytes: int = MOST_BYTES) -> Path:
-    """Write a checkpoint into `folder` as shards, files of at most `most_bytes`; return the index.
+def split(path: Path, folder: Path, max_bytes: int = MAX_SHARD_BYTES) -> Path:
+    """Write a checkpoint into `folder` as shards, files of at most `max_bytes`; return the index.
 
     The tensors stay of the type that they are (bfloat16 becomes float32), each whole in one shard.
     Every shard holds the checkpoint's document. Shards of this name from an earlier time are
@@ -30,7 +30,7 @@ def split(path: Path, folder: Path, most_bytes: int = MOST_BYTES) -> Path:
     model, index = model_name(path), folder / index_name(model_name(path))
     with opened(path) as tensors:
         checked(tensors)
-        groups = _pack(tensors, most_bytes)
+        groups = _pack(tensors, max_bytes)
         names = [shard_name(model, n, len(groups)) for n in range(1, len(groups) + 1)]
         document = {
             "metadata": {"total_size": sum(_bytes(tensors, name) for name in tensors.names)},
@@ -68,18 +68,18 @@ def join(index: Path, out: Path) -> None:
         write_tensors(out, whole, tensors.text)
 
 
-def _pack(tensors: Tensors, most_bytes: int) -> list[list[str]]:
+def _pack(tensors: Tensors, max_bytes: int) -> list[list[str]]:
     """The names of the tensors in each shard, in the order of the names."""
     document = len(json.dumps(tensors.text, ensure_ascii=False).encode())
-    room = most_bytes - FILE_HEADER - document
+    room = max_bytes - FILE_HEADER - document
     groups: list[list[str]] = []
     left = -1
     for name in sorted(tensors.names):
         needed = TENSOR_HEADER + len(name) + _bytes(tensors, name)
         if needed > room:
             raise CheckpointError(
-                f"The tensor {name} alone needs a shard of {most_bytes - room + needed:,} bytes, "
-                f"more than the {most_bytes:,} that one may have."
+                f"The tensor {name} alone needs a shard of {max_bytes - room + needed:,} bytes, "
+                f"more than the {max_bytes:,} that one may have."
             )
         if needed > left:
             groups.append([])

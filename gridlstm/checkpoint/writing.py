@@ -39,7 +39,7 @@ def write_together(writes: Mapping[Path, Callable[[Path], object]]) -> None:
         for path, write in writes.items():
             path.parent.mkdir(parents=True, exist_ok=True)
             remove_unfinished(path)
-            with _saying_there_is_no_room(path):
+            with _reporting_full_disk(path):
                 aside = stack.enter_context(temporary_file(path.parent, _prefix(path)))
                 write(aside)
                 with open(aside, "rb") as file:
@@ -60,7 +60,7 @@ def _prefix(path: Path) -> str:
 
 
 @contextmanager
-def _saying_there_is_no_room(path: Path) -> Iterator[None]:
+def _reporting_full_disk(path: Path) -> Iterator[None]:
     """Within, a disk without room becomes one sentence about `path`."""
     from safetensors import SafetensorError
 

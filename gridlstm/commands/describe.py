@@ -47,14 +47,14 @@ def _plans(path: Path) -> dict[str, dict[str, object]]:
 
     from gridlstm.backends.linear import LayerWeights
     from gridlstm.backends.plan import Shape, plan, positions_at_once
-    from gridlstm.clamps import Hold, holds_of
+    from gridlstm.clamps import Clamp, clamps_of
     from gridlstm.training.learner import matmul_dtype
 
     model, metadata = open_checkpoint(path)
     config, training = metadata.model, metadata.training
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     precision = matmul_dtype(training.get("precision", "auto"), device)
-    clamp = Hold(config.holdable[0], config.layers, 0, 0.0)
+    clamp = Clamp(config.clampable[0], config.layers, 0, 0.0)
     update = Shape(training.get("length", 50), training.get("sequences", 50), 1)
     trace = Shape(min(TEXT, positions_at_once(config, None)), 1, TEXT)
     uses = {
@@ -71,7 +71,7 @@ def _plans(path: Path) -> dict[str, dict[str, object]]:
             shape,
             device.type if gradients else "cpu",
             gradients,
-            None if held is None else holds_of([[held]], config, torch.zeros(1)),
+            None if held is None else clamps_of([[held]], config, torch.zeros(1)),
             in_low_precision=in_low_precision,
             shown=shown,
             in_float16=partial(attrgetter("in_float16"), weights),

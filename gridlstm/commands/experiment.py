@@ -16,10 +16,10 @@ from gridlstm.training.experiment import (
     WIKI,
     Step,
     TurnPlan,
-    conduct,
     cooled_step,
-    in_one_line,
-    stands_at,
+    find_progress,
+    join_lines,
+    run_steps,
     texts_of,
     trial_of,
 )
@@ -95,7 +95,7 @@ def _experiment(options: argparse.Namespace) -> int:
     check_writable(options.out / "run")
     if turn_plan is not None:
         return _take_turns(turn_plan, texts[WIKI], options)
-    failed = conduct(plan, texts, options.out, minutes=options.minutes, device=options.device)
+    failed = run_steps(plan, texts, options.out, minutes=options.minutes, device=options.device)
     return 1 if failed else 0
 
 
@@ -108,15 +108,15 @@ def _with_cooled(plan: TurnPlan, out: Path | None) -> tuple[Step, ...]:
 def _take_turns(plan: TurnPlan, text: Path, options: argparse.Namespace) -> int:
     began = time.monotonic()
     # Torch is imported in the time that is counted.
-    from gridlstm.training.turns import conduct_in_turns
+    from gridlstm.training.turns import run_in_turns
 
     try:
-        conduct_in_turns(
+        run_in_turns(
             plan, text, options.out, minutes=options.minutes, device=options.device, began=began
         )
     # As in `conduct`: what a machine lacks. What was saved stays, and the same command goes on.
     except RuntimeError as error:
-        print(f"gridlstm experiment: failed, {in_one_line(error)}", file=sys.stderr)
+        print(f"gridlstm experiment: failed, {join_lines(error)}", file=sys.stderr)
         return 1
     return 0
 
@@ -158,6 +158,6 @@ def _cells(number: int, step: Step, out: Path | None) -> dict[str, str]:
         "patience": NOTHING if training.patience is None else f"{training.patience:,}",
     }
     if out is not None:
-        reached, complete = stands_at(step, out)
+        reached, complete = find_progress(step, out)
         cells["stands"] = "complete" if complete else f"at update {reached:,}"
     return cells

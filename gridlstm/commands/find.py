@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from gridlstm.analysis.held_out import Findings, Part
 
-MOST_BYTES = 20_000
+MAX_SEARCHED_BYTES = 20_000
 
 
 def add(commands: Commands) -> None:
@@ -56,7 +56,7 @@ def add(commands: Commands) -> None:
     command.add_argument(
         "--bytes",
         type=_count,
-        default=MOST_BYTES,
+        default=MAX_SEARCHED_BYTES,
         help="how much of the file's beginning is read (%(default)s)",
     )
     add_encoding(command)
@@ -96,8 +96,8 @@ def _find(options: argparse.Namespace) -> int:
     if text.note:
         print(text.note, file=sys.stderr)
     print(f"found on {_part(split.found)}, held out {_part(split.held_out)}", file=sys.stderr)
-    if split.why_no_interval:
-        print(split.why_no_interval, file=sys.stderr)
+    if split.missing_interval_reason:
+        print(split.missing_interval_reason, file=sys.stderr)
     if not options.by_layer:
         print(_chance(findings), file=sys.stderr)
     return 0

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from gridlstm.commands.bar import progress_bar
 from gridlstm.commands.options import (
-    MOST_TEXT_BYTES,
+    MAX_ANALYSED_BYTES,
     add_encoding,
     check_writable,
     read_beginning,
@@ -117,7 +117,7 @@ def _check(model: "LanguageModel", options: argparse.Namespace) -> dict[str, obj
     """The model's loss on a text; a warning goes to standard error."""
     from gridlstm.importing.proof import prove
 
-    text = read_text(options.check, options.encoding, MOST_TEXT_BYTES)
+    text = read_text(options.check, options.encoding, MAX_ANALYSED_BYTES)
     with progress_bar("checking") as progress:
         proof = prove(model, text.characters, progress)
     for sentence in (proof.note, proof.warning):

@@ -6,7 +6,7 @@ import platform
 
 # mallopt's numbers for what the variables of the environment say, and the most it takes.
 THRESHOLDS = {"MALLOC_TRIM_THRESHOLD_": -1, "MALLOC_MMAP_THRESHOLD_": -3}
-MOST_BYTES = 2**31 - 1
+MAX_KEPT_BYTES = 2**31 - 1
 
 
 def keep_freed_memory() -> None:
@@ -19,4 +19,4 @@ def keep_freed_memory() -> None:
     if platform.libc_ver()[0] != "glibc" or THRESHOLDS.keys() & os.environ.keys():
         return
     for threshold in THRESHOLDS.values():
-        ctypes.CDLL(None).mallopt(threshold, MOST_BYTES)
+        ctypes.CDLL(None).mallopt(threshold, MAX_KEPT_BYTES)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from gridlstm.vocabulary import EncodedText
 
 # A longer text is cut, with a note: what is asked of all its characters stays a matter of seconds.
-MOST_TEXT_BYTES = 200_000
+MAX_ANALYSED_BYTES = 200_000
 
 
 def add_checkpoint_and_file(command: argparse.ArgumentParser) -> None:
@@ -86,7 +86,7 @@ def add_encoding(command: argparse.ArgumentParser) -> None:
     )
 
 
-def read_text(file: Path, encoding: str | None = None, max_bytes: int = MOST_TEXT_BYTES) -> Text:
+def read_text(file: Path, encoding: str | None = None, max_bytes: int = MAX_ANALYSED_BYTES) -> Text:
     """The same as `read_beginning`; what is not as in the file goes to stderr. Raises UserError for
     an empty text."""
     text = read_beginning(file, encoding, max_bytes)

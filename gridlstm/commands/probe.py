@@ -65,6 +65,6 @@ def _probe(options: argparse.Namespace) -> int:
             frames.append(scores)
             progress(len(frames) / len(layers))
     print_frame(pd.concat(frames, ignore_index=True), options.json)
-    if split.why_no_interval:
-        print(split.why_no_interval, file=sys.stderr)
+    if split.missing_interval_reason:
+        print(split.missing_interval_reason, file=sys.stderr)
     return 0

@@ -14,7 +14,7 @@ from gridlstm.commands.options import (
 from gridlstm.commands.parsers import Commands
 from gridlstm.text import from_bytes
 
-MAX_PRIME_BYTES = 10_000_000
+MAX_PRIME_FILE_BYTES = 10_000_000
 
 
 def add(commands: Commands) -> None:
@@ -78,7 +78,7 @@ def _sample(options: argparse.Namespace) -> int:
 def _prime(file: Path, encoding: str | None) -> bytes:
     """What the model reads of a file: its text in UTF-8; as it is where it is mostly that, so that
     a text cut in mid-character is gone on with."""
-    data = read_at_most(file, MAX_PRIME_BYTES, "What a model begins with")
+    data = read_at_most(file, MAX_PRIME_FILE_BYTES, "What a model begins with")
     text = from_bytes(data, file.name, encoding=encoding)
     if text.encoding == "utf_8" and text.guessed:
         return data

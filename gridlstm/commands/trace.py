@@ -15,7 +15,7 @@ from gridlstm.commands.options import (
 from gridlstm.commands.parsers import Commands
 
 # A trace takes some 10 kB a byte on disk, and the distributions alone half a kilobyte of memory.
-MAX_BYTES = 2_000_000
+MAX_TRACED_BYTES = 2_000_000
 
 
 def add(commands: Commands) -> None:
@@ -26,7 +26,7 @@ def add(commands: Commands) -> None:
         "tokens that were read [position] and the distribution of the token after each, next_token "
         "[position, token], to an .npz file. A position is a token of the model: a byte or, of "
         "models of other programs, mostly a character. The file may have "
-        f"{MAX_BYTES:,} bytes at most.",
+        f"{MAX_TRACED_BYTES:,} bytes at most.",
     )
     command.set_defaults(run=_trace)
     add_checkpoint_and_file(command)
@@ -47,7 +47,7 @@ def _trace(options: argparse.Namespace) -> int:
 
     check_writable(options.out)
     model, _ = open_checkpoint(options.checkpoint)
-    data = read_at_most(options.file, MAX_BYTES, "A text that is traced")
+    data = read_at_most(options.file, MAX_TRACED_BYTES, "A text that is traced")
     text = encode_bytes(model, data, options.file.name)
     with progress_bar("tracing") as progress:
         traced = trace(

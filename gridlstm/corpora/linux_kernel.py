@@ -50,7 +50,7 @@ def make(
     """
     if size < 1:
         raise CorpusError(f"A text must have at least 1 byte, not {size:,}.")
-    first, second = _halves(progress)
+    first, second = _split_progress(progress)
     files = _source_files(archive, first)
     places = _places(_in_random_order(files, seed), size)
     found = sum(length for _, length in places.values())
@@ -62,7 +62,7 @@ def make(
     return Made(size, len(places), sha256(out))
 
 
-def _halves(progress: Progress | None) -> tuple[Progress, Progress]:
+def _split_progress(progress: Progress | None) -> tuple[Progress, Progress]:
     """The progress of the first reading and of the second."""
     report = progress or (lambda share: None)
     return lambda share: report(share / 2), lambda share: report(0.5 + share / 2)

@@ -223,11 +223,11 @@ def _against(
     }
     if others is None:
         return nothing | {"compared_bytes": math.nan}
-    read = [curves[run]["bytes"].iloc[-1] for run in (*runs, *others)]
+    bytes_read = [curves[run]["bytes"].iloc[-1] for run in (*runs, *others)]
     # Not `min`, which passes over what is not known.
-    limit = float(np.min(read)) if equal_bytes else math.inf
+    limit = float(np.min(bytes_read)) if equal_bytes else math.inf
     these, those = (np.array([_best(curves[run], limit) for run in g]) for g in (runs, others))
-    compared = limit if equal_bytes else float(np.max(read))
+    compared = limit if equal_bytes else float(np.max(bytes_read))
     if np.isnan(these).any() or np.isnan(those).any():
         return nothing | {"compared_bytes": compared, "verdict": "early"}
     difference, around = these.mean() - those.mean(), noise(these, those)
@@ -242,8 +242,8 @@ def _against(
     }
 
 
-def _best(frame: pd.DataFrame, most_bytes: float) -> float:
+def _best(frame: pd.DataFrame, max_bytes: float) -> float:
     """The lowest validation loss up to so many bytes read, NaN if none was measured so early."""
-    if most_bytes == math.inf:
+    if max_bytes == math.inf:
         return float(frame["val_loss"].min())
-    return float(frame.loc[frame["bytes"] <= most_bytes, "val_loss"].min())
+    return float(frame.loc[frame["bytes"] <= max_bytes, "val_loss"].min())

@@ -17,7 +17,7 @@ from gridlstm.training.curve_log import ACCURACIES, COLUMNS, COUNTS
 PUBLISHED_COLUMNS = ("model", "update", "val_loss")
 # What is counted in them never shrinks from row to row.
 GROWING = ("update", "epoch", "bytes", "seconds")
-MAX_BYTES = 10_000_000
+MAX_LOG_BYTES = 10_000_000
 # Whole numbers up to here are exact in float64.
 LARGEST = 2**53
 
@@ -67,10 +67,10 @@ def read_bytes(source: Path | str | bytes | BinaryIO) -> bytes:
     if isinstance(source, bytes):
         return source
     if not isinstance(source, (str, Path)):
-        return source.read(MAX_BYTES + 1)
+        return source.read(MAX_LOG_BYTES + 1)
     try:
         with open(source, "rb") as file:
-            return file.read(MAX_BYTES + 1)
+            return file.read(MAX_LOG_BYTES + 1)
     except FileNotFoundError as error:
         raise CurveError(f"There is no file {Path(source).name}.") from error
     except OSError as error:
@@ -113,8 +113,8 @@ def _columns(
 
 def decode(data: bytes) -> str:
     """UTF-8 text, with or without its mark. Raises CurveError, which names the line."""
-    if len(data) > MAX_BYTES:
-        raise CurveError(f"The curve is larger than {MAX_BYTES // 1_000_000} MB.")
+    if len(data) > MAX_LOG_BYTES:
+        raise CurveError(f"The curve is larger than {MAX_LOG_BYTES // 1_000_000} MB.")
     if not data.strip():
         raise CurveError("The file is empty.")
     if b"\0" in data:

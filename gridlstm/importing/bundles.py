@@ -10,8 +10,8 @@ from gridlstm.array_types import NumberArray
 from gridlstm.importing.errors import DamagedFileError, ForeignModelError
 from gridlstm.importing.tensors import Storage
 
-MAX_INDEX = 16 << 20
-MAX_VARIABLES = 100_000
+MAX_BUNDLE_INDEX_BYTES = 16 << 20
+MAX_BUNDLE_VARIABLES = 100_000
 _MAGIC = 0xDB4775248B80FB57
 _KINDS = {1: "f4", 2: "f8", 14: "bf2", 19: "f2"}
 _POLYNOMIAL = 0x82F63B78
@@ -42,7 +42,7 @@ def is_bundle_index(data: memoryview) -> bool:
 
 def read_bundle_index(data: memoryview) -> Bundle:
     """What a checkpoint's `.index` says. Raises DamagedFileError, ForeignModelError."""
-    if len(data) > MAX_INDEX:
+    if len(data) > MAX_BUNDLE_INDEX_BYTES:
         raise ForeignModelError("The index of the checkpoint is too large.")
     try:
         return _bundle(data)
@@ -87,7 +87,7 @@ def _bundle(data: memoryview) -> Bundle:
                 header = value
             else:
                 entries[key.decode()] = _entry(value)
-            if len(entries) > MAX_VARIABLES:
+            if len(entries) > MAX_BUNDLE_VARIABLES:
                 raise ForeignModelError("The checkpoint has too many variables.")
     if header is None:
         raise DamagedFileError("The index of the checkpoint has no header.")

@@ -7,7 +7,7 @@ import numpy as np
 
 from gridlstm.architectures import ARCHITECTURES
 from gridlstm.array_types import FloatArray, IntArray
-from gridlstm.config import MAX_VOCABULARY, MOST_LAYERS, MOST_UNITS
+from gridlstm.config import MAX_LAYERS, MAX_UNITS, MAX_VOCABULARY
 from gridlstm.importing.errors import ForeignModelError
 from gridlstm.vocabulary import Vocabulary
 
@@ -190,8 +190,8 @@ def check_model(model: ForeignModel) -> ForeignModel:
 def check_sizes(cell: str, layers: int, units: int, tokens: int) -> None:
     """Raises ForeignModelError if a model may not be of these sizes."""
     for what, size, most in (
-        ("layers", layers, MOST_LAYERS),
-        ("units", units, MOST_UNITS),
+        ("layers", layers, MAX_LAYERS),
+        ("units", units, MAX_UNITS),
         ("tokens", tokens, MAX_VOCABULARY),
     ):
         if not 1 <= size <= most:

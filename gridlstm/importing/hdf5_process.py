@@ -18,8 +18,8 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-MAX_OBJECTS = 20_000
-MAX_DEPTH = 32
+MAX_HDF5_OBJECTS = 20_000
+MAX_GROUP_DEPTH = 32
 MAX_ATTRIBUTES = 16 << 20
 MAX_SECONDS = 20
 # Address space that Python, NumPy and HDF5 themselves want, and how many times the file besides.
@@ -65,7 +65,7 @@ class Reading:
         self.attributes[path] = self.attributes_of(group)
         for name in group:
             self.count += 1
-            if self.count > MAX_OBJECTS or depth > MAX_DEPTH:
+            if self.count > MAX_HDF5_OBJECTS or depth > MAX_GROUP_DEPTH:
                 raise ValueError("too many objects")
             if (depth == 0 and name in PASSED_OVER) or not isinstance(
                 group.get(name, getlink=True), h5py.HardLink

@@ -7,14 +7,14 @@ from gridlstm.importing.errors import DamagedFileError, ForeignModelError
 
 MAX_JSON = 16 << 20
 # Each takes up to thirty times the memory of the signs that write it.
-MAX_CONTAINERS = 250_000
+MAX_JSON_CONTAINERS = 250_000
 
 
 def parse_json(data: bytes | memoryview, what: str) -> Any:
     """What the JSON says; `what` names it in an error. Of a name that stands twice the last counts.
     Raises DamagedFileError, ForeignModelError."""
     data = bytes(data)
-    if len(data) > MAX_JSON or data.count(b"{") + data.count(b"[") > MAX_CONTAINERS:
+    if len(data) > MAX_JSON or data.count(b"{") + data.count(b"[") > MAX_JSON_CONTAINERS:
         raise ForeignModelError(f"{what[0].upper()}{what[1:]} is too large.")
     try:
         return json.loads(str(data, "utf-8-sig"))

@@ -22,7 +22,7 @@ from gridlstm.importing.keras_layers import (
     model_of_layers,
 )
 
-MAX_LAYERS = 1_000
+MAX_KERAS_LAYERS = 1_000
 # What an array of a layer is, by its place among those of one kind, in the files of Keras 3.
 _ROLES = {
     **dict.fromkeys(CELLS, ("kernel", "recurrent_kernel", "bias")),
@@ -105,8 +105,8 @@ def layers_of_config(config: object) -> tuple[list[KerasLayer], list[KerasLayer]
             "The model was written as a class of its author's, so that its configuration does not "
             "say how the layers are connected: only Sequential and functional models can be read."
         )
-    if len(entries) > MAX_LAYERS:
-        raise ForeignModelError(f"The model has more than {MAX_LAYERS:,} layers.")
+    if len(entries) > MAX_KERAS_LAYERS:
+        raise ForeignModelError(f"The model has more than {MAX_KERAS_LAYERS:,} layers.")
     layers = [_layer(entry) for entry in entries]
     if kind == "Sequential":
         return layers, layers

@@ -11,14 +11,14 @@ from gridlstm.importing.errors import DamagedFileError, ForeignModelError
 from gridlstm.importing.foreign_model import ForeignModel
 from gridlstm.importing.tensorflow import model_of_variables
 
-MAX_VARIABLES = 1_000
+MAX_ML5_VARIABLES = 1_000
 
 
 def is_ml5_manifest(content: object) -> bool:
     """Whether this JSON names a file and a shape for each variable."""
     return (
         isinstance(content, Mapping)
-        and 0 < len(content) <= MAX_VARIABLES
+        and 0 < len(content) <= MAX_ML5_VARIABLES
         and all(
             isinstance(entry, Mapping) and "filename" in entry and "shape" in entry
             for entry in content.values()

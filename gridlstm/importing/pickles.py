@@ -19,7 +19,7 @@ from gridlstm.importing.tensors import Storage, StoredTensor
 
 MAX_OPCODES = 1_000_000
 # Each takes up to a hundred times the memory of the byte that asks for it.
-MAX_CONTAINERS = 250_000
+MAX_PICKLE_CONTAINERS = 250_000
 MAX_NESTING = 1_000
 MAX_INTEGER_BYTES = 1_024
 # Past this an int would have no hash of its own, and a dict of such could be slow at will.
@@ -99,8 +99,10 @@ class _Reader:
             if act is None:
                 raise DamagedFileError(f"The pickle holds an unknown opcode, {opcode}.")
             containers += opcode in _MAKERS
-            if containers > MAX_CONTAINERS:
-                raise ForeignModelError(f"The pickle has more than {MAX_CONTAINERS:,} containers.")
+            if containers > MAX_PICKLE_CONTAINERS:
+                raise ForeignModelError(
+                    f"The pickle has more than {MAX_PICKLE_CONTAINERS:,} containers."
+                )
             act(self)
         raise ForeignModelError(f"The pickle has more than {MAX_OPCODES:,} parts.")
 
@@ -214,15 +216,15 @@ class _Reader:
         """Push what a class or function of the file stands for, made of `arguments`."""
         # One long string of the file could be made a list of a thousand times.
         self.copied += _length(arguments)
-        if self.copied <= self.most_copied and isinstance(arguments, list | tuple):
+        if self.copied <= self.max_copied and isinstance(arguments, list | tuple):
             self.copied += sum(map(_length, arguments))
-        if self.copied > self.most_copied:
+        if self.copied > self.max_copied:
             raise ForeignModelError("The pickle makes more objects than its size allows.")
         further = self.known.get(made_with.name) if isinstance(made_with, Global) else None
         self.push(_made(made_with, arguments) if further is None else further(*arguments))
 
     @property
-    def most_copied(self) -> int:
+    def max_copied(self) -> int:
         return len(self.data) + MAX_OPCODES
 
     def build(self) -> None:

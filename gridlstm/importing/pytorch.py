@@ -19,9 +19,9 @@ from gridlstm.importing.tensors import StoredTensor
 from gridlstm.importing.vocabularies import PRINTABLE, find_vocabulary, make_vocabulary
 from gridlstm.vocabulary import Vocabulary
 
-MAX_SEARCHED = 200_000
+MAX_SEARCHED_OBJECTS = 200_000
 MAX_MODULES = 10_000
-MAX_PATH, MAX_NAME = 200, 1_000
+MAX_PATH, MAX_MODULE_NAME = 200, 1_000
 _RECURRENT = re.compile(r"(weight|bias)_(ih|hh|hr)(?:_l(\d{1,3}))?(_reverse)?")
 _WRAPPED = re.compile(r"(weight|bias)(_\w+)?_(raw|g|v|orig|mask)|original[01]|_packed_params|scale")
 _ORDERS = {4: ("lstm", "ifgo"), 3: ("gru", "rzn"), 1: ("rnn", "h")}
@@ -55,7 +55,7 @@ def read_pytorch(root: object, answers: Mapping[str, str], source: str = "file")
     """The model among what torch.save was given, or safetensors. Raises ForeignModelError."""
     found = list(_state_dicts(root))
     if not found:
-        raise ForeignModelError(_what_lacks(root, source))
+        raise ForeignModelError(_find_missing_part(root, source))
     chosen = next((one for one in found if one.path == answers.get("model")), found[0])
     model = _model(_plain_names(chosen), answers)
     tokens = find_vocabulary(root, model.vocabulary_size, "the file") or _printable(chosen, model)
@@ -76,7 +76,7 @@ def _state_dicts(root: object) -> Iterator[StateDict]:
     waiting: list[tuple[str, object]] = [("", root)]
     seen: set[int] = set()
     for path, value in waiting:
-        if id(value) in seen or len(waiting) > MAX_SEARCHED:
+        if id(value) in seen or len(waiting) > MAX_SEARCHED_OBJECTS:
             continue
         seen.add(id(value))
         if isinstance(value, Record) and _is_module(value):
@@ -134,7 +134,7 @@ def _of_module(root: Record, path: str) -> StateDict:
             waiting += [
                 (f"{name}.{key}".strip("."), child)
                 for key, child in children.items()
-                if isinstance(child, Record) and _is_module(child) and len(name) < MAX_NAME
+                if isinstance(child, Record) and _is_module(child) and len(name) < MAX_MODULE_NAME
             ]
     found.tensors = _in_module_order(found)
     return found
@@ -225,7 +225,7 @@ def _check_module(name: str, module: Record) -> None:
         raise ForeignModelError("The embedding has a max_norm, which changes it as it is read.")
 
 
-def _what_lacks(root: object, source: str) -> str:
+def _find_missing_part(root: object, source: str) -> str:
     """Why there is no model in it."""
     tensors = root[0] if isinstance(root, list) and root else root
     if isinstance(tensors, Mapping) and "embedding.weight" in tensors:

@@ -22,7 +22,7 @@ from gridlstm.importing.keras import is_keras_archive, read_keras_archive, read_
 from gridlstm.importing.ml5 import is_ml5_manifest, read_ml5
 from gridlstm.importing.pickles import read_pickle
 from gridlstm.importing.pytorch import read_pytorch
-from gridlstm.importing.refusals import why_refused
+from gridlstm.importing.refusals import explain_refusal
 from gridlstm.importing.tensorflow import model_of_variables
 from gridlstm.importing.tfjs import is_tfjs_model, read_tfjs
 from gridlstm.importing.torch7 import is_torch7, read_torch7
@@ -41,7 +41,7 @@ from gridlstm.vocabulary import Vocabulary
 
 MAX_FILES = 1_000
 _BY_FREQUENCY = ("char-rnn (TensorFlow 1)", "ml5 charRNN")
-MAX_BYTES = 4 << 30
+MAX_MODEL_BYTES = 4 << 30
 UNFORESEEN = "The file is damaged, or laid out in a way that is not known."
 NamedBytes = tuple[str, bytes]
 
@@ -102,8 +102,8 @@ def _named(file: Path | str | NamedBytes) -> NamedFile:
     try:
         if path.is_dir():
             raise ForeignModelError(f"{path.name} is a folder; name the files in it.")
-        if path.stat().st_size > MAX_BYTES:
-            raise ForeignModelError(f"{path.name} is larger than {MAX_BYTES >> 30} GB.")
+        if path.stat().st_size > MAX_MODEL_BYTES:
+            raise ForeignModelError(f"{path.name} is larger than {MAX_MODEL_BYTES >> 30} GB.")
         return NamedFile(path.name, memoryview(path.read_bytes()))
     except OSError as error:
         reason = error.strerror or "it cannot be opened"
@@ -186,14 +186,14 @@ def _primary(files: list[NamedFile]) -> NamedFile:
     # A bare pickle is mostly a vocabulary, but whole models of torch are written so as well.
     found = found or [file for file in files if kinds[id(file)] == "pickle"][:1]
     if not found:
-        raise ForeignModelError(_why_none(files))
+        raise ForeignModelError(_explain_missing_model(files))
     return found[0]
 
 
-def _why_none(files: list[NamedFile]) -> str:
+def _explain_missing_model(files: list[NamedFile]) -> str:
     """Why there is no model among the files."""
     for file in files:
-        if why := why_refused(file.name, file.data):
+        if why := explain_refusal(file.name, file.data):
             return f"{file.name[:80]} {why}."
         if shard_of(file.name):
             return f"{file.name[:80]} holds a checkpoint's numbers; its .index is missing."

@@ -25,7 +25,7 @@ _ONNX = (b"\x08\x03", b"\x08\x04", b"\x08\x05", b"\x08\x06", b"\x08\x07", b"\x08
          b"\x08\x0a", b"\x08\x0b", b"\x08\x0c", b"\x08\x0d", b"\x08\x0e")  # fmt: skip
 
 
-def why_refused(name: str, data: memoryview) -> str | None:
+def explain_refusal(name: str, data: memoryview) -> str | None:
     """Why a file is not read, as the rest of a sentence that begins with its name; None if it is
     not known."""
     for place, beginning, why in _BY_BEGINNING:

@@ -15,8 +15,8 @@ from gridlstm.importing.errors import DamagedFileError, ForeignModelError
 from gridlstm.importing.records import Record
 from gridlstm.importing.tensors import KINDS, Storage, StoredTensor
 
-MAX_OBJECTS = 2_000_000
-MAX_DEPTH = 100_000
+MAX_TORCH7_OBJECTS = 2_000_000
+MAX_TABLE_DEPTH = 100_000
 MAX_DIMENSIONS = 8
 _NIL, _NUMBER, _STRING, _TABLE, _TORCH, _BOOLEAN, _FUNCTION = range(7)
 _RECURSIVE_FUNCTIONS = (7, 8)
@@ -85,7 +85,7 @@ class _Reader:
         self.waiting: list[_Waiting] = []
 
     def read(self) -> object:
-        for _ in range(MAX_OBJECTS):
+        for _ in range(MAX_TORCH7_OBJECTS):
             value = self.next_value()
             while value is not _PENDING:
                 if not self.waiting:
@@ -93,9 +93,9 @@ class _Reader:
                 value = self.waiting[-1].take(value)
                 if value is not _PENDING:
                     self.waiting.pop()
-            if len(self.waiting) > MAX_DEPTH:
-                raise ForeignModelError(f"The file is nested more than {MAX_DEPTH:,} deep.")
-        raise ForeignModelError(f"The file has more than {MAX_OBJECTS:,} objects.")
+            if len(self.waiting) > MAX_TABLE_DEPTH:
+                raise ForeignModelError(f"The file is nested more than {MAX_TABLE_DEPTH:,} deep.")
+        raise ForeignModelError(f"The file has more than {MAX_TORCH7_OBJECTS:,} objects.")
 
     def next_value(self) -> object:
         """The next value, or `_PENDING` if others have to be read first."""

@@ -15,7 +15,7 @@ from gridlstm.vocabulary import MAX_SPECIAL_LENGTH, MAX_SPECIAL_TOKENS, Vocabula
 
 # The alphabet of spro/char-rnn.pytorch, which a file of it does not hold.
 PRINTABLE = string.printable
-MAX_SEARCHED = 200_000
+MAX_SEARCHED_VALUES = 200_000
 _SPECIAL = re.compile(
     r"[<\[{|_(#].*[>\]}|_)#]|(pad|padding|unk|unknown|oov|s?bos|sos|eos|eot|start|end|stop|mask)",
     re.I | re.S,
@@ -250,7 +250,7 @@ def _containers(root: object) -> Iterator[Any]:
     """Everything that may list signs, the nearest first and each once."""
     waiting, seen = deque([root]), set()
     searched = 0
-    while waiting and searched < MAX_SEARCHED:
+    while waiting and searched < MAX_SEARCHED_VALUES:
         value = waiting.popleft()
         if id(value) in seen:
             continue

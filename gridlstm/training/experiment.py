@@ -162,7 +162,7 @@ def checkpoint_of(step: Step, out: Path) -> Path:
     return out / f"{step.name}.safetensors"
 
 
-def stands_at(step: Step, out: Path) -> tuple[int, bool]:
+def find_progress(step: Step, out: Path) -> tuple[int, bool]:
     """The update that a step's run has reached, and whether the step is complete.
 
     Raises ResumeError if the state of the run cannot be read.
@@ -175,7 +175,7 @@ def stands_at(step: Step, out: Path) -> tuple[int, bool]:
 
 def cooled_step(plan: TurnPlan, step: Step, out: Path) -> Step:
     """The step that goes on from where a step of the plan was left, at a rate that falls to 0.
-    Raises ResumeError as `stands_at` does."""
+    Raises ResumeError as `find_progress` does."""
     from gridlstm.training.state import read_progress, state_path
 
     cooled = replace(step, name=f"cooled-{step.name}")
@@ -183,7 +183,7 @@ def cooled_step(plan: TurnPlan, step: Step, out: Path) -> Step:
     if path.exists():
         begun_at = read_progress(path).begun_at
     else:
-        begun_at, _ = stands_at(step, out)
+        begun_at, _ = find_progress(step, out)
     # It ends where the rate does.
     training = replace(
         step.training, updates=begun_at + plan.cooldown, cooldown=plan.cooldown, patience=None
@@ -191,7 +191,7 @@ def cooled_step(plan: TurnPlan, step: Step, out: Path) -> Step:
     return replace(cooled, training=training)
 
 
-def conduct(
+def run_steps(
     plan: Sequence[Step],
     texts: dict[str, Path],
     out: Path,
@@ -212,7 +212,7 @@ def conduct(
     for number, step in enumerate(plan, start=1):
         title = f"{number}/{len(plan)} {step.name} to update {step.training.goal:,}"
         try:
-            reached, complete = stands_at(step, out)
+            reached, complete = find_progress(step, out)
             if complete:
                 say(f"{title}: skipped, it is complete")
                 continue
@@ -224,9 +224,9 @@ def conduct(
         # What a machine lacks, memory above all, torch says by a RuntimeError.
         except (UserError, OSError, RuntimeError) as error:
             failed.append(step.name)
-            say(f"{title}: failed, {in_one_line(error)}")
+            say(f"{title}: failed, {join_lines(error)}")
             continue
-        reached, _ = stands_at(step, out)
+        reached, _ = find_progress(step, out)
         if not ended:
             say(f"{title}: stopped at update {reached:,}; the same command goes on from there")
             break
@@ -251,6 +251,6 @@ def _do(step: Step, text: Path, out: Path, device: str | None, until: float | No
     )
 
 
-def in_one_line(error: Exception) -> str:
+def join_lines(error: Exception) -> str:
     """What an error says, whatever lines torch breaks it into."""
     return " ".join(str(error).split()) or type(error).__name__

@@ -56,9 +56,9 @@ class Learner:
         self.loss = torch.zeros((), device=team.device)
         self.batches = task.batches(self.mine, team.device)
         batch = self.batches(0)
-        self.read, self.target = (
+        self.inputs, self.target = (
             torch.zeros(rows.shape, dtype=torch.int64, device=team.device)
-            for rows in (batch.read, batch.target[-batch.counted :])
+            for rows in (batch.inputs, batch.target[-batch.counted :])
         )
         # What processes say to each other in the middle of an update is not recorded.
         self._replayed = Replayed(self.step, team.device) if team.count == 1 else self.step
@@ -74,7 +74,7 @@ class Learner:
         """The update of that number; return its loss in nats per byte."""
         self._set_rate(self.settings.learning_rate_at(number, self.task.epoch(number)))
         batch = self.batches(number)
-        self.read.copy_(batch.read)
+        self.inputs.copy_(batch.inputs)
         self.target.copy_(batch.target[-batch.counted :])
         self._replayed()
         return self.team.mean(self.loss)
@@ -87,9 +87,9 @@ class Learner:
                 group["lr"] = rate
 
     def step(self) -> None:
-        """Learn from the batch that lies in `read` and `target`; write `loss` and `carried`."""
+        """Learn from the batch that lies in `inputs` and `target`; write `loss` and `carried`."""
         with self.autocast():
-            logits, state = self.forward(self.read, self.carried)
+            logits, state = self.forward(self.inputs, self.carried)
         counted = len(self.target)
         answers = logits[-counted:].float()
         loss = functional.cross_entropy(answers.flatten(0, 1), self.target.flatten())

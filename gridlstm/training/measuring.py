@@ -17,13 +17,13 @@ import torch
 from gridlstm.backends import gates
 from gridlstm.corpus import Corpus
 from gridlstm.progress import Cancelled
-from gridlstm.training.experiment import Step, TurnPlan, in_one_line
+from gridlstm.training.experiment import Step, TurnPlan, join_lines
 from gridlstm.training.learner import Learner
 from gridlstm.training.replay import CALLS_BEFORE_RECORDING
 from gridlstm.training.run import Run
 from gridlstm.training.tasks import TextTask
 from gridlstm.training.time_log import TimeLog
-from gridlstm.training.ways import PLAIN, Way, ways_on
+from gridlstm.training.ways import PLAIN, Way, list_ways
 from gridlstm.training.workers import Workers
 
 # Updates that are not timed: torch chooses its algorithms, and a GPU records its work.
@@ -80,14 +80,14 @@ class Measurement:
 
     def __post_init__(self) -> None:
         self._until = self.log.seconds + self.plan.measured_seconds
-        self._ways = ways_on(self.team.device)
+        self._ways = list_ways(self.team.device)
         steps = len(self.plan.steps)
         self._to_do = steps * len(self._ways) + len(self.plan.resumed) + steps
 
     def measure(self) -> tuple[Way, dict[str, Pace]]:
         """The way to take, and the pace of each run by name; each result is said as it comes."""
         self._check_gates()
-        series = {step.name: self._in_every_way(step) for step in self.plan.steps}
+        series = {step.name: self._measure_ways(step) for step in self.plan.steps}
         way = self._chosen(series)
         way.take()
         for step in self.plan.steps:
@@ -114,12 +114,12 @@ class Measurement:
             words = f"off by {error:.1e}, {'WRONG' if wrong else 'right'}"
         # Triton has errors of its own, which are of no kind that could be named without it.
         except Exception as error:
-            wrong, words = True, f"FAILED, {in_one_line(error)}"
+            wrong, words = True, f"FAILED, {join_lines(error)}"
         self._tell("gates", f"fused gates on random numbers: {words}")
         if wrong:
             self.faults |= {way: words for way in self._ways if way.fused}
 
-    def _in_every_way(self, step: Step) -> dict[Way, Series]:
+    def _measure_ways(self, step: Step) -> dict[Way, Series]:
         """The series of the ways in which it could be done."""
         found: dict[Way, Series] = {}
         for way in self._ways:
@@ -131,8 +131,8 @@ class Measurement:
             except Cancelled:
                 raise
             except Exception as error:  # as above
-                self.faults[way] = f"{step.name} FAILED, {in_one_line(error)}"
-                self._tell("updates", f"{step.name}, {way}: FAILED, {in_one_line(error)}")
+                self.faults[way] = f"{step.name} FAILED, {join_lines(error)}"
+                self._tell("updates", f"{step.name}, {way}: FAILED, {join_lines(error)}")
                 continue
             losses, speed = found[way].losses, found[way].updates_per_second
             difference = disagreement(losses, found[PLAIN].losses) if PLAIN in found else None

@@ -28,7 +28,7 @@ class Replayed:
             self._work()
         elif self._calls < CALLS_BEFORE_RECORDING:
             self._calls += 1
-            self._beside()
+            self._concatenate()
         else:
             if self._recording is None:
                 self._recording = torch.cuda.CUDAGraph()
@@ -36,7 +36,7 @@ class Replayed:
                     self._work()
             self._recording.replay()
 
-    def _beside(self) -> None:
+    def _concatenate(self) -> None:
         """On a stream of its own: what is used on the usual one cannot be recorded afterwards."""
         usual, beside = torch.cuda.current_stream(), torch.cuda.Stream()
         beside.wait_stream(usual)

@@ -86,8 +86,8 @@ class Run:
 
         Raises DivergedError at the first loss that cannot be saved; what was saved before stays.
         """
-        with ProgressLine(self.settings.goal, self.team.leads) as line:
-            with asked_to_stop() as asked:
+        with ProgressLine(self.settings.goal, self.team.is_rank_zero) as line:
+            with catch_interrupts() as asked:
                 ended = self._go_on(line, asked, until)
                 self.save()
             if ended:
@@ -104,12 +104,12 @@ class Run:
         started = time.monotonic() - self.progress.seconds
         # Every process must come to the same answer, at whichever of them the signal is.
         while True:
-            owes_a_point = self.progress.owes_a_point(self.settings)
-            if not owes_a_point and self.team.any(self.progress.has_ended(self.settings)):
+            is_point_due = self.progress.is_point_due(self.settings)
+            if not is_point_due and self.team.any(self.progress.has_ended(self.settings)):
                 return True
             if self.team.any(asked() or (until is not None and time.monotonic() >= until)):
                 return False
-            if owes_a_point:
+            if is_point_due:
                 if self.team.any(not self._validate(line, asked)):
                     return False
                 self._check_validation()
@@ -140,7 +140,7 @@ class Run:
         """Measure a point of the curve, if there were updates since the last; return whether that
         was done. It can take minutes: asked to stop meanwhile, it is dropped, and a resumed run
         begins with it."""
-        if self.team.leads and self.progress.loss_count > 0:
+        if self.team.is_rank_zero and self.progress.loss_count > 0:
             try:
                 with self.learner.autocast():
                     result = self.task.validate(
@@ -199,7 +199,7 @@ class Run:
         self._validate(line, asked=lambda: False)
         self._check_validation()
         self.progress.finished_at = self.progress.update
-        if not self.team.leads or not self.out.exists():
+        if not self.team.is_rank_zero or not self.out.exists():
             return
         model, metadata = load_model(self.out)
         result = self.task.validate(model.to(self.team.device))
@@ -283,7 +283,7 @@ class Run:
     def save(self) -> None:
         """Write all that `resume` needs to go on to the same numbers; all processes must call."""
         tensors = self.learner.tensors()
-        if not self.team.leads:
+        if not self.team.is_rank_zero:
             return
         state = State(
             model=asdict(self.config),
@@ -339,7 +339,7 @@ def train(
             f"Trained are models over the 256 bytes, not one of {config.vocabulary_size:,} tokens."
         )
     with workers(device) as team:
-        if team.leads:
+        if team.is_rank_zero:
             for path in (out, state_path(out), out.with_suffix(".csv")):
                 remove_unfinished(path)
         run = Run(config, settings, corpus, out, team)
@@ -377,7 +377,7 @@ def _half(tensors: dict[str, Tensor]) -> dict[str, FloatArray]:
 
 
 @contextmanager
-def asked_to_stop() -> Iterator[Callable[[], bool]]:
+def catch_interrupts() -> Iterator[Callable[[], bool]]:
     """Within, Ctrl-C and SIGTERM do not end the process but make the yielded function True."""
     asked: list[int] = []
     before = {}

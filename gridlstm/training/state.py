@@ -24,7 +24,7 @@ from gridlstm.training.settings import TrainingSettings
 
 DOCUMENT_KEY = "run"
 # As the format allows: a point of the curve takes 200 bytes, and there may be one an update.
-MAX_HEADER_BYTES = 100_000_000
+MAX_STATE_HEADER_BYTES = 100_000_000
 # What each optimiser keeps of a parameter: tensors of its shape, but for the count of steps.
 SLOTS = {"rmsprop": {"step", "square_avg"}, "adam": {"step", "exp_avg", "exp_avg_sq"}}
 # What a run may be resumed with: settings that only say when to stop, validate and save.
@@ -81,7 +81,7 @@ class Progress:
             or self._has_stalled(settings.patience)
         )
 
-    def owes_a_point(self, settings: TrainingSettings) -> bool:
+    def is_point_due(self, settings: TrainingSettings) -> bool:
         """Whether the curve is to have a point here that has not been measured."""
         return self.loss_count > 0 and self.update % settings.validate_every == 0
 
@@ -153,7 +153,7 @@ def reading(path: Path) -> Iterator[None]:
 
 def read_state(path: Path) -> State:
     """Read all of a state. Raises what `reading` makes a ResumeError of."""
-    with unchanged(path), open_safetensors(path, MAX_HEADER_BYTES, "pt") as file:
+    with unchanged(path), open_safetensors(path, MAX_STATE_HEADER_BYTES, "pt") as file:
         document = json.loads(file.metadata()[DOCUMENT_KEY])
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     model, settings = document["model"], document["settings"]
@@ -166,7 +166,7 @@ def read_state(path: Path) -> State:
 def read_settings(path: Path) -> tuple[ModelConfig, TrainingSettings]:
     """Read only what a run trains and how. Raises ResumeError, also where the tensors are of a
     smaller run: what a file says is to take no more memory than the file itself."""
-    with reading(path), open_safetensors(path, MAX_HEADER_BYTES) as file:
+    with reading(path), open_safetensors(path, MAX_STATE_HEADER_BYTES) as file:
         document = json.loads(file.metadata()[DOCUMENT_KEY])
         model = _built(ModelConfig, document["model"])
         settings = _built(TrainingSettings, document["settings"])
@@ -187,7 +187,7 @@ def read_progress(path: Path) -> Progress:
 
 
 def _document(path: Path) -> dict[str, typing.Any]:
-    with open_safetensors(path, MAX_HEADER_BYTES) as file:
+    with open_safetensors(path, MAX_STATE_HEADER_BYTES) as file:
         document: dict[str, typing.Any] = json.loads(file.metadata()[DOCUMENT_KEY])
         return document
 

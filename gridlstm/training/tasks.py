@@ -27,7 +27,7 @@ class Batch:
     """The bytes that an update reads and has to predict [position, sequence]; the predictions at
     the last `counted` positions are what the loss is of."""
 
-    read: Tensor
+    inputs: Tensor
     target: Tensor
     counted: int
 
@@ -59,7 +59,7 @@ class Task(Protocol):
     def validate(
         self,
         model: LanguageModel,
-        most_bytes: int | None = None,
+        max_bytes: int | None = None,
         progress: Progress | None = None,
     ) -> Validation:
         """Measure on all validation data, or on so many predicted bytes. `progress` is told the
@@ -106,10 +106,10 @@ class TextTask:
     def validate(
         self,
         model: LanguageModel,
-        most_bytes: int | None = None,
+        max_bytes: int | None = None,
         progress: Progress | None = None,
     ) -> Validation:
-        return Validation(evaluate(model, self.corpus.validation, most_bytes, progress))
+        return Validation(evaluate(model, self.corpus.validation, max_bytes, progress))
 
 
 class AdditionTask:
@@ -125,12 +125,12 @@ class AdditionTask:
         assert settings.digits is not None  # as the settings see to
         self.layout = Layout(settings.digits, settings.length)
         self.sums = Sums(self.layout, settings.train_fraction)
-        self.read, self.target = self.layout.lay_out(self.sums.validation())
+        self.inputs, self.target = self.layout.lay_out(self.sums.validation())
         self._drawn(0)  # raises here, not later, where too few pairs are left to train on
         answers = self.target[-self.layout.answered :]
         self.data = Data(
             name=f"addition of {settings.digits}-digit numbers",
-            sha256=sha256(np.concatenate((self.read, self.target)).tobytes()).hexdigest(),
+            sha256=sha256(np.concatenate((self.inputs, self.target)).tobytes()).hexdigest(),
             bytes=0,
             train_fraction=settings.train_fraction,
             byte_entropy=byte_entropy(answers.flatten()),
@@ -138,10 +138,10 @@ class AdditionTask:
 
     def batches(self, sequences: slice, device: torch.device) -> Callable[[int], Batch]:
         def batch(update: int) -> Batch:
-            read, target = (
+            inputs, target = (
                 torch.from_numpy(rows[:, sequences]).to(device) for rows in self._drawn(update)
             )
-            return Batch(read, target, self.layout.answered)
+            return Batch(inputs, target, self.layout.answered)
 
         return batch
 
@@ -158,25 +158,25 @@ class AdditionTask:
     def validate(
         self,
         model: LanguageModel,
-        most_bytes: int | None = None,
+        max_bytes: int | None = None,
         progress: Progress | None = None,
     ) -> Validation:
-        answered, samples = self.layout.answered, self.read.shape[1]
-        if most_bytes is not None:
-            samples = min(samples, -(-most_bytes // answered))
+        answered, samples = self.layout.answered, self.inputs.shape[1]
+        if max_bytes is not None:
+            samples = min(samples, -(-max_bytes // answered))
         return validate_addition(
-            model, self.read[:, :samples], self.target[:, :samples], self.layout, progress
+            model, self.inputs[:, :samples], self.target[:, :samples], self.layout, progress
         )
 
 
 def validate_addition(
     model: LanguageModel,
-    read: IntArray,
+    inputs: IntArray,
     target: IntArray,
     layout: Layout,
     progress: Progress | None = None,
 ) -> Validation:
     """Let `model` answer sums laid out [position, sample]; an answer is right if at each of its
     bytes, the end among them, the likeliest byte is the right one. `progress` as for `evaluate`."""
-    loss, right = evaluate_answers(model, read, target, layout.answered, progress)
+    loss, right = evaluate_answers(model, inputs, target, layout.answered, progress)
     return Validation(loss, float(right.all(axis=0).mean()), float(right[:-1].mean()))

@@ -19,11 +19,11 @@ from torch import Tensor
 
 from gridlstm.corpus import Corpus, read_corpus
 from gridlstm.progress import Cancelled
-from gridlstm.training.experiment import Step, TurnPlan, checkpoint_of, cooled_step, stands_at
+from gridlstm.training.experiment import Step, TurnPlan, checkpoint_of, cooled_step, find_progress
 from gridlstm.training.measuring import Measurement, Pace
 from gridlstm.training.portions import write_portions
 from gridlstm.training.progress_line import ProgressLine
-from gridlstm.training.run import Run, asked_to_stop
+from gridlstm.training.run import Run, catch_interrupts
 from gridlstm.training.settings import SettingsError
 from gridlstm.training.state import Progress, state_path
 from gridlstm.training.time_log import TimeLog
@@ -54,11 +54,11 @@ class TurnRun(Run):
 
         def stop() -> bool:
             progress = self.progress
-            there = progress.update >= goal and not progress.owes_a_point(self.settings)
+            there = progress.update >= goal and not progress.is_point_due(self.settings)
             return there or signalled() or over()
 
         self._timed_to, self._signalled = self.progress.update, signalled
-        with self._drawing(), ProgressLine(sys.maxsize, self.team.leads) as line:
+        with self._drawing(), ProgressLine(sys.maxsize, self.team.is_rank_zero) as line:
             ended = self._go_on(line, stop, None)
         self._mark_training()
         self._signalled = None
@@ -66,7 +66,7 @@ class TurnRun(Run):
 
     def finish(self) -> None:
         """Measure what is owed, and the whole validation part with the best weights; write it."""
-        with ProgressLine(sys.maxsize, self.team.leads) as line:
+        with ProgressLine(sys.maxsize, self.team.is_rank_zero) as line:
             self._finish(line)
         self.log.mark("whole validation part", model=self.name)
         self.write()
@@ -132,7 +132,7 @@ class TurnRun(Run):
             self._random_state = _random_state(self.team.device)
 
 
-def conduct_in_turns(
+def run_in_turns(
     plan: TurnPlan,
     text: Path,
     out: Path,
@@ -156,10 +156,10 @@ def conduct_in_turns(
     """
     log = TimeLog(out / LOG, now, began)
     steps = [*plan.steps, *(cooled_step(plan, step, out) for step in plan.steps)]
-    if all(stands_at(step, out)[1] for step in steps[len(plan.steps) :]):
+    if all(find_progress(step, out)[1] for step in steps[len(plan.steps) :]):
         say("nothing to do: all runs are complete")
         return True
-    with workers(device) as team, asked_to_stop() as signalled:
+    with workers(device) as team, catch_interrupts() as signalled:
         if team.count > 1:
             raise SettingsError("Runs take turns in one process: start it without torchrun.")
         corpus = read_corpus(text, plan.steps[0].training.train_fraction)
@@ -175,7 +175,7 @@ def conduct_in_turns(
         except Cancelled:
             say("stopped while measuring; the same command begins anew")
             return False
-        _bring_home(plan, out, log, say)
+        _write_results(plan, out, log, say)
     return done
 
 
@@ -313,7 +313,7 @@ class Turns:
     def _cool(self) -> bool:
         """Cool every model that is not; return whether all are."""
         for step in self.plan.steps:
-            if stands_at(cooled_step(self.plan, step, self.out), self.out)[1]:
+            if find_progress(cooled_step(self.plan, step, self.out), self.out)[1]:
                 continue
             if self.signalled() or not self._cool_model(step):
                 self.say("stopped: the same command goes on from here")
@@ -322,7 +322,7 @@ class Turns:
 
     def _cool_model(self, step: Step) -> bool:
         """Return whether it came to its end."""
-        cooled = self.cooled.get(step.name) or self._begin_to_cool(step)
+        cooled = self.cooled.get(step.name) or self._start_cooldown(step)
         if not cooled.take_turn(sys.maxsize, self.signalled, lambda: False):
             cooled.write()
             return False
@@ -330,7 +330,7 @@ class Turns:
         self.say(f"{self._clock()} {cooled.name}, {_best(cooled)}")
         return True
 
-    def _begin_to_cool(self, step: Step) -> TurnRun:
+    def _start_cooldown(self, step: Step) -> TurnRun:
         run = self.runs[step.name]
         if run.progress.finished_at < run.progress.update:
             run.finish()
@@ -341,7 +341,7 @@ class Turns:
         return f"{minutes}:{seconds:02}"
 
 
-def _bring_home(plan: TurnPlan, out: Path, log: TimeLog, say: Callable[[str], None]) -> None:
+def _write_results(plan: TurnPlan, out: Path, log: TimeLog, say: Callable[[str], None]) -> None:
     """Lay the results ready in portions, and say what each minute of this call went into."""
     names = [f"{of}{name}" for of in ("cooled-", "") for name in plan.brought_home]
     curves = [path for path in (out / f"{name}.csv" for name in names) if path.exists()]

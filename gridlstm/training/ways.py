@@ -29,7 +29,7 @@ class Way:
 PLAIN = Way(fused=False, graphs=False)
 
 
-def ways_on(device: torch.device) -> list[Way]:
+def list_ways(device: torch.device) -> list[Way]:
     """The ways that a device has, the plain one, which the others must agree with, first."""
     if device.type != "cuda":
         return [PLAIN]

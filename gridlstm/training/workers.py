@@ -24,7 +24,7 @@ class Workers:
     device: torch.device
 
     @property
-    def leads(self) -> bool:
+    def is_rank_zero(self) -> bool:
         return self.rank == 0
 
     def share(self, sequences: int) -> slice:

@@ -21,13 +21,13 @@ def written_sum(
     carries: np.ndarray,
     right: bytes,
     answer: bytes,
-    chances: np.ndarray,
+    probabilities: np.ndarray,
 ) -> go.Figure:
     """The sum as one writes it, and what the model answers in each place.
 
     `operands` int [2, digit]; `carries` bool [digit + 1], whether 1 is carried into each digit of
-    the sum; `right` and `answer` the bytes of the sum and its end [digit + 2]; `chances` float
-    [digit + 2], what the model gives to each byte that it answers.
+    the sum; `right` and `answer` the bytes of the sum and its end [digit + 2]; `probabilities`
+    float [digit + 2], what the model gives to each byte that it answers.
     """
     places = len(right)
     after = [""]
@@ -36,7 +36,7 @@ def written_sum(
         *(["", *map(str, number), *after] for number in operands),
         [_shown(byte) for byte in right],
         [_shown(byte) for byte in answer],
-        [f"{chance:.0%}" for chance in chances],
+        [f"{chance:.0%}" for chance in probabilities],
     ]
     # All notes and shapes are put in at once: plotly looks through all that are there at each more.
     small = {"size": 12, "angle": -90 if places > MAX_PLACES_LEVEL else 0}

@@ -15,7 +15,7 @@ from dashboard.screens.addition.carry_cells import best_follower, draw_followers
 from dashboard.screens.reading import Reading, read, scales, usable_models
 from dashboard.screens.refusal import Refusal, refused
 from dashboard.serving import loading
-from dashboard.serving.estimates import seconds_to_read
+from dashboard.serving.estimates import estimate_reading_seconds
 from dashboard.serving.kept import kept
 from dashboard.serving.loading import ModelEntry
 from dashboard.session import Cell, session
@@ -28,7 +28,7 @@ from gridlstm.addition import (
     carries_of,
     layout_of,
 )
-from gridlstm.analysis.orders import MOST_CLUSTERED, order
+from gridlstm.analysis.orders import MAX_CLUSTERED_UNITS, order
 from gridlstm.errors import UserError
 from gridlstm.progress import Progress
 from gridlstm.text import from_bytes, printable_byte
@@ -92,14 +92,18 @@ def in_words(layout: Layout, right: bytes, answer: bytes) -> str:
 
 def draw_answer(first: int, second: int, layout: Layout, reading: Reading) -> bytes:
     """The sum as one writes it, and the model's; returns the bytes that it answers."""
-    chances = reading.trace.next_token[-layout.answered :].astype(np.float32)
-    answer = chances.argmax(axis=1).astype(np.uint8).tobytes()
+    probabilities = reading.trace.next_token[-layout.answered :].astype(np.float32)
+    answer = probabilities.argmax(axis=1).astype(np.uint8).tobytes()
     right = f"{first + second:0{layout.digits + 1}}".encode() + END
     st.markdown(in_words(layout, right, answer))
     operands = np.array([[int(d) for d in f"{n:0{layout.digits}}"] for n in (first, second)])
     st.plotly_chart(
         charts.written_sum(
-            operands, carries_of(first, second, layout.digits), right, answer, chances.max(axis=1)
+            operands,
+            carries_of(first, second, layout.digits),
+            right,
+            answer,
+            probabilities.max(axis=1),
         ),
         config=plot_config(f"{reading.entry.name}-sum"),
         key="sum",
@@ -112,7 +116,7 @@ def draw_memory(reading: Reading, cell: Cell, answer: bytes, carries: np.ndarray
     name = words.shown_name(cell.quantity, "tanh")
     values = reading.of_layer(cell.quantity, cell.layer, "tanh")
     _, scale = scales(cell.quantity, "tanh", values)
-    by = "similarity" if reading.trace.units <= MOST_CLUSTERED else "index"
+    by = "similarity" if reading.trace.units <= MAX_CLUSTERED_UNITS else "index"
     file = f"{reading.entry.name}-{cell.quantity}"
     characters = reading.text.characters
     units = units_by_character(values.T, order(values, by), characters, name, scale)
@@ -149,7 +153,7 @@ def accuracy(entry: ModelEntry, layout: Layout) -> tuple[float, float, int]:
         return found.accuracy, found.digit_accuracy, len(operands)
 
     samples = layout.samples_within(VALIDATION_SAMPLES, MAX_BYTES_MEASURED)
-    seconds = seconds_to_read(entry.metadata.model, samples * layout.length)
+    seconds = estimate_reading_seconds(entry.metadata.model, samples * layout.length)
     return kept(
         "addition",
         entry.version,

@@ -13,12 +13,12 @@ from dashboard.screens.reading import (
     draw_coloured,
     read,
     scales,
-    tell_of_texts,
+    show_text_differences,
     text_line,
     usable_models,
 )
 from dashboard.screens.refusal import refused
-from dashboard.serving.estimates import seconds_to_go_through
+from dashboard.serving.estimates import estimate_ranking_seconds
 from dashboard.serving.kept import kept
 from dashboard.session import Cell, session
 
@@ -41,7 +41,7 @@ def draw_text(reading: Reading, cell: Cell, suffix: str) -> None:
             "over several to find the cells that are on just there."
         )
         return
-    lead_on(reading, cell, selection, suffix)
+    link_to_search(reading, cell, selection, suffix)
     at = reading.positions[selection.end - 1]
     table = {
         q: reading.of_unit(q, cell.unit, "tanh")[:, selection.end - 1]
@@ -57,7 +57,7 @@ def draw_text(reading: Reading, cell: Cell, suffix: str) -> None:
     )
 
 
-def lead_on(reading: Reading, cell: Cell, selection: Selection, suffix: str) -> None:
+def link_to_search(reading: Reading, cell: Cell, selection: Selection, suffix: str) -> None:
     """From a selection to the page that searches for its cells."""
     if st.button(
         "Find the cells of this selection",
@@ -89,10 +89,10 @@ def draw_below(reading: Reading, cell: Cell, view: str, suffix: str) -> None:
         figure = charts.layers_by_character(values, text.characters, name, scale)
     elif view == "units":
         # Imports SciPy's clustering, which nothing else on the page waits for.
-        from gridlstm.analysis.orders import MOST_CLUSTERED, ORDERS
+        from gridlstm.analysis.orders import MAX_CLUSTERED_UNITS, ORDERS
 
         orders = [
-            by for by in ORDERS if by != "similarity" or reading.trace.units <= MOST_CLUSTERED
+            by for by in ORDERS if by != "similarity" or reading.trace.units <= MAX_CLUSTERED_UNITS
         ]
         by = st.selectbox(
             "Order of the units",
@@ -110,7 +110,7 @@ def draw_below(reading: Reading, cell: Cell, view: str, suffix: str) -> None:
             lambda progress: units_figure(reading, cell, memory_as, by),
             depends_on=("units", cell.quantity, cell.layer, memory_as, by),
             label="Ordering the units …",
-            seconds=seconds_to_go_through(reading.trace) / reading.trace.layers,
+            seconds=estimate_ranking_seconds(reading.trace) / reading.trace.layers,
         )
     else:
         figure = kept(
@@ -137,8 +137,8 @@ def units_figure(reading: Reading, cell: Cell, memory_as: str, by: str):
 
 
 def surprise_figure(reading: Reading):
-    characters, guesses = reading.text.characters, reading.guesses
-    return charts.loss_by_character(reading.loss_bits, characters, guesses)
+    characters, predictions = reading.text.characters, reading.predictions
+    return charts.loss_by_character(reading.loss_bits, characters, predictions)
 
 
 st.title("Cells")
@@ -174,7 +174,7 @@ options[1].toggle("Show spaces and line ends", key=session.whitespace.key, persi
 shown = [(entry, session.cell)]
 if compared in models:
     shown.append((models[compared], session.second_cell))
-tell_of_texts([model for model, _ in shown])
+show_text_differences([model for model, _ in shown])
 places = st.columns(len(shown))
 readings = []
 for place, (model, values) in zip(places, shown, strict=True):
@@ -182,7 +182,7 @@ for place, (model, values) in zip(places, shown, strict=True):
         reading = read(model, choices.current_text())
         if refused(reading):
             continue
-        if is_first_look and values is session.cell and not first_look.holds(reading):
+        if is_first_look and values is session.cell and not first_look.follows_addresses(reading):
             introduction.empty()
         cell = choices.choose_cell(model, reading.trace, reading.text, values)
         draw_text(reading, cell, values.suffix)

@@ -13,16 +13,16 @@ from gridlstm.curves.importing import (
     IMPORT_UNITS,
     Columns,
     ImportedRuns,
-    may_tell_runs_apart,
+    find_run_columns,
     training_loss,
 )
-from gridlstm.curves.importing.event_files import MAX_BYTES
+from gridlstm.curves.importing.event_files import MAX_EVENT_FILE_BYTES
 from gridlstm.curves.importing.names import metric
 
 SECONDS_BETWEEN_LOOKS = 5
 MAX_NAMED = 12
 # With more lines than these, they scroll in a box of so many pixels.
-MAX_LINES, LINES_HEIGHT = 12, 640
+MAX_SHOWN_LINES, LINES_HEIGHT = 12, 640
 # What was wrong with the files that were brought last, how many are no logs, and how often some
 # were brought.
 _FAULTS: Value[tuple[str, ...]] = Value("run_faults", ())
@@ -68,7 +68,7 @@ def _choose_files() -> None:
     st.file_uploader(
         "A folder of runs" if folder else "Files of runs",
         accept_multiple_files="directory" if folder else True,
-        max_upload_size=MAX_BYTES // 1_000_000,
+        max_upload_size=MAX_EVENT_FILE_BYTES // 1_000_000,
         key=_place(folder).key,
         on_change=take_runs,
         args=(folder,),
@@ -99,7 +99,7 @@ def show_brought(source: Source) -> None:
     with button:
         away = st.button("Take away", icon=":material/delete:", key=f"take away {source.key}")
     if away:
-        foreign_runs.take_away(source)
+        foreign_runs.remove_log(source)
         st.rerun()
     with line:
         show_source(source)
@@ -111,7 +111,9 @@ def show_watched() -> None:
     found = foreign_runs.watched()
     if found.sources:
         st.markdown("**In the watched folders**")
-        with st.container(height=LINES_HEIGHT if len(found.sources) > MAX_LINES else "content"):
+        with st.container(
+            height=LINES_HEIGHT if len(found.sources) > MAX_SHOWN_LINES else "content"
+        ):
             for source in found.sources:
                 show_source(source)
     if found.passed_over:
@@ -194,7 +196,7 @@ def choose_columns(source: Source) -> Columns:
 
 def _choose_run_columns(source: Source) -> tuple[str, ...]:
     """By which columns the log's runs are told apart."""
-    offered = may_tell_runs_apart(source.found.log)
+    offered = find_run_columns(source.found.log)
     key, chosen = f"runs {source.key}", source.columns.runs
     # One that names too many runs can be given up, and not chosen.
     offered += [name for name in chosen if name not in offered]

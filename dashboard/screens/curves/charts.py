@@ -20,13 +20,13 @@ LEGEND = {
     "tracegroupgap": 0,
 }
 # Up to here every point gets a mark of its own; with more, the marks would hide the line.
-MOST_MARKS = 200
+MAX_MARKERS = 200
 FAINT, BAND = 0.3, 0.16
 # The beginning of the lines, as a share of the longest, is cut off if the losses after it would
 # take less than such a share of the height. On a log axis it has room, and stays.
-BEGINNING, MOST_PRESSED = 0.15, 0.5
+BEGINNING, MAX_COMPRESSED_SHARE = 0.15, 0.5
 # So is a line that never came under so many times the median of all lines' lowest losses.
-MOST_OUTLYING = 1.5
+MAX_OUTLIER_RATIO = 1.5
 MARGIN = 0.06
 
 TITLES = {
@@ -171,20 +171,20 @@ def _in_sight(
     lines = [(np.asarray(t.x, float), np.asarray(t.y, float)) for t in traces if len(t.x)]
     if not lines:
         return None
-    usual = MOST_OUTLYING * np.median([y.min() for _, y in lines])
+    usual = MAX_OUTLIER_RATIO * np.median([y.min() for _, y in lines])
     begun = beginning * max(x.max() for x, _ in lines)
     # Of a run that has only just begun, its latest point, however high.
     later = [y[x >= min(begun, x.max())] for x, y in lines if y.min() <= usual or x.max() < begun]
     later = np.concatenate([*later, levels])
     low, high = later.min(), later.max()
     highest = max(y.max() for _, y in lines)
-    if high - low >= MOST_PRESSED * (highest - low):
+    if high - low >= MAX_COMPRESSED_SHARE * (highest - low):
         return None
     margin = MARGIN * (high - low)
     return [low - margin, high + margin]
 
 
-def out_of_sight(fig: go.Figure) -> list[str]:
+def count_hidden_lines(fig: go.Figure) -> list[str]:
     """The labels of the lines, or points, that lie wholly above what is in sight at first."""
     seen = fig.layout.yaxis.range
     if seen is None:
@@ -225,7 +225,7 @@ def _add_run(fig: go.Figure, run: Run, quantity: str, series: Series, look: Look
         "size": 6 if main else 5,
         "symbol": "circle" if main else "circle-open",
     }
-    mode = "lines+markers" if len(series.x) <= MOST_MARKS else "lines"
+    mode = "lines+markers" if len(series.x) <= MAX_MARKERS else "lines"
     label = escape(run.label, quote=False)
     common = {"x": series.x, "legendgroup": label}
     if main and series.seeds.max() > 1:

@@ -12,7 +12,7 @@ from dashboard.screens.curves.charts import (
     LEGEND_COLUMNS,
     LEGEND_ROW,
     MARGIN,
-    MOST_OUTLYING,
+    MAX_OUTLIER_RATIO,
     log_ticks,
 )
 from gridlstm.curves import convert
@@ -93,7 +93,7 @@ def cost_figure(points: list[CostPoint], cost: str, unit: str, log_x: bool = Tru
 def _in_sight(points: list[CostPoint]) -> list[float]:
     """The lowest and highest loss in sight at first, nats, where points far above the others would
     press those into a strip; else nothing."""
-    most = MOST_OUTLYING * np.median([point.loss for point in points])
+    most = MAX_OUTLIER_RATIO * np.median([point.loss for point in points])
     seen = [point for point in points if point.loss <= most]
     if len(seen) == len(points):
         return []

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from dashboard.charts.theme import plot_config
-from dashboard.screens.curves.charts import out_of_sight
+from dashboard.screens.curves.charts import count_hidden_lines
 from dashboard.screens.curves.cost_chart import COSTS, CostPoint, cost_figure
 from dashboard.screens.curves.runs import Group
 from dashboard.screens.curves.selection import Part
@@ -44,7 +44,7 @@ def show_costs(part: Part, style: dict[str, Style], cost: str, unit: str) -> Non
         key=f"curves_cost{part.suffix}",
         alt=f"Best loss against {COSTS[cost].lower()}: {', '.join(p.label for p in points)}",
     )
-    if above := out_of_sight(figure):
+    if above := count_hidden_lines(figure):
         names = ", ".join(map(verbatim, above))
         st.caption(f"Higher than what is shown: {names}; a double click in the picture shows all.")
 

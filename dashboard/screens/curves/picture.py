@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from dashboard.charts.theme import plot_config
-from dashboard.screens.curves.charts import TITLES, Look, Run, curves_figure, out_of_sight
+from dashboard.screens.curves.charts import TITLES, Look, Run, count_hidden_lines, curves_figure
 from dashboard.screens.curves.look import Drawing
 from dashboard.screens.curves.runs import CurveRun, Group, alone
 from dashboard.screens.curves.selection import Part
@@ -47,11 +47,11 @@ def explain(parts: list[Part], drawing: Drawing) -> None:
             "average; what else no importer can know, `docs/formats.md` says."
         )
         with st.popover("docs/formats.md", type="tertiary", icon=":material/menu_book:"):
-            st.markdown(what_no_importer_knows())
+            st.markdown(describe_unknown_formats())
 
 
 @st.cache_data(show_spinner=False)
-def what_no_importer_knows() -> str:
+def describe_unknown_formats() -> str:
     """That section of `docs/formats.md`, or where to find it."""
     try:
         text = FORMATS.read_text(encoding="utf-8")
@@ -76,7 +76,7 @@ def draw(part: Part, styled: list[Group], drawing: Drawing, baselines: list[Curv
     drawn = lines(shown, style)
     # Sums have answers that are right or wrong: nothing to hold against losses on a text.
     of_text = not any(run.has("accuracy") for run in part.runs)
-    tell_of_absent(look, drawn)
+    show_absent(look, drawn)
     figure = curves_figure(
         drawn,
         look,
@@ -125,7 +125,7 @@ def published_curves() -> dict:
     return {f"Published {name} (enwik8)": frame for name, frame in curves.items()}
 
 
-def tell_of_absent(look: Look, drawn: list[Run]) -> None:
+def show_absent(look: Look, drawn: list[Run]) -> None:
     """Which lines or how many points a picture lacks, and why, if any."""
     absent, hidden = 0, 0
     without: dict[str, list[str]] = {}
@@ -169,7 +169,7 @@ def line_key(look: Look, groups: list[Group], figure: go.Figure) -> str:
         parts.append("the faint lines are not smoothed")
     if figure.layout.yaxis.range is not None:
         cut = "what lies higher is cut off"
-        if above := out_of_sight(figure):
+        if above := count_hidden_lines(figure):
             cut += f", {', '.join(map(verbatim, above))} altogether"
         parts.append(f"{cut}: a double click in the picture shows it")
     return "; ".join(parts) + "."

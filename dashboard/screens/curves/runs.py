@@ -77,7 +77,7 @@ def all_runs() -> tuple[list[CurveRun], list[str]]:
     drawn = {entry.name: entry for entry in found.models if entry.curve is not None}
     runs = [_of_entry(entry) for entry in drawn.values()]
     runs += [_of_foreign(run) for run in (*watched.runs, *foreign_runs.imported())]
-    return _with_labels_of_their_own(runs), found.problems + watched.problems
+    return _add_unique_labels(runs), found.problems + watched.problems
 
 
 def shortened(runs: list[CurveRun], some: list[CurveRun]) -> list[CurveRun]:
@@ -104,7 +104,7 @@ def _of_entry(entry: ModelEntry) -> CurveRun:
         data=data,
         data_name=entry.text,
         byte_entropy=about.data.byte_entropy,
-        alike=(about.model, data, settings_but_seed(about.training), entry.uploaded),
+        alike=(about.model, data, settings_without_seed(about.training), entry.uploaded),
     )
 
 
@@ -113,7 +113,7 @@ def _whole(value: object) -> int | None:
     return value if type(value) is int else None
 
 
-def settings_but_seed(training: dict) -> frozenset:
+def settings_without_seed(training: dict) -> frozenset:
     """All settings that could make a difference; those that older files lack are the usual ones.
 
     Runs begun from seeds of one model differ in no more than their seed.
@@ -155,7 +155,7 @@ def without_seed(name: str) -> tuple[str, int | None]:
     return rest, int(found[1] or found[2])
 
 
-def _with_labels_of_their_own(runs: list[CurveRun]) -> list[CurveRun]:
+def _add_unique_labels(runs: list[CurveRun]) -> list[CurveRun]:
     """With short labels, and a number after those not unique: selectors tell options by them."""
     taken: set[str] = set()
     apart = []

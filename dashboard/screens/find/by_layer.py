@@ -6,7 +6,7 @@ import streamlit as st
 from dashboard.charts.theme import plot_config
 from dashboard.screens.find.charts import score_by_layer
 from dashboard.screens.property import Target
-from dashboard.screens.reading import Reading, read, tell_of_texts
+from dashboard.screens.reading import Reading, read, show_text_differences
 from dashboard.screens.refusal import refused
 from dashboard.serving.kept import kept
 from dashboard.serving.loading import ModelEntry
@@ -37,7 +37,7 @@ def show_by_layer(models: dict[str, ModelEntry], reading: Reading, target: Targe
     for other in (read(models[name], reading.text) for name in compared):
         if not refused(other):
             readings.append(other)
-    tell_of_texts([reading.entry for reading in readings])
+    show_text_differences([reading.entry for reading in readings])
     frames = {reading.entry.title: _best(reading, target) for reading in readings}
     st.plotly_chart(
         score_by_layer(frames, "AUC" if target.is_mark else "correlation"),

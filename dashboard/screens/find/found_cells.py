@@ -11,11 +11,11 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import words
-from dashboard.screens.cell_table import CELL_COLUMNS, MOST_ROWS, named
+from dashboard.screens.cell_table import CELL_COLUMNS, MAX_TABLE_ROWS, named
 from dashboard.screens.clickable_table import table_of_cells
 from dashboard.screens.property import Target
 from dashboard.screens.reading import Reading
-from dashboard.serving.estimates import seconds_to_go_through
+from dashboard.serving.estimates import estimate_ranking_seconds
 from dashboard.serving.kept import kept
 from gridlstm.analysis.held_out import Findings, HeldOutError, Part, find_cells
 from gridlstm.analysis.ranking import rank_units
@@ -75,11 +75,11 @@ def _searched(search: Callable, reading: Reading, target: Target) -> Findings | 
         reading.entry.version,
         reading.text.data,
         lambda progress: search(
-            reading.trace.values, target.values, at, top=MOST_ROWS, progress=progress
+            reading.trace.values, target.values, at, top=MAX_TABLE_ROWS, progress=progress
         ),
         depends_on=(search.__name__, target.values.tobytes()),
         label="Ranking every unit …",
-        seconds=seconds_to_go_through(reading.trace, len(reading.trace.values)),
+        seconds=estimate_ranking_seconds(reading.trace, len(reading.trace.values)),
     )
 
 
@@ -98,13 +98,15 @@ def _show_findings(findings: Findings, measure: _Measure) -> None:
         "between, so that a cell that fits the first part by luck is found out. A span is a run "
         "of marked characters.",
     )
-    if split.why_no_interval:
-        st.caption(split.why_no_interval)
+    if split.missing_interval_reason:
+        st.caption(split.missing_interval_reason)
     table = pd.DataFrame(
         {
             **named(cells),
             "Judged": cells["held_out"],
-            **({} if split.why_no_interval else {"From": cells["low"], "To": cells["high"]}),
+            **(
+                {} if split.missing_interval_reason else {"From": cells["low"], "To": cells["high"]}
+            ),
             "There it is": np.where(cells["sign"] > 0, "higher", "lower"),
             "Found": cells["found"],
         }

@@ -37,8 +37,8 @@ def show_probe(reading: Reading, target: Target) -> None:
         config=plot_config(f"{reading.entry.name}-{quantity}-layer-{layer}-probe"),
         key="probe_curve",
     )
-    if found.split.why_no_interval:
-        st.caption(found.split.why_no_interval)
+    if found.split.missing_interval_reason:
+        st.caption(found.split.missing_interval_reason)
     _show_weights(found.weights)
 
 

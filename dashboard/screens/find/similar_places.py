@@ -7,7 +7,7 @@ from dashboard.coloured_text import Place, Selection, as_selected, selected_in
 from dashboard.screens import choices
 from dashboard.screens.clickable_table import clickable_table
 from dashboard.screens.reading import Reading
-from dashboard.serving.estimates import seconds_to_go_through
+from dashboard.serving.estimates import estimate_ranking_seconds
 from dashboard.serving.kept import kept
 from dashboard.session import Value, session
 from gridlstm.analysis.selection import similar_places
@@ -38,7 +38,7 @@ def show_places(reading: Reading, units: pd.DataFrame, selected: Selection) -> N
         ),
         depends_on=("places", span, cells, tuple(units["threshold"])),
         label="Looking for them elsewhere …",
-        seconds=seconds_to_go_through(reading.trace) * len(units) / reading.trace.units,
+        seconds=estimate_ranking_seconds(reading.trace) * len(units) / reading.trace.units,
     )
     if places.empty:
         st.caption("Nowhere else in this text are half of them on together.")
@@ -49,7 +49,7 @@ def show_places(reading: Reading, units: pd.DataFrame, selected: Selection) -> N
         help="At most 20 are listed.",
     )
     clickable_table(
-        _as_shown(places, text.characters),
+        _format_table(places, text.characters),
         lambda row: _note_place(places.iloc[row], text, span),
         key="places",
         action="Show the marked place in the text above",
@@ -65,7 +65,7 @@ def show_places(reading: Reading, units: pd.DataFrame, selected: Selection) -> N
         choices.open_page(choices.CELLS_PAGE, {session.selection: chosen})
 
 
-def _as_shown(places: pd.DataFrame, characters: str) -> pd.DataFrame:
+def _format_table(places: pd.DataFrame, characters: str) -> pd.DataFrame:
     """The table of places, each with what stands around it."""
     return pd.DataFrame(
         {

@@ -5,11 +5,11 @@ import streamlit as st
 
 from dashboard import words
 from dashboard.coloured_text import Selection, coloured_text
-from dashboard.screens.cell_table import CELL_COLUMNS, MOST_ROWS, named
+from dashboard.screens.cell_table import CELL_COLUMNS, MAX_TABLE_ROWS, named
 from dashboard.screens.clickable_table import table_of_cells
 from dashboard.screens.find.similar_places import place_to_show
 from dashboard.screens.reading import Reading, scales
-from dashboard.serving.estimates import seconds_to_go_through
+from dashboard.serving.estimates import estimate_ranking_seconds
 from dashboard.serving.kept import kept
 from dashboard.session import Cell, session
 from gridlstm.analysis.selection import units_on
@@ -42,7 +42,7 @@ def select_in_text(reading: Reading, cell: Cell) -> Selection | None:
 def show_units(reading: Reading, selected: Selection | None) -> pd.DataFrame | None:
     """What on means, and the cells that are on in the selection, the clearest first; None where
     nothing is selected, or, with the reason said, no cell is on."""
-    quantile, margin = _choose_when_on()
+    quantile, margin = _choose_threshold()
     if selected is None:
         return None
     span = selected.start, selected.end
@@ -51,13 +51,13 @@ def show_units(reading: Reading, selected: Selection | None) -> pd.DataFrame | N
     except UserError as error:
         st.info(words.verbatim(str(error)))
         return None
-    listed = "" if len(units) <= MOST_ROWS else f", the {MOST_ROWS} clearest listed"
+    listed = "" if len(units) <= MAX_TABLE_ROWS else f", the {MAX_TABLE_ROWS} clearest listed"
     are = "is" if len(units) == 1 else "are"
     st.caption(
         f"{counted(len(units), 'cell')} {are} on in it{listed}. **Click a row to open that cell.**",
         help="Memory cells of all layers, along time and along depth.",
     )
-    units = units.head(MOST_ROWS)
+    units = units.head(MAX_TABLE_ROWS)
     table_of_cells(
         pd.DataFrame({**named(units), "On is": units["direction"], "Clear by": units["score"]}),
         units,
@@ -80,11 +80,11 @@ def _found(reading: Reading, span: tuple[int, int], margin: int, quantile: float
         ),
         depends_on=("units on", span, margin, quantile),
         label="Looking for cells that are on …",
-        seconds=seconds_to_go_through(reading.trace, len(reading.memories)),
+        seconds=estimate_ranking_seconds(reading.trace, len(reading.memories)),
     )
 
 
-def _choose_when_on() -> tuple[float, int]:
+def _choose_threshold() -> tuple[float, int]:
     """Above which of its own quantiles a cell is on, and how many characters outside it is off."""
     with st.container(horizontal=True):
         quantile = st.slider(

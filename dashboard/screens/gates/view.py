@@ -9,7 +9,7 @@ from dashboard.screens import choices
 from dashboard.screens.gates.charts import feedback, gate_distribution, saturation_plot
 from dashboard.screens.reading import Reading, read, text_line, token_name, usable_models
 from dashboard.screens.refusal import refused
-from dashboard.serving.estimates import seconds_to_go_through
+from dashboard.serving.estimates import estimate_ranking_seconds
 from dashboard.serving.kept import kept
 from dashboard.session import Cell
 from gridlstm.analysis.saturation import gate_histogram, saturation
@@ -32,7 +32,7 @@ def statistics(reading: Reading) -> tuple[dict, dict]:
             saturated[quantity] = saturation(values)
         return counts, saturated
 
-    seconds = seconds_to_go_through(reading.trace, 2 * len(gates))
+    seconds = estimate_ranking_seconds(reading.trace, 2 * len(gates))
     return kept(
         "gates",
         reading.entry.version,

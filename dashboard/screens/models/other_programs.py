@@ -9,7 +9,7 @@ import streamlit as st
 
 from dashboard.screens import choices, foreign_runs
 from dashboard.serving import loading
-from dashboard.serving.estimates import seconds_to_read
+from dashboard.serving.estimates import estimate_reading_seconds
 from dashboard.serving.kept import kept
 from dashboard.serving.loading import ModelEntry
 from dashboard.session import Value, session
@@ -225,7 +225,7 @@ def _show_proof(entry: ModelEntry) -> None:
             text.data,
             lambda progress: prove(loading.model_of(entry), text.characters, progress),
             label="The model reads the text in use …",
-            seconds=seconds_to_read(entry.metadata.model, len(text.data)),
+            seconds=estimate_reading_seconds(entry.metadata.model, len(text.data)),
         )
     except UserError as error:
         st.warning(verbatim(f"On the text in use nothing can be shown: {error}"))

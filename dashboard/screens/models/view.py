@@ -47,7 +47,7 @@ def overview(models: list[ModelEntry]) -> pd.DataFrame:
                 "Updates": about.updates or None,
                 "Minutes": about.seconds / 60 or None,
                 "Weights shared": about.model.tie,
-                "Went on from": entry.went_on_from,
+                "Went on from": entry.initialised_from,
                 "Machine": about.machine or None,
                 "File": entry.path.name,
             }

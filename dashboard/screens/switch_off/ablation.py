@@ -14,7 +14,7 @@ from dashboard.screens.reading import Reading
 from dashboard.screens.switch_off.charts import cost_of_units
 from dashboard.screens.switch_off.clamped_unit import HELD_AT, OF_GATES, OWN_VALUE, meanings
 from dashboard.serving import loading
-from dashboard.serving.estimates import seconds_to_read
+from dashboard.serving.estimates import estimate_reading_seconds
 from dashboard.serving.kept import kept
 from dashboard.session import Value
 from gridlstm.analysis.ranking import rank_units
@@ -55,7 +55,7 @@ def show_use(reading: Reading, target: Target) -> None:
             width=220,
         )
         try:
-            rows = _asked_for(reading, target.values, value)
+            rows = _requested_table(reading, target.values, value)
         except UserError as error:
             st.error(words.verbatim(str(error)))
             return
@@ -63,7 +63,7 @@ def show_use(reading: Reading, target: Target) -> None:
         _show_ablation(reading, rows)
 
 
-def _asked_for(reading: Reading, marks: np.ndarray, value: str) -> pd.DataFrame | None:
+def _requested_table(reading: Reading, marks: np.ndarray, value: str) -> pd.DataFrame | None:
     """The table of `_ablated` once it has been asked for; None before. Raises UserError."""
     started = st.button(
         "Start",
@@ -108,7 +108,7 @@ def _ablated(reading: Reading, marks: np.ndarray, value: str) -> pd.DataFrame:
         make,
         depends_on=(marks.tobytes(), value),
         label="The model reads the text with each unit held …",
-        seconds=READINGS * seconds_to_read(entry.metadata.model, len(text.data)),
+        seconds=READINGS * estimate_reading_seconds(entry.metadata.model, len(text.data)),
     )
 
 
@@ -120,7 +120,7 @@ def _show_ablation(reading: Reading, rows: pd.DataFrame) -> None:
         key="cost",
     )
     st.caption("**Click a row to open that cell.**")
-    table_of_cells(_as_shown(rows), rows, key="ablation", height=385, columns=_COLUMNS)
+    table_of_cells(_format_table(rows), rows, key="ablation", height=385, columns=_COLUMNS)
     st.download_button(
         "Table as CSV",
         lambda: rows.rename(columns=lambda c: f"{c}_bits" if "change" in c else c).to_csv(
@@ -131,7 +131,7 @@ def _show_ablation(reading: Reading, rows: pd.DataFrame) -> None:
     )
 
 
-def _as_shown(rows: pd.DataFrame) -> pd.DataFrame:
+def _format_table(rows: pd.DataFrame) -> pd.DataFrame:
     """The table of ablations in the words of the page."""
     return pd.DataFrame(
         {

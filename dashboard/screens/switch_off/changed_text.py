@@ -6,11 +6,11 @@ import streamlit as st
 from dashboard import words
 from dashboard.charts import theme
 from dashboard.coloured_text import Scale, coloured_text
-from dashboard.screens.switch_off.charts import next_token_chances
+from dashboard.screens.switch_off.charts import next_token_probabilities
 from dashboard.screens.switch_off.losses import Comparison
 
 # A change that is smaller than this at every character is drawn pale, not blown up.
-LEAST_LIMIT = 0.1
+MIN_SCALE_LIMIT = 0.1
 
 
 def show_change(comparison: Comparison) -> int | None:
@@ -35,13 +35,13 @@ def show_change(comparison: Comparison) -> int | None:
 def _change_scale(change: np.ndarray) -> Scale:
     """From easier to harder, zero in the middle; one character in a hundred may lie beyond."""
     known = np.abs(change[np.isfinite(change)])
-    limit = max(LEAST_LIMIT, float(np.quantile(known, 0.99)) if len(known) else 0.0)
+    limit = max(MIN_SCALE_LIMIT, float(np.quantile(known, 0.99)) if len(known) else 0.0)
     colours = theme.signed(limit).colours
     ends = f"−{limit:.2g} bits: easier", f"harder: +{limit:.2g} bits"
     return Scale("change of surprise (bits)", colours, -limit, 0.0, limit, ends[0], "0", ends[1])
 
 
-def show_chances(comparison: Comparison, character: int) -> None:
+def show_probabilities(comparison: Comparison, character: int) -> None:
     """What the model expects after a character, without and with the holds."""
     reading = comparison.reading
     at = int(reading.positions[character])
@@ -59,7 +59,7 @@ def show_chances(comparison: Comparison, character: int) -> None:
             "halves the chance.",
         )
     st.plotly_chart(
-        next_token_chances(
+        next_token_probabilities(
             reading.trace.next_token[at],
             comparison.held.next_token[at],
             label=reading.vocabulary.label,

@@ -19,7 +19,7 @@ _KINDS = {
 }
 
 
-def likeliest_of_either(before: np.ndarray, after: np.ndarray, count: int) -> np.ndarray:
+def find_likeliest_bytes(before: np.ndarray, after: np.ndarray, count: int) -> np.ndarray:
     """The `count` tokens with the greatest chance in either of two distributions [token], int.
 
     The greatest first; of equal ones the lower number.
@@ -27,7 +27,7 @@ def likeliest_of_either(before: np.ndarray, after: np.ndarray, count: int) -> np
     return np.argsort(-np.maximum(before, after), kind="stable")[:count]
 
 
-def next_token_chances(
+def next_token_probabilities(
     before: np.ndarray,
     after: np.ndarray,
     count: int = MAX_TOKENS,
@@ -39,15 +39,15 @@ def next_token_chances(
     called.
     """
     before, after = np.asarray(before, np.float32), np.asarray(after, np.float32)
-    chosen = likeliest_of_either(before, after, count)
+    chosen = find_likeliest_bytes(before, after, count)
     labels = [verbatim_in_chart(label(int(token))) for token in chosen]
     fig = go.Figure()
-    for name, chances, colour in (
+    for name, probabilities, colour in (
         (AS_IT_IS, before, CATEGORICAL[7]),
         (HELD, after, CATEGORICAL[1]),
     ):
         fig.add_bar(
-            x=chances[chosen],
+            x=probabilities[chosen],
             y=np.arange(len(chosen)),
             orientation="h",
             name=name,

@@ -11,8 +11,8 @@ from dashboard.screens.reading import Reading
 from dashboard.serving.loading import ModelEntry
 from dashboard.session import Cell, Value, session
 from dashboard.words import Word
-from gridlstm.clamps import Hold
-from gridlstm.intervention import value_to_hold
+from gridlstm.clamps import Clamp
+from gridlstm.intervention import value_to_clamp
 
 OWN_VALUE = "own"
 HELD_AT = {
@@ -34,7 +34,7 @@ _HELD_AT: Value[str] = Value("held_at")
 
 
 @dataclass(frozen=True)
-class HeldUnit:
+class ClampedUnit:
     """A unit to hold: at one of `HELD_AT`, or at the visitor's own value."""
 
     cell: Cell
@@ -46,27 +46,27 @@ class HeldUnit:
         label = words.QUANTITIES[self.cell.quantity].label
         return f"{label}, layer {self.cell.layer}, unit {self.cell.unit}"
 
-    def hold(self, reading: Reading, marks: np.ndarray | None) -> Hold:
+    def clamp(self, reading: Reading, marks: np.ndarray | None) -> Clamp:
         """With the value that it has in this text. Raises UserError if it has none."""
         cell = self.cell
         if self.at == OWN_VALUE:
             value = self.own
         else:
-            value = value_to_hold(_values_of(reading, cell), marks, self.at)
-        return Hold(cell.quantity, cell.layer, cell.unit, value)
+            value = value_to_clamp(_values_of(reading, cell), marks, self.at)
+        return Clamp(cell.quantity, cell.layer, cell.unit, value)
 
 
-def choose_holdable(reading: Reading) -> Cell:
+def choose_clampable(reading: Reading) -> Cell:
     """Selectors of a cell among those that can be held."""
     entry = reading.entry
-    _keep_holdable(entry)
-    offered = entry.metadata.model.holdable
+    _keep_clampable(entry)
+    offered = entry.metadata.model.clampable
     cell = choices.choose_cell(entry, reading.trace, reading.text, offered=offered)
-    _tell_of_no_effect(entry, cell)
+    _warn_of_no_effect(entry, cell)
     return cell
 
 
-def choose_value(reading: Reading, cell: Cell, marks: np.ndarray | None) -> HeldUnit:
+def choose_value(reading: Reading, cell: Cell, marks: np.ndarray | None) -> ClampedUnit:
     """Selectors of the value at which a unit is held; `marks` bool [character], if there are any:
     of which characters the property holds."""
     is_gate = words.is_gate(cell.quantity)
@@ -84,8 +84,8 @@ def choose_value(reading: Reading, cell: Cell, marks: np.ndarray | None) -> Held
         persist_state="session",
     )
     if at != OWN_VALUE:
-        return HeldUnit(cell, at)
-    return HeldUnit(cell, at, _choose_number(_values_of(reading, cell), is_gate))
+        return ClampedUnit(cell, at)
+    return ClampedUnit(cell, at, _choose_number(_values_of(reading, cell), is_gate))
 
 
 def meanings(offered: list[str]) -> str:
@@ -93,15 +93,15 @@ def meanings(offered: list[str]) -> str:
     return "\n\n".join(f"**{HELD_AT[at].label}**: {HELD_AT[at].meaning}" for at in offered)
 
 
-def _keep_holdable(entry: ModelEntry) -> None:
+def _keep_clampable(entry: ModelEntry) -> None:
     """Where the cell chosen so far cannot be held, choose the memory that it belongs to."""
     config, quantity = entry.metadata.model, session.cell.quantity.get()
-    if quantity in config.quantities and quantity not in config.holdable:
+    if quantity in config.quantities and quantity not in config.clampable:
         memory = config.memory(quantity.split(".")[0])
         session.cell.quantity.set(memory.cell if memory else config.cells[0])
 
 
-def _tell_of_no_effect(entry: ModelEntry, cell: Cell) -> None:
+def _warn_of_no_effect(entry: ModelEntry, cell: Cell) -> None:
     """Say so where the chosen gate keeps a memory that is always 0."""
     memory = entry.metadata.model.memory("depth")
     if memory and not memory.starts and (cell.quantity, cell.layer) == (memory.keep, 1):

@@ -10,9 +10,9 @@ from dashboard.screens.property import Target
 from dashboard.screens.reading import Reading, losses_of
 from dashboard.screens.refusal import Refusal
 from dashboard.serving import loading
-from dashboard.serving.estimates import seconds_to_read
+from dashboard.serving.estimates import estimate_reading_seconds
 from dashboard.serving.kept import kept
-from gridlstm.clamps import Hold
+from gridlstm.clamps import Clamp
 from gridlstm.curves import convert
 from gridlstm.errors import UserError
 from gridlstm.progress import Progress
@@ -24,7 +24,7 @@ class Comparison:
     """A text read twice, without and with holds; surprise in bits, float [character]."""
 
     reading: Reading
-    holds: tuple[Hold, ...]
+    clamps: tuple[Clamp, ...]
     held: Trace
     after: np.ndarray
 
@@ -33,13 +33,13 @@ class Comparison:
         return self.reading.loss_bits
 
 
-def compare(reading: Reading, holds: tuple[Hold, ...]) -> Comparison | Refusal:
+def compare(reading: Reading, clamps: tuple[Clamp, ...]) -> Comparison | Refusal:
     """The text without and with the holds."""
     entry, text = reading.entry, reading.text
 
     def make(progress: Progress) -> Trace:
         inputs = reading.trace.text
-        return trace(loading.model_of(entry), inputs, (), holds=holds, progress=progress)
+        return trace(loading.model_of(entry), inputs, (), clamps=clamps, progress=progress)
 
     try:
         held = kept(
@@ -47,13 +47,13 @@ def compare(reading: Reading, holds: tuple[Hold, ...]) -> Comparison | Refusal:
             entry.version,
             text.data,
             make,
-            depends_on=(holds,),
+            depends_on=(clamps,),
             label="The model reads the text again …",
-            seconds=seconds_to_read(entry.metadata.model, len(text.data)),
+            seconds=estimate_reading_seconds(entry.metadata.model, len(text.data)),
         )
     except UserError as error:
         return Refusal(words.verbatim(str(error)))
-    return Comparison(reading, holds, held, convert(losses_of(entry, text, held), "bits"))
+    return Comparison(reading, clamps, held, convert(losses_of(entry, text, held), "bits"))
 
 
 def show_losses(comparison: Comparison, target: Target) -> None:

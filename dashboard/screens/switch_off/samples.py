@@ -10,7 +10,7 @@ from dashboard.serving import loading
 from dashboard.serving.kept import kept
 from dashboard.serving.loading import ModelEntry
 from dashboard.session import session
-from gridlstm.clamps import Hold
+from gridlstm.clamps import Clamp
 from gridlstm.errors import UserError
 from gridlstm.progress import Progress
 from gridlstm.sampling import sample
@@ -29,11 +29,11 @@ def show_samples(comparison: Comparison, character: int | None) -> None:
         f"{TEMPERATURE} (below 1: likely ones more often). Both texts use the same random "
         "numbers, so they differ only where the chances do.",
     )
-    choices.keep_between(session.sample_seed, 0, choices.MOST_SEED)
+    choices.keep_between(session.sample_seed, 0, choices.MAX_SEED)
     seed = st.number_input(
         "Seed",
         0,
-        choices.MOST_SEED,
+        choices.MAX_SEED,
         key=session.sample_seed.key,
         persist_state="session",
         help="Which random numbers: another seed gives another pair of texts.",
@@ -46,7 +46,7 @@ def show_samples(comparison: Comparison, character: int | None) -> None:
         else f"Written on from character {character + 1:,}, after {len(prime):,} bytes up to it."
     )
     try:
-        texts = [_written(entry, prime, int(seed), holds) for holds in ((), comparison.holds)]
+        texts = [_written(entry, prime, int(seed), clamps) for clamps in ((), comparison.clamps)]
     except UserError as error:
         st.error(words.verbatim(str(error)))
         return
@@ -55,7 +55,7 @@ def show_samples(comparison: Comparison, character: int | None) -> None:
         with place:
             st.markdown(f"**{title}**")
             st.code(vocabulary.decode(tokens), language=None, wrap_lines=True)
-    _tell_of_difference(*texts, token)
+    _show_difference(*texts, token)
 
 
 def prime_of(text: Text, character: int | None) -> bytes:
@@ -67,12 +67,12 @@ def prime_of(text: Text, character: int | None) -> bytes:
     return text.data[begins[np.searchsorted(begins, end - PRIME_BYTES)] : end]
 
 
-def _written(entry: ModelEntry, prime: bytes, seed: int, holds: tuple[Hold, ...]) -> list[int]:
+def _written(entry: ModelEntry, prime: bytes, seed: int, clamps: tuple[Clamp, ...]) -> list[int]:
     """The tokens that the model writes after `prime`, with the holds. Raises UserError."""
 
     def make(progress: Progress) -> list[int]:
         found, model = [], loading.model_of(entry)
-        options = {"temperature": TEMPERATURE, "seed": seed, "holds": holds}
+        options = {"temperature": TEMPERATURE, "seed": seed, "clamps": clamps}
         for token in sample(model, prime, WRITTEN_TOKENS, **options):
             found.append(token)
             if len(found) % 10 == 0:
@@ -84,12 +84,12 @@ def _written(entry: ModelEntry, prime: bytes, seed: int, holds: tuple[Hold, ...]
         entry.version,
         prime,
         make,
-        depends_on=(seed, holds),
+        depends_on=(seed, clamps),
         label="The model writes …",
     )
 
 
-def _tell_of_difference(before: list[int], after: list[int], token: str) -> None:
+def _show_difference(before: list[int], after: list[int], token: str) -> None:
     differing = np.flatnonzero(np.asarray(before) != np.asarray(after))
     if len(differing):
         st.caption(

@@ -7,26 +7,27 @@ from dashboard.screens.property import choose_mark
 from dashboard.screens.reading import read, text_line, usable_models
 from dashboard.screens.refusal import refused
 from dashboard.screens.switch_off.ablation import show_use
-from dashboard.screens.switch_off.changed_text import show_chances, show_change
-from dashboard.screens.switch_off.clamp_list import choose_holds
-from dashboard.screens.switch_off.clamped_unit import choose_holdable, choose_value
+from dashboard.screens.switch_off.changed_text import show_change, show_probabilities
+from dashboard.screens.switch_off.clamp_list import choose_clamps
+from dashboard.screens.switch_off.clamped_unit import choose_clampable, choose_value
 from dashboard.screens.switch_off.losses import compare, show_losses
 from dashboard.screens.switch_off.samples import show_samples
 from gridlstm.text import Text, truncate
 
 # The model reads the text again for every choice, and some fifty times for the table.
-MOST_CHARACTERS = 5_000
+MAX_COMPARED_CHARACTERS = 5_000
 
 
 def beginning(text: Text) -> Text:
     """As much of a text as this page reads, with a caption where that is not all."""
-    if len(text.characters) <= MOST_CHARACTERS:
+    if len(text.characters) <= MAX_COMPARED_CHARACTERS:
         return text
     st.caption(
-        f"For this page the text is cut to its first {MOST_CHARACTERS:,} characters, as the model "
+        f"For this page the text is cut to its first {MAX_COMPARED_CHARACTERS:,} characters, as "
+        "the model "
         "reads it again for every choice."
     )
-    return truncate(text, int(text.last_byte[MOST_CHARACTERS - 1]) + 1)
+    return truncate(text, int(text.last_byte[MAX_COMPARED_CHARACTERS - 1]) + 1)
 
 
 st.title("Switch off")
@@ -47,17 +48,17 @@ with right:
 reading = read(entry, text)
 if refused(reading):
     st.stop()
-cell = choose_holdable(reading)
+cell = choose_clampable(reading)
 chosen = choose_value(reading, cell, target.values)
-holds = choose_holds(reading, chosen, target.values)
-if refused(holds):
+clamps = choose_clamps(reading, chosen, target.values)
+if refused(clamps):
     st.stop()
-comparison = compare(reading, holds)
+comparison = compare(reading, clamps)
 if refused(comparison):
     st.stop()
 show_losses(comparison, target)
 clicked = show_change(comparison)
 if clicked is not None:
-    show_chances(comparison, clicked)
+    show_probabilities(comparison, clicked)
 show_samples(comparison, clicked)
 show_use(reading, target)

@@ -31,7 +31,7 @@ class OwnFile:
             self.data,
             self.name,
             encoding=encoding,
-            max_bytes=choices.MOST_BYTES,
+            max_bytes=choices.MAX_SHOWN_BYTES,
             is_whole=self.is_whole,
         )
 
@@ -42,8 +42,8 @@ _ENCODING: Value[str] = Value("encoding")
 
 def take_file(name: str, data: bytes) -> None:
     """Take a file's text into use."""
-    found = from_bytes(data, name, max_bytes=choices.MOST_BYTES)
-    beginning = data[: bytes_needed(choices.MOST_BYTES)]
+    found = from_bytes(data, name, max_bytes=choices.MAX_SHOWN_BYTES)
+    beginning = data[: bytes_needed(choices.MAX_SHOWN_BYTES)]
     is_whole = len(beginning) == len(data)
     _OWN_FILE.set(OwnFile(name, beginning, is_whole, found))
     _ENCODING.set(AS_GUESSED)

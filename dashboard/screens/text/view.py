@@ -88,7 +88,8 @@ elif source == choices.TYPED:
         st.button("Use this text", on_click=take_typed, args=[typed])
 else:
     st.file_uploader(
-        f"Any text file, at most {UPLOAD_MEGABYTES} MB; the first {choices.MOST_BYTES:,} bytes are "
+        f"Any text file, at most {UPLOAD_MEGABYTES} MB; the first {choices.MAX_SHOWN_BYTES:,} "
+        "bytes are "
         "used",
         key=UPLOAD.key,
         on_change=take_upload,
@@ -114,4 +115,4 @@ with st.container(border=True):
     st.code(text.characters[:PREVIEW_CHARACTERS], language=None, wrap_lines=True, height=260)
     if len(text.characters) > PREVIEW_CHARACTERS:
         st.caption(f"The first {PREVIEW_CHARACTERS:,} characters.")
-loading.import_libraries_meanwhile()
+loading.import_libraries_in_background()

@@ -9,12 +9,12 @@ from gridlstm.config import ALPHABET
 from gridlstm.sampling import Choice
 from gridlstm.text import Text, from_string, truncate
 
-MOST_PRIME_BYTES, MOST_WRITTEN = 1000, 5000
+MAX_PRIME_BYTES, MAX_WRITTEN = 1000, 5000
 # What a model of program code goes on from at first; all others do from where `prime` starts.
 PRIME_OF_CODE = "/* The driver for the "
 # What was put there for the visitor, as it suits the model.
 _SUITED_PRIME: Value[str] = Value("suited_prime")
-BOLDEST, LEAST_SHARE = 2.0, 0.05
+BOLDEST, MIN_TOP_P = 2.0, 0.05
 # In pixels: two sliders or three numbers fill a line; a narrow window breaks it.
 SLIDER_WIDTH, NUMBER_WIDTH = 226, 145
 
@@ -23,10 +23,10 @@ def keep_settings() -> None:
     """See to it that each setting is one that can be chosen, else what it is at the start."""
     for value, low, high in (
         (session.temperature, 0.0, BOLDEST),
-        (session.top_p, LEAST_SHARE, 1.0),
+        (session.top_p, MIN_TOP_P, 1.0),
         (session.top_k, 1, ALPHABET),
-        (session.written_length, 1, MOST_WRITTEN),
-        (session.sample_seed, 0, choices.MOST_SEED),
+        (session.written_length, 1, MAX_WRITTEN),
+        (session.sample_seed, 0, choices.MAX_SEED),
     ):
         choices.keep_between(value, low, high)
 
@@ -36,7 +36,7 @@ def keep_prime(entry: ModelEntry) -> None:
     writes another."""
     prime, suited = session.prime, PRIME_OF_CODE if entry.kind == "code" else session.prime.start
     is_own = prime.is_chosen and prime.value != _SUITED_PRIME.get()
-    if not is_own or len(prime.value) > MOST_PRIME_BYTES:
+    if not is_own or len(prime.value) > MAX_PRIME_BYTES:
         prime.set(suited)
         _SUITED_PRIME.set(suited)
 
@@ -45,17 +45,17 @@ def choose_prime() -> Text:
     """The text that the model goes on from."""
     st.text_area(
         "Text to begin with (the prime)",
-        max_chars=MOST_PRIME_BYTES,
+        max_chars=MAX_PRIME_BYTES,
         height=142,
         key=session.prime.key,
         persist_state="session",
         help="The model reads this, then writes on. It decides what kind of text comes: prose, a "
         "link, a table. What the model does inside is carried over from the last character.",
     )
-    return truncate(from_string(session.prime.value), MOST_PRIME_BYTES)
+    return truncate(from_string(session.prime.value), MAX_PRIME_BYTES)
 
 
-def choose_how(token: str) -> tuple[Choice, int, int]:
+def choose_sampling(token: str) -> tuple[Choice, int, int]:
     """How each token is chosen, a "byte" or a "character", how many are written, and the seed."""
     with st.container(horizontal=True, gap="small"):
         temperature = st.slider(
@@ -72,7 +72,7 @@ def choose_how(token: str) -> tuple[Choice, int, int]:
         )
         top_p = st.slider(
             "Share of chances (top-p)",
-            LEAST_SHARE,
+            MIN_TOP_P,
             1.0,
             step=0.05,
             key=session.top_p.key,
@@ -96,18 +96,18 @@ def choose_how(token: str) -> tuple[Choice, int, int]:
         length = st.number_input(
             f"Length in {token}s",
             1,
-            MOST_WRITTEN,
+            MAX_WRITTEN,
             step=100,
             key=session.written_length.key,
             persist_state="session",
-            help=f"How much is written, at most {MOST_WRITTEN:,} {token}s. It can be stopped at "
+            help=f"How much is written, at most {MAX_WRITTEN:,} {token}s. It can be stopped at "
             "any time.",
             width=NUMBER_WIDTH,
         )
         seed = st.number_input(
             "Seed",
             0,
-            choices.MOST_SEED,
+            choices.MAX_SEED,
             key=session.sample_seed.key,
             persist_state="session",
             help="Which random numbers: the same seed and settings write the same text again, "

@@ -6,7 +6,12 @@ from dashboard import words
 from dashboard.screens import choices
 from dashboard.screens.reading import read, token_name, usable_models
 from dashboard.screens.refusal import refused
-from dashboard.screens.write.settings import choose_how, choose_prime, keep_prime, keep_settings
+from dashboard.screens.write.settings import (
+    choose_prime,
+    choose_sampling,
+    keep_prime,
+    keep_settings,
+)
 from dashboard.screens.write.writing import Writing
 from dashboard.screens.write.written_text import PROBLEM, show_growing, show_whole
 from dashboard.serving.loading import ModelEntry
@@ -25,7 +30,7 @@ def choose_action(entry: ModelEntry, cell: Cell) -> None:
     with st.container(horizontal=True, gap="medium"):
         prime = choose_prime()
         with st.container(width=SETTINGS_WIDTH):
-            choice, length, seed = choose_how(token_name(entry))
+            choice, length, seed = choose_sampling(token_name(entry))
     if prime.note:
         st.caption(words.verbatim(prime.note))
     with st.container(horizontal=True):
@@ -46,7 +51,7 @@ def choose_action(entry: ModelEntry, cell: Cell) -> None:
             icon=":material/stop:",
             help="Stop writing. What has been written stays.",
             disabled=writing is None or not writing.going,
-            on_click=writing and writing.set_going,
+            on_click=writing and writing.set_running,
             args=[False],
         )
         if writing and not writing.going and not writing.is_done and writing.is_of(entry):
@@ -54,7 +59,7 @@ def choose_action(entry: ModelEntry, cell: Cell) -> None:
                 "Go on",
                 icon=":material/play_arrow:",
                 help="Write on from where it was stopped.",
-                on_click=writing.set_going,
+                on_click=writing.set_running,
                 args=[True],
             )
 
@@ -87,7 +92,7 @@ if problem := PROBLEM.forget():
     st.error(words.verbatim(problem))
 writing = WRITING.get()
 if writing and not writing.is_of(entry):
-    writing.set_going(False)
+    writing.set_running(False)
 if writing is None:
     st.caption("Press **Write**: the text appears here, coloured by the cell chosen above.")
 elif writing.going:

@@ -12,8 +12,8 @@ import numpy as np
 
 from dashboard.screens.reading import Reading
 from dashboard.serving import loading
-from dashboard.serving.estimates import seconds_to_read
-from dashboard.serving.loading import ModelEntry, memory_for_a_trace
+from dashboard.serving.estimates import estimate_reading_seconds
+from dashboard.serving.loading import ModelEntry, reserve_trace_memory
 from dashboard.serving.turn import turn
 from gridlstm.curves import convert
 from gridlstm.sampling import Choice, Step, write
@@ -82,7 +82,7 @@ class Writing:
     def is_of(self, entry: ModelEntry) -> bool:
         return self.entry.version == entry.version
 
-    def set_going(self, going: bool) -> None:
+    def set_running(self, going: bool) -> None:
         """Stop, or go on; once it has stopped, nothing is added."""
         with self._one_at_a_time:
             self.going = going
@@ -115,10 +115,10 @@ class Writing:
     def watch(self, unit: int) -> None:
         """Keep another unit: what it did so far is read again, which gives the same values.
         Raises UserError if it cannot be."""
-        traced = self._read_again()
+        traced = self._reread()
         with self._one_at_a_time:
             while len(traced.tokens) < self._prime_tokens + self.written:  # written on meanwhile
-                traced = self._read_again()
+                traced = self._reread()
             self._values = {name: self._unwritten() for name in self._values}
             here = slice(self._prime_tokens, self._prime_tokens + self.written)
             for name, values in traced.values.items():
@@ -126,12 +126,12 @@ class Writing:
                     self._values[name][:, here, 0] = values[:, here, unit]
             self.unit = unit
 
-    def _read_again(self) -> Trace:
+    def _reread(self) -> Trace:
         data = bytes(self.data)
-        seconds = seconds_to_read(self._model.config, len(data))
+        seconds = estimate_reading_seconds(self._model.config, len(data))
         label = "The model reads what it has written …"
-        with turn(("read again", id(self)), label, seconds) as tell, memory_for_a_trace() as most:
-            return trace(self._model, data, most_in_memory=most, progress=tell)
+        with turn(("read again", id(self)), label, seconds) as tell, reserve_trace_memory() as most:
+            return trace(self._model, data, max_in_memory=most, progress=tell)
 
     def text(self) -> Text:
         """The text so far; while it goes on, without a last character that is not whole yet."""

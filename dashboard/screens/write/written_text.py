@@ -59,7 +59,7 @@ def show_growing(writing: Writing, cell: Cell) -> None:
     try:
         writing.advance(SLICE_SECONDS)
     except UserError as error:
-        writing.set_going(False)
+        writing.set_running(False)
         PROBLEM.set(str(error))
     if not writing.going:
         st.rerun()

@@ -67,11 +67,11 @@ def _switches(line: str) -> list[Span]:
     lengths = [end - start for start, end in found]
     both = lengths.count(BOTH)
     if (lengths.count(ITALICS) + both) % 2 and (lengths.count(BOLD) + both) % 2:
-        _take_one_bold_as_italics(line, found)
+        _reinterpret_bold(line, found)
     return found
 
 
-def _take_one_bold_as_italics(line: str, switches: list[Span]) -> None:
+def _reinterpret_bold(line: str, switches: list[Span]) -> None:
     """Make one ''' an apostrophe before '', as where italics follow one: `l'''amour''`.
 
     MediaWiki's guess, where a line would leave both open: the first that follows a word of one

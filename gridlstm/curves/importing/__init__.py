@@ -12,8 +12,8 @@ Every reader is a module: `delimited` (CSV of any kind), `wandb`, `event_files` 
 from gridlstm.curves.importing.columns import (
     IMPORT_UNITS,
     Columns,
+    find_run_columns,
     guess_columns,
-    may_tell_runs_apart,
     training_loss,
     validation_losses,
 )
@@ -36,7 +36,7 @@ __all__ = [
     "import_guessed",
     "import_runs",
     "join_files",
-    "may_tell_runs_apart",
+    "find_run_columns",
     "read_file",
     "read_log",
     "training_loss",

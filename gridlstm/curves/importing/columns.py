@@ -127,6 +127,6 @@ def _accuracy(log: Log) -> str | None:
     return next(iter(sorted(held_out, key=lambda n: len(metric(n).rest)) or plain), None)
 
 
-def may_tell_runs_apart(log: Log) -> list[str]:
+def find_run_columns(log: Log) -> list[str]:
     """The columns that runs may be told apart by: few enough different values, more than one."""
     return [name for name, held in log.labels.items() if 1 < len(held.names) <= MAX_RUNS]

@@ -16,7 +16,7 @@ from gridlstm.curves.importing.names import metric
 from gridlstm.curves.importing.programs import CONSOLE
 from gridlstm.curves.reading import CurveError
 
-MAX_LINE, MAX_LINES = 1_000, 100_000
+MAX_LINE, MAX_CONSOLE_LINES = 1_000, 100_000
 _NUMBER = r"[+-]?(?:\d{1,3}(?:,\d{3})+|\d+)?(?:\.\d+|(?<=\d))(?:e[+-]?\d+)?|nan|[+-]?inf"
 _PAIR = re.compile(
     r"\b((?:end of )?(?:train(?:ing)?|val(?:id)?(?:ation)?|eval(?:uation)?|dev|test)?[ _]?"
@@ -61,8 +61,8 @@ def read_console(text: str) -> Log:
         for name, column in columns.items():
             column.append((now | losses).get(name, math.nan))
         lines.append(line_number)
-        if len(lines) > MAX_LINES:
-            raise CurveError(f"The text has more than {MAX_LINES:,} lines with a loss.")
+        if len(lines) > MAX_CONSOLE_LINES:
+            raise CurveError(f"The text has more than {MAX_CONSOLE_LINES:,} lines with a loss.")
     if not lines:
         raise CurveError(
             "No line of this text says a step or an epoch and a loss: write the losses into a CSV "

@@ -31,7 +31,7 @@ from gridlstm.curves.reading import CurveError
 DELIMITERS = ",;\t|"
 NO_NUMBER = {"", "nan", "null", "none", "na", "n/a", "-", "--"}
 BLOCK_ROWS = 5_000
-MAX_ROWS, MAX_CELLS = 500_000, 2_500_000
+MAX_CSV_ROWS, MAX_CSV_CELLS = 500_000, 2_500_000
 MAX_HEADER = 200_000
 MAX_LABELS = 500
 _THOUSANDS = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d*)?")
@@ -79,9 +79,10 @@ def read_delimited(text: str) -> Log:
     lines, repeated = array("q"), list[int]()
     for numbers, rows in _blocks(source, delimiter, header, before, repeated):
         lines.extend(numbers)
-        if len(lines) > MAX_ROWS or len(lines) * len(header) > MAX_CELLS:
+        if len(lines) > MAX_CSV_ROWS or len(lines) * len(header) > MAX_CSV_CELLS:
             raise CurveError(
-                f"The file has more than {MAX_ROWS:,} rows, or {MAX_CELLS:,} cells: leave out "
+                f"The file has more than {MAX_CSV_ROWS:,} rows, or {MAX_CSV_CELLS:,} cells: leave "
+                "out "
                 "columns, or some of the rows."
             )
         comma = _comma_is(delimiter, rows)

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 # A record: its length (uint64), a checksum of that (uint32), the event, a checksum of it (uint32).
 HEADER_BYTES, CHECKSUM_BYTES = 12, 4
-MAX_BYTES = 500_000_000
-MAX_RECORDS = 400_000
-MAX_RECORD = 256_000
+MAX_EVENT_FILE_BYTES = 500_000_000
+MAX_EVENT_RECORDS = 400_000
+MAX_EVENT_RECORD_BYTES = 256_000
 MAX_SCALARS = 200_000
 # From so many scalars on, or so many tags, only those that may be part of a curve are read.
 MAX_ANY_SCALARS, MAX_ANY_TAGS, MAX_TAGS = 100_000, 500, 2_000
@@ -45,8 +45,8 @@ def read_events(name: str, source: BinaryIO, size: int) -> Scalars:
 
     A record cut short at the end, as while a run writes it, is passed over.
     """
-    if size > MAX_BYTES:
-        raise CurveError(f"The event file is larger than {MAX_BYTES // 1_000_000} MB.")
+    if size > MAX_EVENT_FILE_BYTES:
+        raise CurveError(f"The event file is larger than {MAX_EVENT_FILE_BYTES // 1_000_000} MB.")
     reader = _Reader()
     reader.read(source, size)
     if not reader.records:
@@ -91,15 +91,15 @@ class _Reader:
             after = at + HEADER_BYTES + length + CHECKSUM_BYTES
             if after > size:
                 break
-            if length > MAX_RECORD:
+            if length > MAX_EVENT_RECORD_BYTES:
                 self.large += 1
                 source.seek(after)
             else:
                 self._add(source.read(length + CHECKSUM_BYTES)[:length])
             at = after
             self.records += 1
-            if self.records > MAX_RECORDS:
-                raise CurveError(f"The event file holds more than {MAX_RECORDS:,} records.")
+            if self.records > MAX_EVENT_RECORDS:
+                raise CurveError(f"The event file holds more than {MAX_EVENT_RECORDS:,} records.")
         self.cut_short = size - at
 
     def _add(self, record: bytes) -> None:
@@ -141,7 +141,7 @@ class _Reader:
         found = []
         if self.large:
             found.append(
-                f"{counted(self.large, 'record')} of more than {MAX_RECORD // 1000} kB "
+                f"{counted(self.large, 'record')} of more than {MAX_EVENT_RECORD_BYTES // 1000} kB "
                 "(histograms, pictures): passed over"
             )
         if self.left_out:

@@ -34,7 +34,7 @@ _RUN_TOGETHER = re.compile(
     r"(train|training|val|valid|validation|eval|dev|test)"
     r"(loss|nll|bpc|bpb|ppl|perplexity|acc|accuracy)"
 )
-MAX_NAME = 200
+MAX_METRIC_NAME = 200
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Metric:
 def words(name: str) -> list[str]:
     """The words of a name, in small letters."""
     found: list[str] = []
-    for word in _WORD.findall(name[:MAX_NAME]):
+    for word in _WORD.findall(name[:MAX_METRIC_NAME]):
         together = _RUN_TOGETHER.fullmatch(word.lower())
         found += together.groups() if together else [word.lower()]
     joined = " ".join(found).replace("held out", "heldout").replace("hold out", "holdout")
@@ -96,4 +96,4 @@ def data_of(named: list[str]) -> str | None:
 
 def simplified(name: str) -> str:
     """Letters and digits alone, small: `trainer/global_step` is `trainerglobalstep`."""
-    return re.sub(r"[^a-z0-9]", "", name[:MAX_NAME].lower())
+    return re.sub(r"[^a-z0-9]", "", name[:MAX_METRIC_NAME].lower())

@@ -21,7 +21,7 @@ from gridlstm.curves.importing.programs import OWN
 from gridlstm.curves.importing.records import looks_like_json, read_json
 from gridlstm.curves.importing.scalars import Scalars, downloaded_scalars, join_scalars
 from gridlstm.curves.importing.wandb import wandb_log
-from gridlstm.curves.reading import MAX_BYTES, CurveError, decode, read_curve
+from gridlstm.curves.reading import MAX_LOG_BYTES, CurveError, decode, read_curve
 from gridlstm.training.curve_log import COLUMNS
 
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
@@ -91,14 +91,14 @@ def _read_open(name: str, file: BinaryIO, size: int) -> Log | Scalars:
     file.seek(0)
     if size and is_event_file(name, head):
         return read_events(name, file, size)
-    data = file.read(MAX_BYTES + 1)
+    data = file.read(MAX_LOG_BYTES + 1)
     text = _decode_utf16(data) if data.startswith(_UTF16) else decode(data)
     return _read_text(name, text, data)
 
 
 def _decode_utf16(data: bytes) -> str:
-    if len(data) > MAX_BYTES:
-        raise CurveError(f"The file is larger than {MAX_BYTES // 1_000_000} MB.")
+    if len(data) > MAX_LOG_BYTES:
+        raise CurveError(f"The file is larger than {MAX_LOG_BYTES // 1_000_000} MB.")
     try:
         return data.decode("utf-16")
     except UnicodeDecodeError as error:

@@ -15,10 +15,10 @@ from gridlstm.curves.importing.programs import HUGGING_FACE, JSON, TORCH_RNN, Pr
 from gridlstm.curves.reading import CurveError
 from gridlstm.plurals import counted
 
-MAX_DEPTH = 3
-MAX_CELLS = 4_000_000
+MAX_RECORD_DEPTH = 3
+MAX_RECORD_CELLS = 4_000_000
 # Of one document, which is held whole; and of records, line by line.
-MAX_DOCUMENT, MAX_RECORDS = 5_000_000, 200_000
+MAX_DOCUMENT, MAX_JSON_RECORDS = 5_000_000, 200_000
 NO_LOG = (
     "This JSON is no log: it holds neither records with a step and a loss nor the history of a "
     "training."
@@ -82,7 +82,7 @@ def _records(records: Iterable[object], program: Program) -> Log:
     for record in records:
         if not isinstance(record, dict):
             skipped += 1
-            if skipped > MAX_RECORDS:
+            if skipped > MAX_JSON_RECORDS:
                 break
             continue
         for name, value in _flat(record, "", 1):
@@ -102,11 +102,11 @@ def _records(records: Iterable[object], program: Program) -> Log:
             # Written, so that it is no empty place.
             values.append(value if math.isfinite(value) else math.inf)
         rows += 1
-        if rows > MAX_RECORDS:
-            raise CurveError(f"The file holds more than {MAX_RECORDS:,} records.")
+        if rows > MAX_JSON_RECORDS:
+            raise CurveError(f"The file holds more than {MAX_JSON_RECORDS:,} records.")
     if not columns:
         raise CurveError(NO_LOG)
-    if rows * len(columns) > MAX_CELLS:
+    if rows * len(columns) > MAX_RECORD_CELLS:
         raise CurveError("The records are too many for so many different keys.")
     table = {}
     for name, (places, values) in columns.items():
@@ -125,7 +125,7 @@ def _records(records: Iterable[object], program: Program) -> Log:
 def _flat(record: dict[object, object], before: str, depth: int) -> Iterator[tuple[str, object]]:
     for key, value in record.items():
         if isinstance(value, dict):
-            if depth < MAX_DEPTH:
+            if depth < MAX_RECORD_DEPTH:
                 yield from _flat(value, f"{before}{key}/", depth + 1)
         else:
             yield f"{before}{key}"[:200], value
