@@ -15,7 +15,7 @@ import gridlstm  # noqa: F401 (it says how torch's threads wait, so it comes fir
 # isort: split
 import numpy as np
 import torch
-from common import fresh_model, seconds
+from common import fresh_model, reasons, seconds
 
 from gridlstm.clamps import Clamp
 from gridlstm.config import ModelConfig
@@ -59,6 +59,7 @@ def main() -> None:
         floor = multiply_adds / operations_a_second()
         print(f"{f'{architecture} {LAYERS} x {UNITS}':<20}{together:>12.1f}"
               f"{alone / together:>24.1f}{together / floor:>18.1f}", flush=True)  # fmt: skip
+        print(reasons(model, options.bytes), flush=True)
 
 
 if __name__ == "__main__":

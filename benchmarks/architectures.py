@@ -15,7 +15,7 @@ import gridlstm  # noqa: F401 (it says how torch's threads wait, so it comes fir
 import numpy as np
 import pandas as pd
 import torch
-from common import fresh_model, seconds_of_each
+from common import fresh_model, reasons, seconds_of_each
 from torch.nn import functional
 
 from gridlstm.model import LanguageModel
@@ -63,7 +63,11 @@ def main() -> None:
     ):
         table[ratio] = (table[column] / rival[column]).round(2)
     print(f"{torch.get_num_threads()} threads, {MATCHED.sequences} sequences of {MATCHED.length}")
-    print(table.to_string(index=False))
+    head, *rows = table.to_string(index=False).split("\n")
+    print(head)
+    for name, row in zip(names, rows, strict=True):
+        print(row)
+        print(reasons(fresh_model(PRESETS[name].model), options.bytes))
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ import gridlstm  # noqa: F401 (it says how torch's threads wait, so it comes fir
 # isort: split
 import numpy as np
 import torch
-from common import fresh_model, seconds
+from common import fresh_model, reasons, seconds
 
 from gridlstm.config import ModelConfig
 from gridlstm.sampling import write
@@ -59,6 +59,7 @@ def main() -> None:
                 f"{again / carried:>24.1f}{carried / floor:>17.1f}",
                 flush=True,
             )
+            print(reasons(model, 1), flush=True)
 
 
 if __name__ == "__main__":

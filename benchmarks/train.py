@@ -23,6 +23,7 @@ import gridlstm  # noqa: F401 (it says how torch's threads wait, so it comes fir
 # isort: split
 import numpy as np
 import torch
+from common import reasons
 from torch import Tensor, nn
 
 from gridlstm.commands.memory import keep_freed_memory
@@ -135,6 +136,9 @@ def main() -> None:
         dtype = str(learner.dtype).removeprefix("torch.")
         print(f"{name:<14}{dtype:>10}{1 / taken:>12.2f}{an_update / taken:>14,.0f}"
               f"{share:>14.1%}{rates[name] / rival:>16.2f}", flush=True)  # fmt: skip
+        settings = learner.settings
+        shape = settings.length, settings.sequences
+        print(reasons(learner.model, *shape, gradients=True), flush=True)
     if device.type == "cuda":
         print_persistent(device, rates, options.updates)
 
