@@ -13,7 +13,7 @@ TEXT = text_of(200) + "ÅX" + text_of(100)
 
 def kinds() -> dict:
     """By name: characters of one to four bytes over an embedding; one-hot inputs more than units,
-    through hard sigmoids; a GRU whose reset comes before; bytes, but not all."""
+    through hard sigmoids; a GRU whose reset comes before."""
     return {
         "embedded": arrays_of("lstm", width=7),
         "one-hot": arrays_of("lstm", gates="hard_sigmoid"),

@@ -40,10 +40,11 @@ def show_samples(comparison: Comparison, character: int | None) -> None:
         width=150,
     )
     prime = prime_of(comparison.reading.text, character)
+    size = len(prime) if token == "byte" else len(prime.decode())
     st.caption(
-        f"Written on from the first {len(prime):,} bytes of the text."
+        f"Written on from the first {size:,} {token}s of the text."
         if character is None
-        else f"Written on from character {character + 1:,}, after {len(prime):,} bytes up to it."
+        else f"Written on from character {character + 1:,}, after {size:,} {token}s up to it."
     )
     try:
         texts = [_written(entry, prime, int(seed), clamps) for clamps in ((), comparison.clamps)]
