@@ -178,8 +178,8 @@ def test_of_a_compressed_file_only_what_is_used_is_read(
 
 @pytest.mark.parametrize("command", ["trace", "sample", "evaluate"])
 def test_what_must_be_read_whole_has_a_limit(folder, bomb, capsys, monkeypatch, command):
-    monkeypatch.setattr(commands.trace, "MAX_BYTES", 5000)
-    monkeypatch.setattr(commands.sample, "MAX_PRIME_BYTES", 5000)
+    monkeypatch.setattr(commands.trace, "MAX_TRACED_BYTES", 5000)
+    monkeypatch.setattr(commands.sample, "MAX_PRIME_FILE_BYTES", 5000)
     monkeypatch.setattr("gridlstm.corpus.MAX_WHOLE_BYTES", 5000)
     more = {
         "trace": [bomb, "--out", "t.npz"],

@@ -835,7 +835,7 @@ def test_a_damaged_event_file_gets_a_sentence(events):
 
 def test_event_files_past_the_limits_are_refused(events, monkeypatch):
     ((name, data),) = events(val_loss=[(1, 2.0), (2, 1.5)], other=[(1, 2.0)]).items()
-    for limit, said in (("MAX_SCALARS", "1 scalars"), ("MAX_RECORDS", "1 records")):
+    for limit, said in (("MAX_SCALARS", "1 scalars"), ("MAX_EVENT_RECORDS", "1 records")):
         with monkeypatch.context() as patch:
             patch.setattr(event_files, limit, 1)
             with pytest.raises(CurveError, match=f"more than {said}"):

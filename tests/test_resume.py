@@ -459,7 +459,7 @@ def begun(tmp_path, corpus):
         (replace(GRID, units=9), SETTINGS, "units"),
         (replace(GRID, tie="none"), SETTINGS, "tie"),
         (replace(GRID, dropout=0.1), SETTINGS, "dropout"),
-        (STACKED, SETTINGS, "architecture, depth, priority, tie"),
+        (STACKED, SETTINGS, "architecture, depth, gates, priority, tie"),
         (GRID, replace(SETTINGS, seed=2), "seed"),
         (GRID, replace(SETTINGS, learning_rate=0.02, clip=1.0), "clip, learning_rate"),
         (GRID, replace(SETTINGS, sequences=8), "sequences"),

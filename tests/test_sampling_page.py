@@ -178,7 +178,7 @@ def test_nothing_to_begin_with_is_a_sentence_and_keeps_the_text_before(visit):  
     before = drawn(app, "written")["characters"]
     app.text_area(key="prime").set_value("")
     app = press(app, "Write")
-    assert said(app) == ["Give the model at least one character that it knows to begin with."]
+    assert said(app) == ["Give the model at least one character to begin with."]
     assert drawn(app, "written")["characters"] == before
 
 

@@ -297,7 +297,9 @@ def is_own_upload(name: str, data: bytes) -> bool:
         return True
     # Of safetensors, the list of all arrays comes first: ours has the document of a model.
     size = int.from_bytes(data[:8], "little")
-    return path.suffix == ".safetensors" and (len(data) < 8 + size or _DOCUMENT in data[: 8 + size])
+    return name.lower().endswith(".safetensors") and (
+        len(data) < 8 + size or _DOCUMENT in data[: 8 + size]
+    )
 
 
 def keep_upload(name: str, data: bytes) -> None:
@@ -315,6 +317,8 @@ def keep_upload(name: str, data: bytes) -> None:
             f"This is a part of a checkpoint in shards; make one file of it, with python -m "
             f"gridlstm join {index_name(model)} --out {model}.safetensors, and bring that."
         )
+    if not _is_offered(path):
+        raise UserError("The files of a model are called NAME.safetensors and NAME.csv.")
     aside = uploads.path / f".checking{path.suffix}"
     try:
         aside.write_bytes(data)

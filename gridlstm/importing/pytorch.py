@@ -229,7 +229,10 @@ def _find_missing_part(root: object, source: str) -> str:
     """Why there is no model in it."""
     tensors = root[0] if isinstance(root, list) and root else root
     if isinstance(tensors, Mapping) and "embedding.weight" in tensors:
-        return "This is a checkpoint of this program, which is opened as it is."
+        return (
+            "These are the weights of a checkpoint of this program's, but there is no 'gridlstm' "
+            "entry in its metadata, so its architecture is unknown."
+        )
     if isinstance(tensors, Mapping) and any(
         isinstance(value, StoredTensor | np.ndarray) for value in tensors.values()
     ):
