@@ -170,6 +170,12 @@ def test_single_bytes_flipped(name):
         attempt(changed(files, file, bytes(flipped)))
 
 
+def test_a_parameter_whose_damaged_name_has_a_point():
+    ((file, data),) = samples()["pickle"]
+    damaged = data.replace(b"weight_ih_l0", b"weight_.h_l0")
+    assert damaged != data and attempt([(file, damaged)]) is None
+
+
 @pytest.mark.parametrize("name", [name for name in FORMATS if name not in IN_HDF5])
 def test_what_is_read_can_be_written_or_is_refused(name):
     """Whatever a file says of signs and of itself, its checkpoint is a right one."""

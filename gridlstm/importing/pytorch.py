@@ -144,7 +144,9 @@ def _in_module_order(found: StateDict) -> dict[str, StoredTensor | NumberArray]:
     """Depth first, as state_dict() lists them; the walk was breadth first."""
     order = {name: number for number, name in enumerate(_depth_first(found.modules))}
     scopes = {name: name.rpartition(".")[0] for name in found.tensors}
-    return dict(sorted(found.tensors.items(), key=lambda entry: order[scopes[entry[0]]]))
+    # A damaged name may have a point of its own, and no module before it.
+    last = len(order)
+    return dict(sorted(found.tensors.items(), key=lambda of: order.get(scopes[of[0]], last)))
 
 
 def _depth_first(modules: dict[str, Record]) -> Iterator[str]:
