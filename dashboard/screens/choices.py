@@ -13,6 +13,7 @@ import numpy as np
 import streamlit as st
 
 from dashboard import words
+from dashboard.screens.tokens import positions_of
 from dashboard.serving import loading
 from dashboard.serving.estimates import estimate_ranking_seconds
 from dashboard.serving.kept import kept
@@ -310,8 +311,7 @@ def find_telling_cell(entry: ModelEntry, trace, text: Text) -> Telling:
 
     def find() -> Cell:
         config = entry.metadata.model
-        is_of_bytes = entry.metadata.vocabulary is None
-        positions = text.last_byte if is_of_bytes else trace.text.last_token
+        positions = positions_of(entry, text, trace.text)
         return kept(
             "telling cells",
             entry.version,

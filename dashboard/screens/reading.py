@@ -21,14 +21,21 @@ from dashboard.coloured_text import (
 )
 from dashboard.screens import choices
 from dashboard.screens.refusal import Refusal
+from dashboard.screens.tokens import (
+    losses_of,
+    positions_of,
+    skipped_in,
+    token_name,
+    vocabulary_of,
+)
 from dashboard.serving import loading
 from dashboard.serving.kept import kept
 from dashboard.serving.loading import ModelEntry
 from dashboard.serving.turn import begin_request, turn
 from dashboard.session import Cell, Value, session
 from gridlstm.errors import UserError
-from gridlstm.text import Text, character_losses
-from gridlstm.vocabulary import BYTES, Vocabulary
+from gridlstm.text import Text
+from gridlstm.vocabulary import Vocabulary
 
 PREDICTIONS = 5
 # For a byte of the text.
@@ -62,7 +69,7 @@ class Reading:
 
     @property
     def vocabulary(self) -> Vocabulary:
-        return self.entry.metadata.vocabulary or BYTES
+        return vocabulary_of(self.entry)
 
     @property
     def token_name(self) -> str:
@@ -120,31 +127,11 @@ def read(entry: ModelEntry, text: Text) -> Reading | Refusal:
         label="What the model expects …",
         seconds=SECONDS_A_PREDICTION * len(text.data),
     )
-    positions = positions_of(entry, text, trace)
-    skipped = None
-    if entry.metadata.vocabulary is not None:
-        skipped = trace.text.skipped if trace.text.skipped.any() else None
-        if trace.text.note:
-            st.caption(f"{words.verbatim(entry.title)}: {words.verbatim(trace.text.note)}")
+    if entry.metadata.vocabulary is not None and trace.text.note:
+        st.caption(f"{words.verbatim(entry.title)}: {words.verbatim(trace.text.note)}")
+    positions = positions_of(entry, text, trace.text)
+    skipped = skipped_in(entry, trace.text)
     return Reading(entry, text, trace, loss_bits, likeliest, positions, skipped)
-
-
-def token_name(entry: ModelEntry) -> str:
-    """What a model reads and writes: a byte or a character."""
-    return "byte" if (entry.metadata.vocabulary or BYTES).of_bytes else "character"
-
-
-def positions_of(entry: ModelEntry, text: Text, trace) -> np.ndarray:
-    """The position of the trace that stands for each character, int64 [character]."""
-    return text.last_byte if entry.metadata.vocabulary is None else trace.text.last_token
-
-
-def losses_of(entry: ModelEntry, text: Text, trace) -> np.ndarray:
-    """Nats spent on each character, float32 [character]; NaN of those that nothing predicts and of
-    those that the model does not read."""
-    if entry.metadata.vocabulary is None:
-        return character_losses(text, trace.loss)
-    return trace.text.sum_by_character(trace.loss)
 
 
 def _predictions(entry: ModelEntry, text: Text, trace) -> tuple[np.ndarray, Likeliest]:
@@ -152,8 +139,8 @@ def _predictions(entry: ModelEntry, text: Text, trace) -> tuple[np.ndarray, Like
     from gridlstm.curves import convert
 
     next_tokens, probabilities = trace.likeliest(PREDICTIONS)
-    at = positions_of(entry, text, trace)
-    bits = convert(losses_of(entry, text, trace), "bits")
+    at = positions_of(entry, text, trace.text)
+    bits = convert(losses_of(entry, text, trace.text, trace.loss), "bits")
     vocabulary = entry.metadata.vocabulary
     labels = vocabulary and {int(of): vocabulary.label(of) for of in np.unique(next_tokens)}
     return bits, Likeliest(next_tokens[at], probabilities[at], labels)

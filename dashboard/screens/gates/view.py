@@ -7,8 +7,9 @@ from dashboard import words
 from dashboard.charts.theme import plot_config
 from dashboard.screens import choices
 from dashboard.screens.gates.charts import feedback, gate_distribution, saturation_plot
-from dashboard.screens.reading import Reading, read, text_line, token_name, usable_models
+from dashboard.screens.reading import Reading, read, text_line, usable_models
 from dashboard.screens.refusal import refused
+from dashboard.screens.tokens import token_name
 from dashboard.serving.estimates import estimate_ranking_seconds
 from dashboard.serving.kept import kept
 from dashboard.session import Cell

@@ -9,7 +9,7 @@ from dashboard import words
 from dashboard.screens import choices
 from dashboard.screens.models.layer_equations import show_layer_equations
 from dashboard.screens.models.own_models import bring_models
-from dashboard.screens.reading import token_name
+from dashboard.screens.tokens import token_name
 from dashboard.serving import loading
 from dashboard.serving.loading import ModelEntry
 from dashboard.session import Value, session

@@ -7,8 +7,9 @@ import streamlit as st
 
 from dashboard import words
 from dashboard.screens.property import Target
-from dashboard.screens.reading import Reading, losses_of
+from dashboard.screens.reading import Reading
 from dashboard.screens.refusal import Refusal
+from dashboard.screens.tokens import losses_of
 from dashboard.serving import loading
 from dashboard.serving.estimates import estimate_reading_seconds
 from dashboard.serving.kept import kept
@@ -53,7 +54,9 @@ def compare(reading: Reading, clamps: tuple[Clamp, ...]) -> Comparison | Refusal
         )
     except UserError as error:
         return Refusal(words.verbatim(str(error)))
-    return Comparison(reading, clamps, held, convert(losses_of(entry, text, held), "bits"))
+    return Comparison(
+        reading, clamps, held, convert(losses_of(entry, text, held.text, held.loss), "bits")
+    )
 
 
 def show_losses(comparison: Comparison, target: Target) -> None:

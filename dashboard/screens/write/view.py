@@ -4,8 +4,9 @@ import streamlit as st
 
 from dashboard import words
 from dashboard.screens import choices
-from dashboard.screens.reading import read, token_name, usable_models
+from dashboard.screens.reading import read, usable_models
 from dashboard.screens.refusal import refused
+from dashboard.screens.tokens import token_name
 from dashboard.screens.write.settings import (
     choose_prime,
     choose_sampling,

@@ -11,13 +11,14 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from dashboard.screens.reading import Reading
+from dashboard.screens.tokens import losses_of, positions_of, skipped_in
 from dashboard.serving import loading
 from dashboard.serving.estimates import estimate_reading_seconds
 from dashboard.serving.loading import ModelEntry, reserve_trace_memory
 from dashboard.serving.turn import turn
 from gridlstm.curves import convert
 from gridlstm.sampling import Choice, Step, write
-from gridlstm.text import REPLACEMENT, Text, character_losses
+from gridlstm.text import REPLACEMENT, Text
 from gridlstm.trace import Trace, trace
 
 WRITES = "The model writes …"
@@ -139,18 +140,15 @@ class Writing:
 
     def reading(self) -> Reading:
         """What the model did while it wrote, of the unit that is kept, which stands at 0."""
-        text, skipped = self.text(), None
-        if self.entry.metadata.vocabulary is None:
-            end, positions = len(text.data), text.last_byte
-            losses = character_losses(text, self._losses[:end])
-        else:
+        entry, text, inputs = self.entry, self.text(), None
+        if entry.metadata.vocabulary is not None:
             inputs = self._model.encode(text.characters)
-            end, positions = len(inputs), inputs.last_token
-            losses = inputs.sum_by_character(self._losses[:end])
-            skipped = inputs.skipped if inputs.skipped.any() else None
+        end = len(text.data if inputs is None else inputs)
+        positions, skipped = positions_of(entry, text, inputs), skipped_in(entry, inputs)
+        losses = losses_of(entry, text, inputs, self._losses[:end])
         values = {name: of[:, :end] for name, of in self._values.items()}
         traced = UnitTrace(values, self._model.config.layers)
-        return Reading(self.entry, text, traced, convert(losses, "bits"), None, positions, skipped)
+        return Reading(entry, text, traced, convert(losses, "bits"), None, positions, skipped)
 
     @property
     def prime_characters(self) -> int:

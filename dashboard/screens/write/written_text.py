@@ -5,7 +5,8 @@ import streamlit as st
 
 from dashboard import words
 from dashboard.screens import choices
-from dashboard.screens.reading import Reading, draw_coloured, token_name
+from dashboard.screens.reading import Reading, draw_coloured
+from dashboard.screens.tokens import token_name
 from dashboard.screens.write.writing import Writing
 from dashboard.serving.loading import ModelEntry
 from dashboard.serving.turn import begin_request
