@@ -6,6 +6,7 @@ from app_checkpoints import ROOT
 from playwright.sync_api import expect
 from test_bring_model_pages import TEXT, kinds, models  # noqa: F401  (a fixture)
 from test_browser import (  # noqa: F401  (fixtures)
+    OTHER_PAGES,
     PATIENCE,
     browser,
     characters,
@@ -35,15 +36,7 @@ def test_one_of_each_kind_goes_through_every_page(window, name):  # noqa: F811
     expect(characters(page)).to_have_count(len(TEXT), timeout=PATIENCE)
     skipped = page.locator(".coloured-text .text [data-skipped]")
     expect(skipped).to_have_text(["Å", "X"], timeout=PATIENCE)
-    for title in (
-        "Forget gates",
-        "Find a cell",
-        "Who wrote it",
-        "Switch off",
-        "Let it write",
-        "Curves",
-        "Models",
-    ):
+    for title in OTHER_PAGES:
         go(page, title)
         expect(page.get_by_test_id("stException")).to_have_count(0)
         expect(page.get_by_text("Traceback")).to_have_count(0)

@@ -105,6 +105,17 @@ def heading(page, title: str) -> None:
     rest(page)
 
 
+OTHER_PAGES = (
+    "Forget gates",
+    "Find a cell",
+    "Who wrote it",
+    "Switch off",
+    "Let it write",
+    "Curves",
+    "Models",
+)
+
+
 def rest(page) -> None:
     """Wait for the script to have ended and the browser to have drawn what came of it."""
     page.wait_for_function(
@@ -716,16 +727,7 @@ def test_nothing_on_a_page_is_hard_to_see_or_without_a_name(window, theme):
     start = "A microscope for deep recurrent networks"
     heading(page, start)
     told = {start: faults(page)}
-    for name in (
-        "Cells",
-        "Forget gates",
-        "Find a cell",
-        "Who wrote it",
-        "Switch off",
-        "Let it write",
-        "Curves",
-        "Models",
-    ):
+    for name in ("Cells", *OTHER_PAGES):
         go(page, name)
         told[name] = faults(page)
     assert told == dict.fromkeys(told, [])
