@@ -1,7 +1,9 @@
 """The 256 bins in which the values of each unit are counted while a long text is read.
- Which these are is fixed before counting starts, from the values at the beginning of each stretch, whose positions no sum holds: each bin is to have
-about as many values as the others. An AUC from bins, ties within a bin counting half, is off by at
-most half the largest share of outside positions that a bin holds: 0.002 where all hold as many.
+
+Which these are is fixed before counting starts, from the values at the beginning of each stretch,
+whose positions no sum holds: most bins are to have about as many values as the others. An AUC from
+bins, ties within a bin counting half, is off by at most half the largest share of outside positions
+that a bin holds: 0.002 where all hold as many.
 
 On the way there a value gets one of 2,048 fine codes, which rise with it and are nearest to each
 other where gates and states differ by little but in a way that matters: towards 0, and of what is
@@ -119,7 +121,8 @@ class Calibration:
 
 
 def bin_tables(counts: Tensor, kind: str) -> Tensor:
-    """The bin of each fine code uint8 [unit * 2,048], from how often units had each [unit, 2,048]."""
+    """The bin of each fine code: uint8 [unit * 2,048], from how often each unit had it
+    [unit, 2,048]."""
     seen = counts.float()
     widths = torch.ones(FINE)
     if not _is_bounded(kind):

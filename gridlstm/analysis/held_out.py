@@ -59,10 +59,12 @@ class Part:
 
 @dataclass(frozen=True)
 class Split:
-    """The part that cells are found on, and the part that they are judged on."""
+    """The part that cells are found on, and the part that they are judged on; what counts as one
+    place, in words."""
 
     found: Part
     held_out: Part
+    event: str = f"what lies within some {BLOCK} characters is one"
 
     @property
     def missing_interval_reason(self) -> str:
@@ -71,8 +73,8 @@ class Split:
             if part.places < MIN_PLACES:
                 return (
                     "There is no 95 % interval: the property sets apart only "
-                    f"{counted(part.places, 'place')} of the text's {name} part (what lies within "
-                    f"some {BLOCK} characters is one), and it takes {MIN_PLACES}."
+                    f"{counted(part.places, 'place')} of the text's {name} part "
+                    f"({self.event}), and it takes {MIN_PLACES}."
                 )
         return ""
 

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from gridlstm.analysis.bins import BINS, FINE, Bins, Place, counts_of
 from gridlstm.array_types import (
+    BoolArray,
     Float64Array,
     FloatArray,
     IntArray,
@@ -47,19 +48,18 @@ class Target:
         return "auc" if self.is_mark else "rho"
 
 
-def target_of(measured: NumberArray, positions: IntArray, length: int) -> Target:
-    """From what a property gives for each character that is read, bool or numbers [character], and
-    the position of each int [character], of a text of `length` positions."""
-    if are_marks(measured):
-        weights: NumberArray = measured
-    else:
-        different, which = np.unique(measured, return_inverse=True)
+def target_of(measured: NumberArray, ends: BoolArray) -> Target:
+    """From what a property gives for each character that is read, bool or numbers [character];
+    `ends` bool [position] says where each of them ends."""
+    weights = np.asarray(measured)
+    if not are_marks(weights):
+        different, which = np.unique(weights, return_inverse=True)
         counts = np.bincount(which, minlength=len(different))
         middle = np.cumsum(counts) - counts / 2
         weights = (middle / len(measured) * RANKS).astype(np.int16)[which]
-    of_position = np.full(length, NOT_COUNTED, np.int16)
-    of_position[positions] = weights
-    return Target(of_position, are_marks(measured))
+    of_position = np.full(len(ends), NOT_COUNTED, np.int16)
+    of_position[ends] = weights
+    return Target(of_position, are_marks(np.asarray(measured)))
 
 
 # -- Counting --------------------------------------------------------------------------------------
@@ -69,9 +69,9 @@ class Counts:
     """Observes how often units have which value, and, if there is a target, with which sum of its
     weights: of marks that is how often inside. Also the sums of bins for shifted targets.
 
-    `every` int64 and `inside` [U, 256] by place; `shifted` [5, S, U] by place, the
-    sums of the first to fifth powers of bins over what each shift marks (or weighted by it); `weights` the sum of the target's weights and of their
-    squares; `of_shifts` [S] the sum of each shift's.
+    By place: `every` and `inside` [U, 256]; `shifted` [5, S, U], the sums of the first to fifth
+    powers of bins over what each shift marks, or weighted by it. `weights` [2] the sum of the
+    target's weights and of their squares; `of_shifts` [S] the sum of each shift's.
     """
 
     def __init__(
@@ -177,8 +177,9 @@ def auc_of_counts(every: FloatArray, inside: FloatArray) -> Float64Array:
     outside = every - inside
     beaten = np.cumsum(outside, axis=-1) - outside / 2
     pairs = inside.sum(-1) * outside.sum(-1)
-    won = (inside * beaten).sum(-1)
-    return np.divide(won, pairs, out=np.full(pairs.shape, np.nan), where=pairs > 0)
+    areas = np.full(pairs.shape, np.nan)
+    np.divide((inside * beaten).sum(-1), pairs, out=areas, where=pairs > 0)
+    return areas
 
 
 def spearman_of_counts(
@@ -191,8 +192,9 @@ def spearman_of_counts(
     ranks = centred_bin_ranks(every)
     shared = (ranks * weighted).sum(-1)
     spread = (every * ranks**2).sum(-1) * centred_square(weights, total)
-    scale = np.sqrt(spread)
-    return np.divide(shared, scale, out=np.zeros(shared.shape), where=scale > 0)
+    scale, rho = np.sqrt(spread), np.zeros(shared.shape)
+    np.divide(shared, scale, out=rho, where=scale > 0)
+    return rho
 
 
 def centred_bin_ranks(every: FloatArray) -> Float64Array:
@@ -253,8 +255,9 @@ def shifted_scores(counts: Counts, place: Place) -> Float64Array:
         areas: Float64Array = 0.5 + shared / np.maximum(weight * (total - weight), 1)
         return np.clip(areas, 0, 1)
     spread = (every * ranks**2).sum(1) * centred_square(counts.weights.numpy(), total)
-    scale = np.broadcast_to(np.sqrt(spread), shared.shape)
-    return np.divide(shared, scale, out=np.zeros_like(shared), where=scale > 0)
+    scale, rho = np.broadcast_to(np.sqrt(spread), shared.shape), np.zeros(shared.shape)
+    np.divide(shared, scale, out=rho, where=scale > 0)
+    return rho
 
 
 def centred_square(sums: FloatArray, total: FloatArray) -> Float64Array:

@@ -3,6 +3,7 @@
 import argparse
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,6 +42,14 @@ def open_checkpoint(path: Path) -> tuple["LanguageModel", "Metadata"]:
     from gridlstm.importing.opening import open_model
 
     return open_model(path, lambda sentence: print(sentence, file=sys.stderr))
+
+
+def check_quantities(model: "LanguageModel", quantities: Sequence[str] | None) -> None:
+    """Raise UserError if one of them is none of the model's."""
+    for quantity in quantities or ():
+        if quantity not in model.config.quantities:
+            known = ", ".join(model.config.quantities)
+            raise UserError(f"The model has no {quantity!r}; it has {known}.")
 
 
 def encode_text(model: "LanguageModel", text: Text) -> "EncodedText":

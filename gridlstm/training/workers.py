@@ -2,7 +2,7 @@
 
 import os
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,6 +45,15 @@ class Workers:
         distributed.all_gather(parts, mine.contiguous())
         return torch.cat(parts)
 
+    def add(self, sums: Sequence[Tensor]) -> None:
+        """Put into each tensor the sum of those of all processes."""
+        if self.count == 1:
+            return
+        for mine in sums:
+            whole = mine.to(self.device, torch.int64 if mine.dtype == torch.int16 else mine.dtype)
+            distributed.all_reduce(whole)
+            mine.copy_(whole)
+
     def mean(self, mine: Tensor) -> float:
         """The mean of every process's number."""
         if self.count == 1:
@@ -58,6 +67,9 @@ class Workers:
         if self.count == 1:
             return mine
         return self.mean(torch.tensor(float(mine), device=self.device)) > 0
+
+
+ALONE = Workers(0, 1, torch.device("cpu"))
 
 
 @contextmanager
