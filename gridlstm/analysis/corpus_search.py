@@ -160,11 +160,9 @@ class Search:
     def _findings(self) -> Findings:
         assert self.counts is not None and self.held is not None
         counts, cells = self.counts, self.held.cells
-        measured: Mapping[str, FloatArray] = judged(
-            self.held, self.split, self.resamples, self.seed
-        )
+        measured = judged(self.held, self.split, self.resamples, self.seed)
         if self.target.is_mark:
-            measured = {**measured, **switches(counts, self.held)}
+            measured |= switches(counts, self.held)
         cells = cells[["layer", "quantity", "unit", "sign", "score"]]
         cells = cells.rename(columns={"score": "found"}).join(pd.DataFrame(measured))
         best = np.zeros(max(1, len(counts.shifts)))
@@ -331,7 +329,7 @@ def _interval(
     return (low + 1) / 2, (high + 1) / 2
 
 
-def switches(counts: Counts, held: ChosenCounts) -> dict[str, FloatArray]:
+def switches(counts: Counts, held: ChosenCounts) -> dict[str, Float64Array]:
     """The best threshold of each cell on the first half, and F1 with it on both."""
     signs = held.cells["sign"].to_numpy()
     first_every, first_inside = np.zeros((2, len(signs), BINS))

@@ -26,6 +26,8 @@ from gridlstm.stretches import Piece
 
 # A number is told from others by its rank among so many.
 RANKS = 1024
+# Every so many positions shifted targets are counted.
+THINNED = 4
 # A rank is taken for a polynomial of this degree in the bin, where targets are shifted.
 DEGREE = 5
 # In a `Target`, of a position that is not counted: no character ends there.
@@ -71,7 +73,8 @@ class Counts:
 
     By place: `every` and `inside` [U, 256]; `shifted` [5, S, U], the sums of the first to fifth
     powers of bins over what each shift marks, or weighted by it. `weights` [2] the sum of the
-    target's weights and of their squares; `of_shifts` [S] the sum of each shift's.
+    target's weights and of their squares. Shifts are counted at every fourth position: `thinned`
+    [1 + S] holds how many positions these are, and the sum of each shift's weights.
     """
 
     def __init__(
@@ -93,31 +96,28 @@ class Counts:
             for place, of in wanted.items()
         }
         self.weights = torch.zeros(2, dtype=torch.float64)
-        self.of_shifts = torch.zeros(len(shifts), dtype=torch.float64)
+        self.thinned = torch.zeros(1 + len(shifts), dtype=torch.float64)
         self._lock = Lock()
 
     @property
     def sums(self) -> list[Tensor]:
         """All tensors that are counted in, to be added up over processes, saved or put back."""
         by_place = (self.every, self.inside, self.shifted)
-        return [*(t for of in by_place for t in of.values()), self.weights, self.of_shifts]
+        return [*(t for of in by_place for t in of.values()), self.weights, self.thinned]
 
     def see(self, piece: Piece, layer: int, values: Mapping[str, Tensor]) -> None:
         here = [place for place in self.every if place[1] == layer]
         rows = self._rows(piece)
         if layer == min(of for _, of in self.every):
+            squares = torch.stack((rows.weights.sum(), rows.weights.square().sum()))
+            of_shifts = rows.shifted.double().sum(1)
             with self._lock:
-                self.weights += torch.stack((rows.weights.sum(), rows.weights.square().sum()))
-                self.of_shifts += rows.shifted.double().sum(1)
+                self.weights += squares
+                self.thinned[0] += len(rows.thinned)
+                self.thinned[1:] += of_shifts
         for place in here:
             found = self.bins.of(place, values[place[0]])
-            found = found if rows.counted is None else found[rows.counted]
-            every, inside = counts_of(found), None
-            if self.target is not None and self.target.is_mark:
-                inside = counts_of(found[rows.marked]) if len(rows.marked) else None
-            elif self.target is not None:
-                inside = counts_of(found, rows.weights)
-            shifted = _sums_of_powers(found, rows.shifted) if len(self.shifts) else None
+            every, inside, shifted = self._count(found, rows)
             with self._lock:
                 self.every[place] += every
                 if inside is not None:
@@ -125,22 +125,36 @@ class Counts:
                 if shifted is not None:
                     self.shifted[place] += shifted
 
+    def _count(self, found: Tensor, rows: "_Rows") -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """Of bins uint8 [row, U]: how often each is there, and inside, and the shifts' sums."""
+        every = counts_of(found)
+        if len(rows.left_out):
+            every -= counts_of(found[rows.left_out])
+        inside = None
+        if self.target is not None and self.target.is_mark:
+            inside = counts_of(found[rows.marked]) if len(rows.marked) else None
+        elif self.target is not None:
+            inside = counts_of(found, rows.weights)
+        shifted = None
+        if len(self.shifts) and len(rows.thinned):
+            shifted = _sums_of_powers(found[rows.thinned], rows.shifted)
+        return every, inside, shifted
+
     def _rows(self, piece: Piece) -> "_Rows":
         at = piece.positions.ravel()
         if self.target is None:
-            nothing = torch.zeros(0)
-            return _Rows(None, nothing.double(), nothing.long(), torch.zeros(0, len(at)))
+            none = torch.zeros(0, dtype=torch.int64)
+            return _Rows(none, none.double(), none, none, torch.zeros(len(self.shifts), 0))
         weights = self.target.weights[at]
-        counted = np.flatnonzero(weights != NOT_COUNTED)
-        is_whole = len(counted) == len(at)
-        weights = weights[counted].astype(np.float64)
-        begin, length = self.within.start, len(self.within)
-        moved = (at[counted] - begin + self.shifts[:, None]) % max(length, 1) + begin
+        thinned = np.flatnonzero((weights != NOT_COUNTED) & (at % THINNED == 0))
+        begin, length = self.within.start, max(1, len(self.within))
+        moved = (at[thinned] - begin + self.shifts[:, None]) % length + begin
         shifted = np.maximum(self.target.weights[moved], 0).astype(np.float32)
         return _Rows(
-            None if is_whole else torch.from_numpy(counted),
-            torch.from_numpy(weights),
-            torch.from_numpy(np.flatnonzero(weights)),
+            torch.from_numpy(np.flatnonzero(weights == NOT_COUNTED)),
+            torch.from_numpy(np.maximum(weights, 0).astype(np.float64)),
+            torch.from_numpy(np.flatnonzero(weights > 0)),
+            torch.from_numpy(thinned),
             torch.from_numpy(shifted),
         )
 
@@ -158,12 +172,14 @@ def _sums_of_powers(bins: Tensor, weights: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class _Rows:
-    """Which rows of a piece are `counted` (None for all), and of those: the target's `weights`,
-    which are `marked`, and the weights of the `shifted` targets [S, row]."""
+    """Rows of a piece: those `left_out`, as not counted, the target's `weights` of all (0 of
+    these), those `marked`, those `thinned` for shifts, and the `shifted` weights of these
+    [S, row]."""
 
-    counted: Tensor | None
+    left_out: Tensor
     weights: Tensor
     marked: Tensor
+    thinned: Tensor
     shifted: Tensor
 
 
@@ -244,19 +260,19 @@ def shifted_scores(counts: Counts, place: Place) -> Float64Array:
     products = (every @ (powers[:, :, None] * powers[:, None]).reshape(BINS, -1)).reshape(
         -1, DEGREE + 1, DEGREE + 1
     )
-    fit = (
-        np.linalg.pinv(products, rcond=1e-12, hermitian=True) @ (every * ranks @ powers)[..., None]
-    )
-    weight = counts.of_shifts.numpy()[:, None]
-    sums = counts.shifted[place].numpy()
-    shared = weight * fit[:, 0, 0] + np.einsum("dsu,ud->su", sums, fit[:, 1:, 0])
+    # A unit in one bin has no polynomial; the least of ridges leaves it none.
+    products += 1e-9 * total[:, None, None] * np.eye(DEGREE + 1)
+    fit = np.linalg.solve(products, ((every * ranks) @ powers)[..., None])[..., 0]
+    positions, weight = counts.thinned[0].item(), counts.thinned[1:].numpy()[:, None]
+    shared = weight * fit[:, 0] + np.einsum("dsu,ud->su", counts.shifted[place].numpy(), fit[:, 1:])
     assert counts.target is not None
     if counts.target.is_mark:
-        areas: Float64Array = 0.5 + shared / np.maximum(weight * (total - weight), 1)
+        outside = total * (1 - weight / positions)
+        areas: Float64Array = 0.5 + shared / np.maximum(weight * outside, 1)
         return np.clip(areas, 0, 1)
     spread = (every * ranks**2).sum(1) * centred_square(counts.weights.numpy(), total)
     scale, rho = np.broadcast_to(np.sqrt(spread), shared.shape), np.zeros(shared.shape)
-    np.divide(shared, scale, out=rho, where=scale > 0)
+    np.divide(shared * (total / positions), scale, out=rho, where=scale > 0)
     return rho
 
 
