@@ -85,7 +85,7 @@ class Counts:
         within: range = range(0),
     ) -> None:
         """Shifts move the target round the positions `within`."""
-        self.bins, self.target, self.shifts, self.within = bins, target, np.asarray(shifts), within
+        self.bins, self.target, self.shifts, self.within = bins, target, np.asarray(shifts, np.int64), within
         shapes = {place: (len(table) // FINE, BINS) for place, table in bins.tables.items()}
         self.every = {place: torch.zeros(of, dtype=torch.int32) for place, of in shapes.items()}
         kind = torch.int32 if target is None or target.is_mark else torch.float64
