@@ -214,7 +214,8 @@ def test_scores_of_a_shipped_model_are_within_the_stated_error():
             exact = auc(values, marks[positions])
             inside = counts.inside[quantity, layer].numpy()
             off = np.abs(auc_of_counts(every.numpy(), inside) - exact).max()
-            print(quantity, off); offs.append(off)
+            print(quantity, off)
+            offs.append(off)
 
 
 def test_a_search_goes_on_where_it_was_stopped(make_model, tmp_path):
