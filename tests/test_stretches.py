@@ -185,15 +185,15 @@ def test_a_text_that_is_shorter_than_what_is_left_out_is_one_sentence():
 
 
 def test_scores_of_a_shipped_model_are_within_the_stated_error():
-    """0.002 of the exact AUC of the same values, for all units of a layer."""
+    """About 0.002 from the exact AUC of the same values, for all units of a layer."""
     model = open_model(shipped_folder() / "cooled-stacked-3.safetensors")[0]
-    text = np.frombuffer((b"See [http://example.org/a/b?c=1 here] or the [[list of it]]. ") * 800,
+    text = np.frombuffer((b"See [http://example.org/a/b?c=1 here] or the [[list of it]]. ") * 400,
                          np.uint8)  # fmt: skip
     noise = np.random.default_rng(2).integers(97, 123, len(text)).astype(np.uint8)
     text = np.where(np.random.default_rng(3).random(len(text)) < 0.2, noise, text)
     marks = np.arange(len(text)) % 61 < 21
     corpus = Corpus(model, text, cut(len(text)))
-    kept, offs = [], []
+    kept = []
 
     class Keep:
         def see(self, piece, layer, values):
@@ -214,8 +214,7 @@ def test_scores_of_a_shipped_model_are_within_the_stated_error():
             exact = auc(values, marks[positions])
             inside = counts.inside[quantity, layer].numpy()
             off = np.abs(auc_of_counts(every.numpy(), inside) - exact).max()
-            print(quantity, off)
-            offs.append(off)
+            assert off <= 0.0022, (quantity, off)
 
 
 def test_a_search_goes_on_where_it_was_stopped(make_model, tmp_path):

@@ -5,7 +5,7 @@ Where it is not after thousands, no warm-up of a few hundred stands for the text
 seen is at a few places of one text; between them differences may be greater.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -49,8 +49,8 @@ def memory_horizon(
             f"The text has {len(tokens):,} positions; it takes {2 * longest:,}, to begin in its "
             f"middle and read {longest:,}."
         )
-    starts = np.linspace(min(longest, len(tokens) - longest), len(tokens) - longest, places)
-    starts = starts.astype(np.int64)
+    last = len(tokens) - longest
+    starts: IntArray = np.linspace(min(longest, last), last, places).astype(np.int64)
     total, read = int(starts.max()) + 2 * longest, 0
 
     def tell(positions: int) -> None:
@@ -59,9 +59,10 @@ def memory_horizon(
         if progress is not None:
             progress(min(1.0, read / total))
 
-    whole = np.unique(starts[:, None] + np.asarray(after))
+    counts: IntArray = np.asarray(after, np.int64)
+    whole: IntArray = np.unique(starts[:, None] + counts)
     uninterrupted = _memories(model, tokens, np.zeros(1, np.int64), whole, tell)
-    begun = _memories(model, tokens, starts, np.asarray(after), tell)
+    begun = _memories(model, tokens, starts, counts, tell)
     columns = {}
     for n, count in enumerate(after):
         at = np.searchsorted(whole, starts + count)
@@ -73,7 +74,11 @@ def memory_horizon(
 
 @torch.no_grad()
 def _memories(
-    model: LanguageModel, tokens: IntArray, starts: IntArray, after: IntArray, tell: Progress
+    model: LanguageModel,
+    tokens: IntArray,
+    starts: IntArray,
+    after: IntArray,
+    tell: Callable[[int], None],
 ) -> list[Tensor]:
     """The memory [L, start, U] after so many positions, in rising order, of readings that begin at
     `starts` from the blank state."""

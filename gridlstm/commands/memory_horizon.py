@@ -23,10 +23,10 @@ def add(commands: Commands) -> None:
     command = commands.add_parser(
         "memory-horizon",
         help="how far back each layer remembers",
-        description="Begin in the middle of a text from the blank state, at 8 places, and print the "
-        "greatest difference between any unit's memory and that of an uninterrupted reading after "
-        "512, 1,024 and 2,048 positions, a row a layer. Where it is not small, a model that is to "
-        "be read from the middle of a text needs a longer warm-up than that.",
+        description="Begin in the middle of a text from the blank state, at 8 places, and print "
+        "the greatest difference between any unit's memory and that of an uninterrupted reading "
+        "after 512, 1,024 and 2,048 positions, a row a layer. Where it is not small, a model that "
+        "is to be read from the middle of a text needs a longer warm-up than that.",
     )
     command.set_defaults(run=_memory_horizon)
     add_checkpoint_and_file(command)
