@@ -23,10 +23,13 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 MODEL = ROOT / "checkpoints" / "grid-6.safetensors"
 WIKI = ROOT / "checkpoints" / "data" / "wiki-markup.txt.xz"
-STATE = (
-    "import resource as r, sys; from gridlstm.__main__ import main; s = main(); u = r.getrusage("
-)
-RUN = f"{STATE}r.RUSAGE_SELF); print(u.ru_utime + u.ru_stime, u.ru_maxrss, file=sys.stderr)"
+RUN = """
+import resource, sys
+from gridlstm.__main__ import main
+main()
+used = resource.getrusage(resource.RUSAGE_SELF)
+print(used.ru_utime + used.ru_stime, used.ru_maxrss, file=sys.stderr)
+"""
 
 
 def command(build: Path, *arguments: str) -> tuple[float, float, float, str]:

@@ -1,7 +1,6 @@
 """How far back each layer of a model remembers."""
 
 import argparse
-import sys
 
 from gridlstm.commands.bar import progress_bar
 from gridlstm.commands.options import (
@@ -11,7 +10,7 @@ from gridlstm.commands.options import (
     encode_text,
     open_checkpoint,
     print_frame,
-    read_beginning,
+    read_text,
 )
 from gridlstm.commands.parsers import Commands
 
@@ -44,9 +43,7 @@ def _memory_horizon(options: argparse.Namespace) -> int:
     from gridlstm.analysis.memory_horizon import memory_horizon
 
     model, _ = open_checkpoint(options.checkpoint)
-    text = read_beginning(options.file, options.encoding, max(0, options.bytes))
-    if text.note:
-        print(text.note, file=sys.stderr)
+    text = read_text(options.file, options.encoding, max(0, options.bytes))
     encoded = encode_text(model, text)
     with progress_bar("reading") as progress:
         frame = memory_horizon(model, encoded.tokens, progress=progress)
