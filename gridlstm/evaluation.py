@@ -3,19 +3,23 @@
 Losses of models with different vocabularies are compared for each UTF-8 byte of the text.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from threading import Event, Lock
 
 import numpy as np
 import torch
 from torch.nn import functional
 
 from gridlstm.array_types import BoolArray, IntArray
+from gridlstm.backends.parallel import torch_threads
+from gridlstm.backends.plan import Shape
 from gridlstm.cells.arithmetic import State
 from gridlstm.corpus import CorpusError, evaluation_blocks
 from gridlstm.model import LanguageModel
-from gridlstm.progress import Progress
+from gridlstm.progress import Cancelled, Progress
 from gridlstm.training.replay import Replayed
 from gridlstm.vocabulary import EncodedText
 
@@ -32,6 +36,10 @@ SAMPLES_AT_ONCE = 128
 MAX_VALUES_AT_ONCE = 2**22
 # Logits, or one-hot inputs, computed at a time: of large vocabularies fewer positions are read.
 MAX_LOGITS = 2**24
+# On a CPU: streams that a thread reads side by side, and rows (of streams and positions) at a time.
+STREAMS_A_THREAD, ROWS_A_THREAD = 16, 2048
+# Tokens int64 [T, B] and a state -> the logits [T, B, V] and the new state.
+Forward = Callable[[torch.Tensor, State], tuple[torch.Tensor, State]]
 
 
 @dataclass(frozen=True)
@@ -163,19 +171,83 @@ def _summed_loss(
     warm_up: int,
     progress: Progress | None,
 ) -> float:
-    """Nats spent on tokens[start] and those that follow it, `length` in all, of every stream."""
-    device, config = model.decoder.weight.device, model.config
-    widest = len(starts) * max(config.input_size, config.vocabulary_size)
-    positions = max(1, min(PIECE, MAX_LOGITS // widest))
-    state = _warmed_up(model, tokens, starts - 1, warm_up, positions)
+    """Nats spent on tokens[start] and those that follow it, `length` in all, of every stream. On a
+    CPU each thread reads some of the streams, so that none waits for another at each position."""
+    threads = torch.get_num_threads()
+    on_cpu = model.decoder.weight.device.type == "cpu"
+    parts = min(len(starts), max(threads, -(-len(starts) // STREAMS_A_THREAD))) if on_cpu else 1
+    borders = np.linspace(0, len(starts), parts + 1).round().astype(int).tolist()
+    groups = [slice(*of) for of in zip(borders[:-1], borders[1:], strict=True)]
+    tell = _shares(progress, len(groups))
+    share = 1 if len(groups) > 1 else threads
+
+    def read_group(group: slice) -> float:
+        with torch_threads(share), torch.no_grad():
+            streams = starts[group], lengths[group]
+            return _loss_of_streams(model, tokens, *streams, warm_up, group.start == 0, tell)
+
+    if len(groups) == 1:
+        return read_group(groups[0])
+    with ThreadPoolExecutor(min(threads, len(groups))) as pool:
+        return sum(pool.map(read_group, groups))
+
+
+def _positions_at_once(model: LanguageModel, streams: int) -> int:
+    config = model.config
+    most = MAX_LOGITS // (streams * max(config.input_size, config.vocabulary_size))
+    if model.decoder.weight.device.type == "cpu":
+        most = min(most, ROWS_A_THREAD // streams)
+    return max(1, min(PIECE, most))
+
+
+def _shares(progress: Progress | None, groups: int) -> Callable[[float], None]:
+    """A function that threads tell how much further their groups are; what `progress` raises goes
+    to each of them."""
+    lock, done, stopped = Lock(), 0.0, Event()
+
+    def tell(further: float) -> None:
+        nonlocal done
+        if progress is None:
+            return
+        with lock:
+            done += further / groups
+            if stopped.is_set():
+                raise Cancelled
+            try:
+                progress(min(1.0, done))
+            except BaseException:
+                stopped.set()
+                raise
+
+    return tell
+
+
+def _loss_of_streams(
+    model: LanguageModel,
+    tokens: IntArray,
+    starts: IntArray,
+    lengths: IntArray,
+    warm_up: int,
+    first_is_cold: bool,
+    tell: Callable[[float], None],
+) -> float:
+    """As `_summed_loss`, of streams that are read side by side; before the first of all there is
+    nothing to warm up on."""
+    device, positions = model.decoder.weight.device, _positions_at_once(model, len(starts))
     read, target, counts = (
         torch.zeros(positions, len(starts), dtype=dtype, device=device)
         for dtype in (torch.int64, torch.int64, torch.bool)
     )
     total = torch.zeros((), dtype=torch.float64, device=device)
+    forward = _forward(model, Shape(positions, len(starts), int(lengths.max())))
+    first_read = starts[int(first_is_cold) :] - 1
+    state = model.start(int(first_is_cold))
+    if len(first_read):
+        warm = _warmed_up(model, forward, tokens, first_read, warm_up, positions)
+        state = tuple(torch.cat(parts, 1) for parts in zip(state, warm, strict=True))
 
     def read_piece() -> None:
-        logits, after = model(read, state)
+        logits, after = forward(read, state)
         losses = functional.cross_entropy(
             logits.float().flatten(0, 1), target.flatten(), reduction="none"
         )
@@ -184,7 +256,7 @@ def _summed_loss(
             carried.copy_(now)
 
     replayed = Replayed(read_piece, device)
-    longest = lengths.max()
+    longest = int(lengths.max())
     for offset in range(0, longest, positions):
         steps = np.arange(offset, offset + positions)[:, None]
         at = np.minimum(starts + steps, len(tokens) - 1)
@@ -192,9 +264,22 @@ def _summed_loss(
         target.copy_(torch.from_numpy(tokens[at]))
         counts.copy_(torch.from_numpy(steps < lengths))
         replayed()
-        if progress is not None:
-            progress(min(1.0, (offset + positions) / longest))
+        tell(min(positions, longest - offset) / longest)
     return total.item()
+
+
+def _forward(model: LanguageModel, shape: Shape) -> Forward:
+    """The logits of tokens and the new state: on a CPU by a reader, which makes weights ready once
+    and reads a layer at all positions before the next."""
+    if model.decoder.weight.device.type != "cpu":
+        return model
+    reader = model.recurrent.reader(shape)
+
+    def forward(tokens: torch.Tensor, state: State) -> tuple[torch.Tensor, State]:
+        top, after = reader(model.embedding(tokens), state)
+        return model.decoder(top), after
+
+    return forward
 
 
 @torch.no_grad()
@@ -254,18 +339,16 @@ def _answers(
 
 def _warmed_up(
     model: LanguageModel,
+    forward: Forward,
     tokens: IntArray,
     first_read: IntArray,
     warm_up: int,
     positions: int,
 ) -> State:
     """The state of each stream before it reads tokens[first_read]: h and c [L, stream, U]."""
-    state = model.start(len(first_read))
-    if len(first_read) == 1:
-        return state
-    warm_up_tokens = tokens[first_read[1:] - warm_up + np.arange(warm_up)[:, None]]
+    warm_up_tokens = tokens[first_read - warm_up + np.arange(warm_up)[:, None]]
     inputs = torch.from_numpy(warm_up_tokens).to(model.decoder.weight.device).long()
-    warm = model.start(len(first_read) - 1)
+    warm = model.start(len(first_read))
     for piece in inputs.split(positions):
-        _, warm = model(piece, warm)
-    return tuple(torch.cat((cold[:, :1], hot), 1) for cold, hot in zip(state, warm, strict=True))
+        _, warm = forward(piece, warm)
+    return warm

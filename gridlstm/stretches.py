@@ -142,7 +142,9 @@ class Corpus:
         while no group is being read: it may save sums, or raise `Cancelled`, and the groups can be
         read on afterwards.
         """
-        workers = max(1, min(torch.get_num_threads(), len(groups)))
+        if not groups:  # of few groups a process may have none
+            return
+        workers = min(torch.get_num_threads(), len(groups))
         share = 1 if len(groups) > 1 else torch.get_num_threads()
         length = max(1, min(PIECE, MAX_NUMBERS // (workers * self._numbers_a_position(groups))))
 

@@ -54,7 +54,9 @@ def test_streams_are_warmed_up(make_model, monkeypatch):
     monkeypatch.setattr(evaluation, "SHORTEST_STREAM", 300)
     warm = evaluate(model, data)
     monkeypatch.setattr(
-        evaluation, "_warmed_up", lambda model, data, first, *_: model.start(len(first))
+        evaluation,
+        "_warmed_up",
+        lambda model, forward, tokens, first, *_: model.start(len(first)),
     )
     assert abs(evaluate(model, data).nats_per_byte - warm.nats_per_byte) > 1e-5
 

@@ -1,6 +1,9 @@
 """`python -m gridlstm find`: what it prints is what the library gives."""
 
 import json
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -8,8 +11,10 @@ import pytest
 from gridlstm import commands
 from gridlstm.analysis.held_out import best_by_layer, find_cells
 from gridlstm.analysis.properties import measure_named
+from gridlstm.analysis.ranking import auc
 from gridlstm.checkpoint import Data, Metadata, write_checkpoint
-from gridlstm.commands.find import MAX_SEARCHED_BYTES
+from gridlstm.commands.find import MAX_EXACT_BYTES
+from gridlstm.importing.opening import open_model
 from gridlstm.text import from_bytes
 from gridlstm.trace import trace
 
@@ -25,7 +30,7 @@ ROW = [
 def folder(tmp_path, make_model, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "text.txt").write_text(TEXT, encoding="utf-8")
-    (tmp_path / "long.txt").write_text(TEXT * 10, encoding="utf-8")
+    (tmp_path / "long.txt").write_text(TEXT * 18, encoding="utf-8")
     model = make_model("grid", 2, 4, "depth")
     tensors = {name: tensor.detach().numpy() for name, tensor in model.to_tensors().items()}
     data = Data("text.txt", "", len(TEXT), 0.75, 3.0)
@@ -122,10 +127,7 @@ def test_all_quantities_unless_some_are_named(folder, capsys):
     assert len({json.loads(line)["quantity"] for line in out.splitlines()}) == 12
 
 
-def test_only_the_beginning_of_a_long_file_is_read(folder, capsys):
-    assert commands.run(["find", "model.safetensors", "long.txt", "--property", "url", *CELLS]) == 0
-    out, err = capsys.readouterr()
-    assert f"the first {MAX_SEARCHED_BYTES:,} are shown" in err
+def test_as_much_is_read_as_is_wished(folder, capsys):
     _, shorter = printed(capsys, "--property", "url", *CELLS, "--bytes", "2400")
     assert "the first 2,400 are shown" in shorter
 
@@ -164,7 +166,7 @@ def test_help_lists_the_properties(capsys):
     help = capsys.readouterr().out
     assert "wiki-link            Inside a wiki link" in help
     assert "pattern:REGEX" in help
-    assert f"({MAX_SEARCHED_BYTES})" in help
+    assert f"more than {MAX_EXACT_BYTES:,}" in " ".join(help.split())
 
 
 def test_every_number_is_finite(folder, capsys):
@@ -172,3 +174,83 @@ def test_every_number_is_finite(folder, capsys):
     for line in out.splitlines():
         numbers = [value for value in json.loads(line).values() if isinstance(value, float)]
         assert np.isfinite(numbers).all()
+
+
+# -- Long texts ------------------------------------------------------------------------------------
+
+LONG = ["find", "model.safetensors", "long.txt", "--property", "url", *CELLS, "--top", "4"]
+
+
+def rows_of(out):
+    return [json.loads(line) for line in out.splitlines()]
+
+
+def test_a_long_text_is_read_in_stretches_with_nearly_the_exact_scores(folder, capsys):
+    """Exact are those of the same stretches, each traced alone. This text repeats: of its few
+    different values several share a bin, so that scores are further off than on others."""
+    assert len((folder / "long.txt").read_bytes()) > MAX_EXACT_BYTES
+    assert commands.run([*LONG, "--json"]) == 0
+    out, err = capsys.readouterr()
+    rows = rows_of(out)
+    assert list(rows[0]) == ROW
+    assert "Read as 11 texts of" in err and "first 500 positions" in err
+    data = (folder / "long.txt").read_bytes()
+    characters = data.decode()
+    ends = np.append((np.frombuffer(data, np.uint8)[1:] & 0xC0) != 0x80, True)
+    marks = np.zeros(len(data), bool)
+    marks[ends] = measure_named("url", characters)
+    length = len(data) // 11
+    model, _ = open_model(folder / "model.safetensors")
+    traces = [
+        trace(model, data[n * length : (n + 1) * length], ["time.cell", "depth.cell"],
+              dtype=np.float32).values
+        for n in range(11)
+    ]  # fmt: skip
+    for row in rows:
+        scores = []
+        for half in (range(5), range(5, 11)):
+            at = [slice(n * length + 500, (n + 1) * length) for n in half]
+            of_unit = [
+                traces[n][row["quantity"]][row["layer"] - 1, 500:, row["unit"]] for n in half
+            ]
+            kept = np.concatenate([ends[part] for part in at])
+            values = np.concatenate(of_unit)[kept, None]
+            area = auc(values, np.concatenate([marks[part] for part in at])[kept]).item()
+            scores.append(area if row["sign"] > 0 else 1 - area)
+        np.testing.assert_allclose([row["found"], row["held_out"]], scores, atol=0.006)
+        assert row["low"] <= row["held_out"] <= row["high"]
+
+
+def test_two_processes_find_what_one_finds(folder, capsys):
+    assert commands.run([*LONG, "--json"]) == 0
+    alone, _ = capsys.readouterr()
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    both = subprocess.run(
+        [*torchrun, "--nproc-per-node", "2", "-m", "gridlstm", *LONG, "--json"],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert rows_of(both.stdout) == rows_of(alone)
+
+
+def test_numbers_and_the_best_of_each_layer_of_a_long_text(folder, capsys):
+    number = [*LONG[:3], "--property", "line-position", *CELLS, "--by-layer", "--json"]
+    assert commands.run(number) == 0
+    rows = rows_of(capsys.readouterr()[0])
+    assert [(row["quantity"], row["layer"]) for row in rows] == [
+        (quantity, layer) for quantity in ("time.cell", "depth.cell") for layer in (1, 2)
+    ]
+    assert all(row["measure"] == "rho" and 0 <= row["found"] <= 1 for row in rows)
+
+
+@pytest.mark.parametrize("more, message", [
+    (["--quantities", "depth.tide"], "no 'depth.tide'"),
+    (["--resume"], "nothing to go on from"),
+    (["--property", "span:30-50"], "half"),
+])  # fmt: skip
+def test_what_cannot_be_done_with_a_long_text_is_one_sentence(folder, capsys, more, message):
+    assert commands.run([*LONG, *more]) == 2
+    assert message in capsys.readouterr()[1]

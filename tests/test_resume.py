@@ -327,7 +327,7 @@ def test_a_signal_to_the_command(tmp_path, uninterrupted, number):
     wait_until(lambda: update_reached(out) >= 25, process)
     process.send_signal(number)
     _, printed = process.communicate(timeout=60)
-    assert process.returncode == 0
+    assert process.returncode == 130
     assert "Traceback" not in printed and "--resume" in printed
     assert 25 <= update_reached(out) < LONG
     finish(command(tmp_path, out, "--resume"))

@@ -31,7 +31,7 @@ FINE = 2048
 OCTAVES = 16
 # These shares of a unit's bins, of what is bounded and of what is not, are spread evenly over the
 # values seen so far and half as far again on both sides: a slow unit has seen little of its range.
-EVENLY, EVENLY_UNBOUNDED, MARGIN = 0.15, 0.35, 0.5
+EVENLY, EVENLY_UNBOUNDED, MARGIN = 0.06, 0.25, 0.5
 # A quantity of a layer, counted from 0.
 Place = tuple[str, int]
 
@@ -112,12 +112,12 @@ class Calibration:
                     counts += found
 
     def bins(self) -> "Bins":
-        return Bins(
-            {
-                place: bin_tables(counts.view(-1, FINE), _kind(place[0]))
-                for place, counts in self.counts.items()
-            }
-        )
+        """The bins that follow. The counts are given up: they take more room than all else."""
+        tables = {}
+        for place in list(self.counts):
+            counts = self.counts.pop(place).view(-1, FINE)
+            tables[place] = bin_tables(counts, _kind(place[0]))
+        return Bins(tables)
 
 
 def bin_tables(counts: Tensor, kind: str) -> Tensor:

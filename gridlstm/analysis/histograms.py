@@ -26,8 +26,6 @@ from gridlstm.stretches import Piece
 
 # A number is told from others by its rank among so many.
 RANKS = 1024
-# Every so many positions shifted targets are counted.
-THINNED = 4
 # A rank is taken for a polynomial of this degree in the bin, where targets are shifted.
 DEGREE = 5
 # In a `Target`, of a position that is not counted: no character ends there.
@@ -73,8 +71,7 @@ class Counts:
 
     By place: `every` and `inside` [U, 256]; `shifted` [5, S, U], the sums of the first to fifth
     powers of bins over what each shift marks, or weighted by it. `weights` [2] the sum of the
-    target's weights and of their squares. Shifts are counted at every fourth position: `thinned`
-    [1 + S] holds how many positions these are, and the sum of each shift's weights.
+    target's weights and of their squares; `of_shifts` [S] the sum of each shift's.
     """
 
     def __init__(
@@ -85,7 +82,12 @@ class Counts:
         within: range = range(0),
     ) -> None:
         """Shifts move the target round the positions `within`."""
-        self.bins, self.target, self.shifts, self.within = bins, target, np.asarray(shifts), within
+        self.bins, self.target, self.shifts, self.within = (
+            bins,
+            target,
+            np.asarray(shifts, np.int64),
+            within,
+        )
         shapes = {place: (len(table) // FINE, BINS) for place, table in bins.tables.items()}
         self.every = {place: torch.zeros(of, dtype=torch.int32) for place, of in shapes.items()}
         kind = torch.int32 if target is None or target.is_mark else torch.float64
@@ -96,14 +98,14 @@ class Counts:
             for place, of in wanted.items()
         }
         self.weights = torch.zeros(2, dtype=torch.float64)
-        self.thinned = torch.zeros(1 + len(shifts), dtype=torch.float64)
+        self.of_shifts = torch.zeros(len(shifts), dtype=torch.float64)
         self._lock = Lock()
 
     @property
     def sums(self) -> list[Tensor]:
         """All tensors that are counted in, to be added up over processes, saved or put back."""
         by_place = (self.every, self.inside, self.shifted)
-        return [*(t for of in by_place for t in of.values()), self.weights, self.thinned]
+        return [*(t for of in by_place for t in of.values()), self.weights, self.of_shifts]
 
     def see(self, piece: Piece, layer: int, values: Mapping[str, Tensor]) -> None:
         here = [place for place in self.every if place[1] == layer]
@@ -113,8 +115,7 @@ class Counts:
             of_shifts = rows.shifted.double().sum(1)
             with self._lock:
                 self.weights += squares
-                self.thinned[0] += len(rows.thinned)
-                self.thinned[1:] += of_shifts
+                self.of_shifts += of_shifts
         for place in here:
             found = self.bins.of(place, values[place[0]])
             every, inside, shifted = self._count(found, rows)
@@ -136,8 +137,8 @@ class Counts:
         elif self.target is not None:
             inside = counts_of(found, rows.weights)
         shifted = None
-        if len(self.shifts) and len(rows.thinned):
-            shifted = _sums_of_powers(found[rows.thinned], rows.shifted)
+        if len(rows.of_any):
+            shifted = _sums_of_powers(found[rows.of_any], rows.shifted)
         return every, inside, shifted
 
     def _rows(self, piece: Piece) -> "_Rows":
@@ -146,16 +147,17 @@ class Counts:
             none = torch.zeros(0, dtype=torch.int64)
             return _Rows(none, none.double(), none, none, torch.zeros(len(self.shifts), 0))
         weights = self.target.weights[at]
-        thinned = np.flatnonzero((weights != NOT_COUNTED) & (at % THINNED == 0))
+        counted = weights != NOT_COUNTED
         begin, length = self.within.start, max(1, len(self.within))
-        moved = (at[thinned] - begin + self.shifts[:, None]) % length + begin
-        shifted = np.maximum(self.target.weights[moved], 0).astype(np.float32)
+        moved = (at - begin + self.shifts[:, None]) % length + begin
+        shifted = np.where(counted, np.maximum(self.target.weights[moved], 0), 0)
+        of_any = np.flatnonzero(shifted.any(axis=0))
         return _Rows(
-            torch.from_numpy(np.flatnonzero(weights == NOT_COUNTED)),
+            torch.from_numpy(np.flatnonzero(~counted)),
             torch.from_numpy(np.maximum(weights, 0).astype(np.float64)),
             torch.from_numpy(np.flatnonzero(weights > 0)),
-            torch.from_numpy(thinned),
-            torch.from_numpy(shifted),
+            torch.from_numpy(of_any),
+            torch.from_numpy(shifted[:, of_any].astype(np.float32)),
         )
 
 
@@ -173,13 +175,12 @@ def _sums_of_powers(bins: Tensor, weights: Tensor) -> Tensor:
 @dataclass(frozen=True)
 class _Rows:
     """Rows of a piece: those `left_out`, as not counted, the target's `weights` of all (0 of
-    these), those `marked`, those `thinned` for shifts, and the `shifted` weights of these
-    [S, row]."""
+    these), those `marked`, those `of_any` shift, and the `shifted` weights of these [S, row]."""
 
     left_out: Tensor
     weights: Tensor
     marked: Tensor
-    thinned: Tensor
+    of_any: Tensor
     shifted: Tensor
 
 
@@ -263,16 +264,15 @@ def shifted_scores(counts: Counts, place: Place) -> Float64Array:
     # A unit in one bin has no polynomial; the least of ridges leaves it none.
     products += 1e-9 * total[:, None, None] * np.eye(DEGREE + 1)
     fit = np.linalg.solve(products, ((every * ranks) @ powers)[..., None])[..., 0]
-    positions, weight = counts.thinned[0].item(), counts.thinned[1:].numpy()[:, None]
+    weight = counts.of_shifts.numpy()[:, None]
     shared = weight * fit[:, 0] + np.einsum("dsu,ud->su", counts.shifted[place].numpy(), fit[:, 1:])
     assert counts.target is not None
     if counts.target.is_mark:
-        outside = total * (1 - weight / positions)
-        areas: Float64Array = 0.5 + shared / np.maximum(weight * outside, 1)
+        areas: Float64Array = 0.5 + shared / np.maximum(weight * (total - weight), 1)
         return np.clip(areas, 0, 1)
     spread = (every * ranks**2).sum(1) * centred_square(counts.weights.numpy(), total)
     scale, rho = np.broadcast_to(np.sqrt(spread), shared.shape), np.zeros(shared.shape)
-    np.divide(shared * (total / positions), scale, out=rho, where=scale > 0)
+    np.divide(shared, scale, out=rho, where=scale > 0)
     return rho
 
 

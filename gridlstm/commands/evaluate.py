@@ -15,8 +15,9 @@ from gridlstm.commands.options import (
     read_at_most,
 )
 from gridlstm.commands.parsers import Commands
-from gridlstm.corpus import MAX_WHOLE_BYTES, read_bytes, read_corpus
+from gridlstm.corpus import MAX_WHOLE_BYTES, read_corpus
 from gridlstm.errors import UserError
+from gridlstm.long_text import mapped_bytes
 from gridlstm.progress import Progress
 from gridlstm.vocabulary import BYTES
 
@@ -36,7 +37,7 @@ def add(commands: Commands) -> None:
         description="Print one JSON object: nats_per_byte, bits_per_byte, bytes, "
         "nats_per_character, characters, how many characters are unknown to the model, skipped by "
         "it or lowered, read in lower case, and whether none is, so that nats_per_byte may be "
-        "compared with that of other models. The file may have "
+        "compared with that of other models. A compressed file may have "
         f"{MAX_WHOLE_BYTES:,} bytes at most, after decompression; {MAX_TEXT_BYTES:,} for a model "
         "with a vocabulary of its own, whose loss is also shown beside uniform guessing and the "
         "frequencies of single characters (nats per character).",
@@ -64,7 +65,7 @@ def _evaluate(options: argparse.Namespace) -> int:
 
 def _part(options: argparse.Namespace, metadata: "Metadata") -> ByteArray:
     if options.part == "all":
-        return read_bytes(options.file)
+        return mapped_bytes(options.file)
     if not metadata.data.is_known:
         raise UserError("Which part of a text this model was trained on is not known.")
     corpus = read_corpus(options.file, metadata.data.train_fraction)

@@ -20,6 +20,7 @@ from gridlstm.commands.options import (
     read_beginning,
 )
 from gridlstm.commands.parsers import Commands
+from gridlstm.corpus import MAX_WHOLE_BYTES
 from gridlstm.plurals import counted
 
 if TYPE_CHECKING:
@@ -69,6 +70,12 @@ def add(commands: Commands) -> None:
         "--bytes", type=_count, help="how much of the file's beginning is read (all of it)"
     )
     command.add_argument(
+        "--exact",
+        action="store_true",
+        help="keep every value of a long text, too, for exact scores: 36 kB a byte with the 6 "
+        "layers of 256 units of grid-6, on disk from 1 GB on",
+    )
+    command.add_argument(
         "--stretches",
         type=_count,
         default=32,
@@ -89,7 +96,7 @@ def _count(text: str) -> int:
 
 
 def _find(options: argparse.Namespace) -> int:
-    if options.bytes is None or options.bytes > MAX_EXACT_BYTES:
+    if not options.exact and (options.bytes is None or options.bytes > MAX_EXACT_BYTES):
         # One more, by which a longer text is told.
         beginning = read_beginning(options.file, options.encoding, MAX_EXACT_BYTES + 1)
         if len(beginning.data) > MAX_EXACT_BYTES:
@@ -101,7 +108,7 @@ def _find_exactly(options: argparse.Namespace) -> int:
     from gridlstm.analysis.held_out import best_by_layer, find_cells, split_text
     from gridlstm.trace import trace
 
-    text = read_beginning(options.file, options.encoding, options.bytes or MAX_EXACT_BYTES)
+    text = read_beginning(options.file, options.encoding, options.bytes or MAX_WHOLE_BYTES)
     target = measure_named(options.property, text.characters)
     # Before the model is opened and reads, which takes longest: whether there is anything to find.
     split_text(target)

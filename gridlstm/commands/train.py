@@ -34,6 +34,8 @@ CHOICES = {
 # Follows from what a model is trained on, which is bytes.
 NOT_CHOSEN = {"vocabulary_size"}
 STOPS = {"updates", "bytes", "minutes"}
+# The exit status of a run that a signal stopped: what a shell gives for Ctrl-C.
+STOPPED = 130
 
 
 def add(commands: Commands) -> None:
@@ -48,7 +50,8 @@ def add(commands: Commands) -> None:
         "--architecture, --layers, --units and one of --updates, --bytes, --minutes must be given; "
         "a grid then ties all weights, dropout is 0, and other settings have the published values. "
         "With --resume the model and all settings are those of the run; others can be given for "
-        "when to stop, to validate and to save.",
+        "when to stop, to validate and to save. Ctrl-C or SIGTERM saves and ends with status "
+        f"{STOPPED}, so that a script does not take the run for a finished one.",
     )
     command.set_defaults(run=_train)
     command.add_argument(
@@ -113,7 +116,7 @@ def _train(options: argparse.Namespace) -> int:
     corpus = read_corpus(options.data, settings.train_fraction) if reads else None
     from gridlstm.training.run import train
 
-    train(
+    ended = train(
         config,
         settings,
         corpus,
@@ -122,7 +125,8 @@ def _train(options: argparse.Namespace) -> int:
         begin_from=options.begin_from,
         device=options.device,
     )
-    return 0
+    # A script that goes on with the model must not take a stopped run for a finished one.
+    return 0 if ended else STOPPED
 
 
 def _named(options: argparse.Namespace) -> Preset | None:
