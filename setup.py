@@ -14,6 +14,8 @@ setup(
         "dashboard": [".streamlit/config.toml"],
         "dashboard.coloured_text": ["*.mjs", "*.css"],
         "dashboard.samples": ["*"],
-        **dict.fromkeys(CHECKPOINTS, ["*.safetensors", "*.index.json", "*.csv", "*.md", "*.xz", "*.npz"]),
+        **dict.fromkeys(
+            CHECKPOINTS, ["*.safetensors", "*.index.json", "*.csv", "*.md", "*.xz", "*.npz"]
+        ),
     },
 )

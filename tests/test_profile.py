@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from gridlstm.analysis.bins import fine_codes
 from gridlstm.analysis.profile.file import BROKEN, read_profile, to_bytes, write_profile
 from gridlstm.analysis.profile.making import make_profile, weights_checksum
 from gridlstm.analysis.profile.profile import HIGHEST, NO_CONTEXT, STEPS, WINDOW, ProfileError
@@ -20,10 +21,8 @@ from gridlstm.model import LanguageModel
 from gridlstm.stretches import WARM_UP, cut
 from gridlstm.trace import trace
 
-SENTENCES = [
-    "See http://example.com/page and [[a link]].\n",
-    "Über the river it rained, 42 times.\n",
-]
+# Words made by chance, so that values differ from place to place as those of a real text do.
+PARTS = ("http://{}.com/{} ", "[[{} {}]] ", "Über {}, {}.\n", "{} {} 42 ")
 
 
 @pytest.fixture(scope="module")
@@ -83,12 +82,14 @@ def test_properties_are_scored_on_each_half(profile, text, stretches):
     memory = profile.about.memories.index("time.cell")
     for scores, (at, values) in zip((profile.found, profile.held_out), stretches, strict=True):
         where = counted(text, at)
+        # A unit that hardly moves, as some here, has few codes: their ties are not the profile's.
+        codes = fine_codes(torch.from_numpy(values["time.cell"].copy()), "cell").numpy()
         for number, name in enumerate(profile.about.properties):
             if profile.about.measures[number] == "auc":
                 of_text = PROPERTIES[name].measure(text.characters)[profile.character_of]
                 marks = of_text[at][where].astype(bool)
-                expected = [auc(layer[where], marks) for layer in values["time.cell"]]
-                np.testing.assert_allclose(scores[memory, :, :, number], expected, atol=4e-3)
+                expected = [auc(layer[where], marks) for layer in codes]
+                np.testing.assert_allclose(scores[memory, :, :, number], expected, atol=3e-3)
     assert {"url", "wiki-link"} <= set(profile.about.properties)
     assert set(profile.about.measures) == {"auc", "rho"}
 
@@ -103,7 +104,9 @@ def test_contexts_are_the_extremes_and_do_not_overlap(profile, text, stretches):
             places = profile.contexts[memory, layer, unit]
             mine = values[layer, :, unit]
             assert mine[at == places[0]] == pytest.approx(mine.max(), abs=1e-6)
-            assert mine[at == places[HIGHEST]] == pytest.approx(mine.min(), abs=1e-6)
+            free = (np.abs(at[:, None] - places[:HIGHEST]) >= WINDOW).all(1)
+            lowest = pytest.approx(mine[free].min(), abs=1e-6)
+            assert mine[at == places[HIGHEST]] == lowest
             found = np.sort(places[places != NO_CONTEXT])
             assert len(found) > 2 * HIGHEST and np.diff(found).min() >= WINDOW
             context = profile.context(memory, layer, unit, 0)
