@@ -70,8 +70,7 @@ class Direction:
         name = f"The direction “{self.name}”"
         if self.quantity not in config.quantities:
             raise DirectionError(
-                f"{name} is over {self.quantity}, and the model has "
-                f"{', '.join(config.quantities)}."
+                f"{name} is over {self.quantity}, and the model has {', '.join(config.quantities)}."
             )
         width, layers = config.width(self.quantity), config.layers
         if self.layer is not None and not 1 <= self.layer <= layers:

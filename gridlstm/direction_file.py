@@ -24,7 +24,7 @@ def model_checksum(model: "LanguageModel") -> str:
     digest = hashlib.sha256()
     for name, tensor in sorted(model.to_tensors().items()):
         digest.update(f"{name} {tuple(tensor.shape)}\n".encode())
-        digest.update(np.ascontiguousarray(tensor.detach().float().cpu().numpy(), "<f4"))
+        digest.update(tensor.detach().float().cpu().numpy().astype("<f4").tobytes())
     return digest.hexdigest()
 
 

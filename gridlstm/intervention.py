@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 
 from gridlstm.array_types import BoolArray, FloatArray, IntArray
-from gridlstm.clamps import Clamp
+from gridlstm.clamps import AnyClamp, Clamp
 from gridlstm.errors import UserError
 from gridlstm.model import LanguageModel
 from gridlstm.progress import Progress
@@ -36,7 +36,7 @@ class InterventionError(UserError):
 def losses(
     model: LanguageModel,
     text: EncodedText | str | bytes,
-    interventions: Sequence[Sequence[Clamp]],
+    interventions: Sequence[Sequence[AnyClamp]],
     progress: Progress | None = None,
 ) -> FloatArray:
     """Nats spent on each token under each intervention: float32 [intervention, token], NaN first.
@@ -66,7 +66,7 @@ def losses(
 def _read(
     model: LanguageModel,
     tokens: IntArray,
-    interventions: Sequence[Sequence[Clamp]],
+    interventions: Sequence[Sequence[AnyClamp]],
     progress: Progress,
 ) -> FloatArray:
     """The losses [intervention, token] of some interventions, piece by piece."""

@@ -255,7 +255,9 @@ def _layers(parts: Carried, upto_layer: int | None) -> int:
 
 def _of_top(layers: int) -> Float32Array:
     """Weights [layer] of the memory of the highest of so many layers alone."""
-    return np.eye(1, layers, layers - 1, np.float32)[0]
+    weights = np.zeros(layers, np.float32)
+    weights[-1] = 1
+    return weights
 
 
 def _shares(parts: Carried, weights: Sequence[FloatArray] | FloatArray, where: Index) -> FloatArray:

@@ -69,7 +69,7 @@ def direction_time_shares(
     weights, units = check_direction(direction, parts, memory)
     check_index("position", position, parts.keep.shape[1])
     shares = np.zeros(position + 1)
-    for layer in np.flatnonzero(weights.any(axis=1)):
+    for layer in map(int, np.flatnonzero(weights.any(axis=1))):
         left = weights[layer].astype(np.float64)  # of what a position writes, at the last one
         for part in reversed(list(chunks(position + 1, len(left)))):
             kept = parts.kept((layer, part, units))
