@@ -22,7 +22,7 @@ class DirectionError(UserError):
     """A direction that cannot be used; the message is one sentence for the user."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Direction:
     """Weights over the units of one quantity.
 
@@ -53,6 +53,17 @@ class Direction:
             raise DirectionError(
                 f"A direction's name has at most {MAX_NAME} characters, its notes {MAX_NOTES:,}."
             )
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Direction) and self._key == other._key
+
+    def __hash__(self) -> int:
+        return hash(self._key)
+
+    @property
+    def _key(self) -> tuple[object, ...]:
+        texts = self.quantity, self.name, self.origin, self.notes, self.model
+        return *texts, self.layer, self.vector.shape, self.vector.tobytes()
 
     @property
     def norm(self) -> float:
