@@ -41,6 +41,8 @@ from gridlstm.vocabulary import EncodedText
 
 RESAMPLES = 1000
 RANDOM_DIRECTIONS = 20
+# The share of the time that it takes to find and judge the direction.
+FINDING_SHARE = 0.5
 QUANTITIES = (FOLLOWED.cell, FOLLOWED.keep, "depth.input", "depth.candidate", "depth.output")
 
 
@@ -152,18 +154,20 @@ def carried_up(
     marks, positions = marks_of(np.asarray(target)[read]), text.last_token[read]
     split = split_text(marks)
     if values is None:
-        values = trace(model, text, QUANTITIES, dtype=np.float32, progress=progress).values
+        values = trace(model, text, QUANTITIES, dtype=np.float32).values
     direction = found_by_property(
         values, marks, positions, FOLLOWED.cell, config.layers, source, name=name
     )
     judged = judge_directions(values, [direction], marks, positions).iloc[0]
     here = _Here.of(values, marks, positions, split.held_out)
+    if progress:
+        progress(FINDING_SHARE)
     others = random_directions(direction, random, seed)
     vectors = np.stack([each.vector for each in (direction, *others)], axis=1).astype(np.float32)
     written, arrived = low_part(here.values, vectors, lowest)
     shares = direction_shares(here.values, direction)[:, here.at]
     # What was taken out counts from where it is read: at the position before a character's own.
-    losses = _losses(model, text, here, direction, vectors, arrived)
+    losses = _losses(model, text, here, direction, vectors, arrived, progress)
     changes = losses[:, 1:] - losses[:, :1]
     own_written, own_arrived = written[here.at], arrived[here.at]
     survived = [here.survival(*pair) for pair in zip(own_written.T, own_arrived.T, strict=True)]
@@ -311,6 +315,7 @@ def _losses(
     direction: Direction,
     vectors: Float32Array,
     arrived: Float32Array,
+    progress: Progress | None,
 ) -> Float32Array:
     """Nats spent on each character of the part, float32 [character, 1 + 1 + 2 * random]: as the
     model is; without what the lowest layers wrote along the direction and each of the random ones,
@@ -335,6 +340,8 @@ def _losses(
             loss = torch.nn.functional.cross_entropy(logits, coming[part], reduction="none")
             first = here.start + 1 + part.start
             per_token[first : first + len(loss), n] = loss.numpy()
+        if progress:
+            progress(FINDING_SHARE + (1 - FINDING_SHARE) * part.stop / len(coming))
     read = ~text.skipped
     by_character = [text.sum_by_character(column)[read] for column in per_token.T]
     return np.stack(by_character, axis=1)[here.characters]
