@@ -9,7 +9,7 @@ from gridlstm.analysis import carried_up as subject
 from gridlstm.analysis.carried_up import carried_up, low_part, marks_of
 from gridlstm.analysis.depth_provenance import depth_written
 from gridlstm.analysis.provenance import ProvenanceError
-from gridlstm.clamps import RemovedShare
+from gridlstm.clamps import HeldDirection, RemovedShare
 from gridlstm.direction import random_directions
 from gridlstm.intervention import losses
 from gridlstm.trace import trace
@@ -35,7 +35,8 @@ def test_parts_add_up_and_figures_lie_within_their_intervals(found):
     assert found.written_low.value == pytest.approx(found.layers["written"].iloc[0], abs=1e-6)
     for figure in (found.written_low, found.survived, found.rise):
         assert figure.low <= figure.value <= figure.high
-    assert list(found.losses["kind"]) == ["direction", *["random"] * 4, *["moved"] * 4]
+    kinds = ["direction", *["random"] * 4, *["moved"] * 4, "whole", *["random whole"] * 4]
+    assert list(found.losses["kind"]) == kinds
     assert found.holds == (found.is_written_low and found.is_carried and found.is_used)
 
 
@@ -58,12 +59,16 @@ def test_the_figures_against_plain_sums(model, found):
 def test_the_loss_is_that_of_the_clamps(model, found):
     encoded = model.encode(TEXT)
     others = random_directions(found.direction, 4, seed=1)
-    clamps = [[], *([RemovedShare(each, upto=1)] for each in (found.direction, *others))]
+    clamps = [
+        [],
+        *([RemovedShare(each, upto=1)] for each in (found.direction, *others)),
+        *([HeldDirection(each)] for each in (found.direction, *others)),
+    ]
     by_character = [encoded.sum_by_character(loss) for loss in losses(model, encoded, clamps)]
     part = found.split.held_out.slice
     rises = np.array([loss[part] - by_character[0][part] for loss in by_character[1:]])
     marks = MARKS[part]
-    told = found.losses.iloc[:5]
+    told = found.losses[found.losses["kind"] != "moved"]
     np.testing.assert_allclose(told["change_inside"], rises[:, marks].mean(axis=1), atol=2e-5)
     np.testing.assert_allclose(told["change_outside"], rises[:, ~marks].mean(axis=1), atol=2e-5)
     assert found.rise.value == pytest.approx(told["change_inside"].iloc[0], abs=1e-6)

@@ -8,7 +8,7 @@ Of what is along a direction only what sets the inside of a property apart from 
 something of it: the contrast, a mean inside less a mean outside.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -84,8 +84,9 @@ class CarriedUp:
 
     `losses` has a row for each thing taken out of the top memory: kind (`direction`, what the
     lowest layers wrote along it; `random`, what they wrote along a random one; `moved`, as much as
-    for `direction`, along a random one), change_inside and change_outside, how much the mean loss
-    rises in nats per character. `rise` is that of the direction inside, with its interval.
+    for `direction`, along a random one; `whole`, all that is along the direction, whoever wrote it;
+    `random whole`, the same of a random one), change_inside and change_outside, how much the mean
+    loss rises in nats per character. `rise` is that of the direction inside, with its interval.
     """
 
     direction: Direction
@@ -117,8 +118,16 @@ class CarriedUp:
     def is_used(self) -> bool:
         """Whether taking it out costs more inside than any of the random ones does, for sure within
         the interval."""
-        others = self.losses.loc[self.losses["kind"] != "direction", "change_inside"]
-        return bool(self.rise.value > others.max()) and not self.rise.low <= 0
+        return self.rise.value > self.random_rise and not self.rise.low <= 0
+
+    @property
+    def random_rise(self) -> float:
+        """The most that any of the random ones costs inside."""
+        return float(self.rises("random", "moved").max())
+
+    def rises(self, *kinds: str) -> "pd.Series[float]":
+        """How much the loss inside rises with what is of these kinds taken out."""
+        return self.losses.loc[self.losses["kind"].isin(kinds), "change_inside"]
 
     @property
     def holds(self) -> bool:
@@ -167,7 +176,8 @@ def carried_up(
     written, arrived = low_part(here.values, vectors, lowest)
     shares = direction_shares(here.values, direction)[:, here.at]
     # What was taken out counts from where it is read: at the position before a character's own.
-    losses = _losses(model, text, here, direction, vectors, arrived, progress)
+    cases = _all_taken_out(random)
+    losses = _losses(model, text, here, vectors, arrived, cases, progress)
     changes = losses[:, 1:] - losses[:, :1]
     own_written, own_arrived = written[here.at], arrived[here.at]
     survived = [here.survival(*pair) for pair in zip(own_written.T, own_arrived.T, strict=True)]
@@ -184,7 +194,7 @@ def carried_up(
         np.array([of_random[0] for of_random in survived[1:]]),
         _auc(low, here.marks, sign),
         _auc(whole - low, here.marks, sign),
-        _loss_frame(here, changes, random),
+        _loss_frame(here, changes, cases),
         Figure.of(here.inside(changes[:, 0])),
     )
 
@@ -307,39 +317,66 @@ def _auc(values: FloatArray, marks: BoolArray, sign: int) -> float:
     return float(auc((sign * values)[:, None], marks)[0])
 
 
+@dataclass(frozen=True)
+class _TakenOut:
+    """What is taken out of the top memory: as much as is along one of the vectors, by its number,
+    of what the lowest layers wrote or, if `whole`, of all; and along which vector."""
+
+    kind: str
+    whole: bool
+    amount: int
+    along: int
+
+
+def _all_taken_out(random: int) -> list[_TakenOut]:
+    """What is taken out, each alone; vector 0 is the direction's, the others are random."""
+    others = range(1, random + 1)
+    return [
+        _TakenOut("direction", False, 0, 0),
+        *(_TakenOut("random", False, n, n) for n in others),
+        *(_TakenOut("moved", False, 0, n) for n in others),
+        _TakenOut("whole", True, 0, 0),
+        *(_TakenOut("random whole", True, n, n) for n in others),
+    ]
+
+
 @torch.inference_mode()
 def _losses(
     model: LanguageModel,
     text: EncodedText,
     here: _Here,
-    direction: Direction,
     vectors: Float32Array,
     arrived: Float32Array,
+    cases: Sequence[_TakenOut],
     progress: Progress | None,
 ) -> Float32Array:
-    """Nats spent on each character of the part, float32 [character, 1 + 1 + 2 * random]: as the
-    model is; without what the lowest layers wrote along the direction and each of the random ones,
-    which `arrived` [position, direction]; and with what arrived along the direction moved along
-    each of the random ones.
+    """Nats spent on each character of the part, float32 [character, 1 + case]: as the model is, and
+    with each of the cases taken out; `vectors` [unit, direction] and what of them `arrived` from
+    the lowest layers [position, direction].
 
-    The same as with `RemovedShare` clamps (tested): in a Grid LSTM nothing but the decoder reads
-    the top layer's depth memory, so that no layer need be read again.
+    The same as with `RemovedShare` and `HeldDirection` clamps (tested): in a Grid LSTM nothing but
+    the decoder reads the top layer's depth memory, so that no layer need be read again.
     """
-    amounts = [np.zeros(len(arrived), np.float32), *arrived.T]
-    amounts += [arrived[:, 0]] * (vectors.shape[1] - 1)
-    columns = [0, *range(vectors.shape[1]), *range(1, vectors.shape[1])]
-    length = float(direction.norm**2)
+    unit_length = torch.from_numpy(vectors / (vectors**2).sum(axis=0))
     top, shown = (here.values[name][-1] for name in (FOLLOWED.cell, "depth.output"))
     coming = torch.tensor(text.tokens[here.start + 1 : here.start + len(top)])
-    per_token = np.full((len(text.tokens), len(amounts)), np.nan, np.float32)
+    per_token = np.full((len(text.tokens), 1 + len(cases)), np.nan, np.float32)
     for part in chunks(len(coming), 4 * top.shape[1]):
         cell, output = (torch.tensor(v[part], dtype=torch.float32) for v in (top, shown))
-        for n, (amount, column) in enumerate(zip(amounts, columns, strict=True)):
-            out = torch.from_numpy(np.outer(amount[part] / length, vectors[:, column]))
-            logits = model.decoder(output * torch.tanh(cell - out))
-            loss = torch.nn.functional.cross_entropy(logits, coming[part], reduction="none")
-            first = here.start + 1 + part.start
-            per_token[first : first + len(loss), n] = loss.numpy()
+        amounts = torch.from_numpy(arrived[part]), cell @ torch.from_numpy(vectors)
+        rows = slice(here.start + 1 + part.start, here.start + 1 + part.stop)
+
+        def loss(
+            memory: torch.Tensor, part: slice = part, output: torch.Tensor = output
+        ) -> FloatArray:
+            logits = model.decoder(output * torch.tanh(memory))
+            of_coming = torch.nn.functional.cross_entropy(logits, coming[part], reduction="none")
+            return of_coming.numpy()
+
+        per_token[rows, 0] = loss(cell)
+        for n, case in enumerate(cases, start=1):
+            out = torch.outer(amounts[case.whole][:, case.amount], unit_length[:, case.along])
+            per_token[rows, n] = loss(cell - out)
         if progress:
             progress(FINDING_SHARE + (1 - FINDING_SHARE) * part.stop / len(coming))
     read = ~text.skipped
@@ -347,11 +384,11 @@ def _losses(
     return np.stack(by_character, axis=1)[here.characters]
 
 
-def _loss_frame(here: _Here, changes: Float32Array, random: int) -> pd.DataFrame:
-    """The `losses` of `CarriedUp` from the changes [character, taken out]."""
+def _loss_frame(here: _Here, changes: Float32Array, cases: Sequence[_TakenOut]) -> pd.DataFrame:
+    """The `losses` of `CarriedUp` from the changes [character, case]."""
     return pd.DataFrame(
         {
-            "kind": ["direction", *["random"] * random, *["moved"] * random],
+            "kind": [case.kind for case in cases],
             "change_inside": [here.inside(change)[0] for change in changes.T],
             "change_outside": [here.outside(change) for change in changes.T],
         }

@@ -34,6 +34,8 @@ follow it on the second, which the search never saw. Of each property:
   rise            by how many nats per character the loss inside rises with what they wrote along
                   this direction taken out of the top memory
   random_rise     the most that the same does along any random direction, or as much along one
+  whole_rise      the same with all that is along the direction, whoever wrote it; and the most of
+                  that along any random one
   holds           yes if written_lowest and survived are above a half, survived is above
                   random_survived, and rise is above random_rise; written_lowest and rise for sure
 
@@ -120,7 +122,6 @@ def _row(found: "CarriedUp") -> dict[str, object]:
     import numpy as np
 
     judged, layers, others = found.judged, found.layers, found.random_survived
-    random_rise = found.losses.loc[found.losses["kind"] != "direction", "change_inside"].max()
     return {
         "spans": found.split.held_out.spans,
         "auc": judged["held_out"],
@@ -134,7 +135,9 @@ def _row(found: "CarriedUp") -> dict[str, object]:
         "random_survived": others.mean(),
         "random_survived_95": np.quantile(others, 0.95),
         **_figure("rise", found.rise),
-        "random_rise": random_rise,
+        "random_rise": found.random_rise,
+        "whole_rise": found.rises("whole").max(),
+        "random_whole_rise": found.rises("random whole").max(),
         "written_low": _yes(found.is_written_low),
         "carried": _yes(found.is_carried),
         "used": _yes(found.is_used),

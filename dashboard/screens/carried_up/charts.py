@@ -11,6 +11,8 @@ _KINDS = {
     "random": ("along random directions", CATEGORICAL[7], "circle-open", 8),
     "moved": ("as much, along random directions", CATEGORICAL[3], "square-open", 8),
     "direction": ("along this direction", CATEGORICAL[1], "diamond", 12),
+    "random whole": ("all along random directions", CATEGORICAL[7], "cross-open", 8),
+    "whole": ("all along this direction", CATEGORICAL[1], "cross", 11),
 }
 
 

@@ -62,7 +62,8 @@ with right:
         anchor=False,
         help="What the lowest layers wrote is taken out of the top memory, along this direction "
         "alone, at every character: how much the surprise rises inside the property and outside. "
-        "Beside it the same along random directions, and as much moved along random ones.",
+        "Beside it the same along random directions, as much moved along random ones, and all that "
+        "is along a direction, whoever wrote it.",
     )
     st.plotly_chart(charts.losses(found), config=plot_config("losses"), key="losses")
 show_written(reading, found)

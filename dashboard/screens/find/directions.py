@@ -241,7 +241,7 @@ def _show_one(reading: Reading, direction: Direction) -> None:
         chosen_row=0,
         scale=cell_scale("sum along the direction", max(1e-6, float(np.abs(along).max()))),
         title=f"{reading.entry.title} · {direction.name}",
-        key="direction",
+        key="along",
         height=260,
     )
     if direction.origin:
