@@ -75,6 +75,7 @@ def test_name_and_notes_are_kept_and_saved_in_its_file(searched, shipped):
 def test_who_wrote_it_takes_the_direction_apart(searched):
     press(searched, "Who wrote it")
     assert searched.title[0].value == "Who wrote it"
+    go(searched, "provenance")  # the tester itself does not follow
     checked(searched.segmented_control(key="provenance").set_value("depth").run())
     shown = drawn(searched, "depth-shares")
     np.testing.assert_allclose(shown["values"][:3].sum(axis=0), shown["values"][3], atol=1e-4)

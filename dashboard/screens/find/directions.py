@@ -258,7 +258,7 @@ def _show_one(reading: Reading, direction: Direction) -> None:
     with st.container(horizontal=True):
         st.download_button(
             "This direction as a file",
-            to_json(direction),
+            lambda: to_json(direction),
             file_name=f"{reading.entry.name}-direction.json",
             mime="application/json",
             icon=":material/download:",
