@@ -25,6 +25,7 @@ from gridlstm.analysis.provenance import ProvenanceError
 from gridlstm.analysis.time_provenance import direction_time_shares, time_shares
 from gridlstm.checkpoint import load_model
 from gridlstm.clamps import AddedDirection, Clamp, ClampError, HeldDirection, RemovedShare
+from gridlstm.commands import run
 from gridlstm.config import ModelConfig
 from gridlstm.direction import Direction, DirectionError, random_directions, unit_direction
 from gridlstm.direction_file import from_json, model_checksum, to_json
@@ -344,3 +345,67 @@ def test_who_wrote_a_direction_over_something_else_is_not_told():
         depth_written(values, Direction("time.cell", 1, np.ones(4)))
     with pytest.raises(ProvenanceError, match="another number of units"):
         depth_written(values, Direction("depth.cell", 1, np.ones(5)))
+
+
+# -- Commands -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def files(make_model, tmp_path):
+    """A small model, and a text in which addresses come at random places."""
+    import app_checkpoints
+
+    app_checkpoints.checkpoint(tmp_path / "grid.safetensors", app_checkpoints.GRID)
+    pieces = ("http://example.org/path?q=1", "www.example.com/x", "a word", "and more of it,", "é")
+    text = " ".join(np.random.default_rng(0).choice(pieces, 300))
+    (tmp_path / "text.txt").write_text(text, encoding="utf-8")
+    return tmp_path
+
+
+def run_json(capsys, *arguments) -> list[dict]:
+    assert run([*map(str, arguments), "--json"]) == 0
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+def test_a_direction_is_found_taken_apart_and_held_by_commands(files, capsys, monkeypatch):
+    checkpoint, text, out = files / "grid.safetensors", files / "text.txt", files / "url.json"
+    common = checkpoint, text, "--property", "url"
+    (found,) = run_json(capsys, "direction", *common, "--source", "means", "--out", out)
+    assert found["held_out"] > 0.5 and found["name"] == "url"
+    (again,) = run_json(capsys, "direction", *common, "--direction", out)
+    assert again["held_out"] == pytest.approx(found["held_out"])
+    rows = run_json(capsys, "provenance", checkpoint, text, "--direction", out)
+    for row in rows[::500]:
+        shares = sum(row[f"layer_{n}"] for n in (1, 2, 3))
+        left = sum(row[f"written_{n}"] - row[f"taken_{n}"] for n in (1, 2, 3))
+        assert shares == pytest.approx(row["along"], abs=1e-4) == left
+    held = run_json(capsys, "ablate", *common, "--direction", out, "--random", 3)
+    assert [row["kind"] for row in held] == ["chosen", *["random"] * 3]
+    assert {row["value"] for row in held} == {0.0}
+    (followed,) = run_json(capsys, "carried-up", *common, "--random", 3)
+    assert sum(followed[f"written_{n}"] for n in (1, 2, 3)) == pytest.approx(1, abs=1e-3)
+    assert followed["holds"] in ("yes", "no")
+
+
+def test_wrong_commands_are_refused_in_a_sentence(files, capsys):
+    checkpoint, text, own = files / "grid.safetensors", files / "text.txt", files / "own.json"
+    own.write_text(to_json(Direction("depth.cell", 3, np.ones(5), "own")))
+    stacked = CHECKPOINTS / "stacked-3.safetensors"
+    url = "--property", "url"
+    for arguments, message in (
+        (("provenance", checkpoint, text, "--direction", own), "has 5 weights"),
+        (("provenance", checkpoint, text, "--direction", text), "is not valid JSON"),
+        (("provenance", checkpoint, text, "--direction", own, "--unit", 1), "leave out"),
+        (("ablate", checkpoint, text, "--direction", own), "has 5 weights"),
+        (("direction", checkpoint, text, *url, "--layer", 9), "no layer 9"),
+        (
+            ("direction", checkpoint, text, *url, "--source", "factors", "--layer", "all"),
+            "one layer",
+        ),
+        (("carried-up", stacked, text, *url), "carries no memory up"),
+        (("carried-up", checkpoint, text, *url, "--lowest", 3), "not 3"),
+        (("carried-up", checkpoint, text, *url, "--random", 0), "1 to 1,000"),
+    ):
+        assert run([*map(str, arguments)]) == 2
+        told = capsys.readouterr().err.strip().splitlines()[-1]
+        assert message in told, arguments

@@ -60,7 +60,7 @@ def found_by_property(
         # Fitted to the units of all layers together, where they are all asked for.
         together = np.concatenate([each[at].astype(np.float64) for each in rows], axis=1)
         found = probe_weights(together, here).reshape(len(rows), -1)
-    origin = f"{SOURCES[source]} on characters {part.start:,} to {part.end:,}"
+    origin = f"{SOURCES[source]} on the first {part.end:,} characters"
     vector = found if layer is None else found[0]
     return Direction(quantity, layer, vector, name, origin, model=model)
 

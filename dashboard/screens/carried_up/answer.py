@@ -20,12 +20,12 @@ def show_answer(found: CarriedUp, target: Target) -> None:
     if found.holds:
         st.success(f"**{title}: yes.** It is written low, carried up and used from there.")
     else:
-        fails = " and ".join(name for name, holds in parts if not holds)
-        st.info(f"**{title}: no, not here.** By these measures it is not {fails}.")
+        fails = " and ".join(f"not {name}" for name, holds in parts if not holds)
+        st.info(f"**{title}: no, not here.** By these measures it is {fails}.")
     low = "Layer 1" if found.lowest == 1 else f"Layers 1 to {found.lowest}"
     judged, others = found.judged, found.random_survived
     columns = st.columns(3)
-    with columns[0].container(border=True):
+    with columns[0].container(border=True, height="stretch"):
         st.metric(
             f"{low} wrote",
             f"{found.written_low.value:.0%}",
@@ -34,7 +34,7 @@ def show_answer(found: CarriedUp, target: Target) -> None:
             "95 % interval.",
         )
         st.caption(f"{_interval(found.written_low, '.0%')} Written low: {_yes(parts[0][1])}.")
-    with columns[1].container(border=True):
+    with columns[1].container(border=True, height="stretch"):
         st.metric(
             "Of that arrives",
             f"{found.survived.value:.0%}",
@@ -48,7 +48,7 @@ def show_answer(found: CarriedUp, target: Target) -> None:
             f"{_yes(parts[1][1])}."
         )
     rise = found.rise
-    with columns[2].container(border=True):
+    with columns[2].container(border=True, height="stretch"):
         st.metric(
             "Without it, bits",
             f"{convert(rise.value, 'bits'):+.4f}",
@@ -66,6 +66,13 @@ def show_answer(found: CarriedUp, target: Target) -> None:
         help="AUC: the chance that a character inside has the higher value of a pair of one inside "
         "and one outside; 0.5 is chance. That a memory tells a property does not show that the "
         "model uses it.",
+    )
+    whole, others_whole = found.rises("whole").max(), found.rises("random whole").max()
+    st.caption(
+        "All that is along the direction taken out, whoever wrote it, costs "
+        f"{convert(whole, 'bits'):+.4f} bits inside; the same of any random direction at most "
+        f"{convert(others_whole, 'bits'):+.4f}.",
+        help="Whether the model uses the direction at all: here all counts that any layer wrote.",
     )
     if found.split.missing_interval_reason:
         st.caption(found.split.missing_interval_reason)

@@ -215,7 +215,7 @@ def _show_table(judged: pd.DataFrame, target: Target) -> None:
     columns = {
         **score_columns(measure),
         "Direction": st.column_config.TextColumn(
-            help="What it follows, how it was found, over which units.", width="large"
+            help="What it follows, how it was found, over which units.", width=300
         ),
         "Threshold": st.column_config.NumberColumn(
             format="%.3g", help="From which sum on it is read as inside, chosen on the first part."

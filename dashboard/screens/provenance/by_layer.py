@@ -41,7 +41,7 @@ def show_by_layer(reading: Reading, of: Direction, is_unit: bool) -> None:
     )
     rows = [*(f"written by {source}" for source in sources), "the memory (sum)"]
     values = np.vstack([shares, shares.sum(axis=0)])
-    title = f"{of.name} · {of.place}" if not is_unit else f"layer {of.layer}, {of.name}"
+    title = f"layer {of.layer}, {of.name}" if is_unit else of.name
     selected = coloured_text(
         text.characters,
         values,
@@ -114,6 +114,7 @@ def _show_gates(found: Written, position: int, character: int, gate: str) -> Non
     st.dataframe(
         pd.DataFrame(table),
         hide_index=True,
+        placeholder="",
         column_config={name: numbers for name in table if name != "Layer"},
     )
 
