@@ -50,8 +50,8 @@ def add(commands: Commands) -> None:
     command.add_argument("--top", type=int, default=5, help="how many of a ranking (%(default)s)")
     command.add_argument(
         "--value",
-        help="zero, mean, 'mean inside', 'mean outside', closed or open (mean; of a direction zero: "
-        "it is projected out)",
+        help="zero, mean, 'mean inside', 'mean outside', closed or open (mean; of a direction "
+        "zero: it is projected out)",
     )
     command.add_argument(
         "--random", type=int, default=10, help="units or directions at random (%(default)s)"
