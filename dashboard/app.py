@@ -18,6 +18,7 @@ PAGES = {
     "gates": ("Forget gates", "water_drop"),
     "find": ("Find a cell", "search"),
     "provenance": ("Who wrote it", "history_edu"),
+    "carried_up": ("Carried up?", "move_up"),
     "switch_off": ("Switch off", "power_settings_new"),
     "write": ("Let it write", "edit"),
     "addition": ("Addition", "calculate"),

@@ -1,8 +1,8 @@
 """What a model loses when units of it are held: a text read again, many interventions at a time.
 
-An intervention is a set of clamps (`gridlstm.clamps`). Whether a cell that follows a
-property is also used for it shows in the loss: inside the property against outside, beside that of
-units taken at random from the same layer.
+An intervention is a set of clamps (`gridlstm.clamps`). Whether a cell, or a direction of many, that
+follows a property is also used for it shows in the loss: inside the property against outside,
+beside that of units taken at random from the same layer, or of random directions.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,8 @@ import pandas as pd
 import torch
 
 from gridlstm.array_types import BoolArray, FloatArray, IntArray
-from gridlstm.clamps import Clamp
+from gridlstm.clamps import AnyClamp, Clamp, HeldDirection, check_clamp
+from gridlstm.direction import Direction, random_directions
 from gridlstm.errors import UserError
 from gridlstm.model import LanguageModel
 from gridlstm.progress import Progress
@@ -36,7 +37,7 @@ class InterventionError(UserError):
 def losses(
     model: LanguageModel,
     text: EncodedText | str | bytes,
-    interventions: Sequence[Sequence[Clamp]],
+    interventions: Sequence[Sequence[AnyClamp]],
     progress: Progress | None = None,
 ) -> FloatArray:
     """Nats spent on each token under each intervention: float32 [intervention, token], NaN first.
@@ -66,7 +67,7 @@ def losses(
 def _read(
     model: LanguageModel,
     tokens: IntArray,
-    interventions: Sequence[Sequence[Clamp]],
+    interventions: Sequence[Sequence[AnyClamp]],
     progress: Progress,
 ) -> FloatArray:
     """The losses [intervention, token] of some interventions, piece by piece."""
@@ -133,10 +134,8 @@ def ablate(
     nothing or everything is marked, ClampError for a quantity that cannot be held. Characters that
     the model skips do not count.
     """
-    encoded = model.encode(text.data if model.vocabulary.of_bytes else text.characters)
-    predicted = np.isfinite(encoded.sum_by_character(np.append(np.nan, encoded.byte_counts[1:])))
-    if not marks[predicted].any() or marks[predicted].all():
-        raise InterventionError("The property must hold of a part of the text, not of all of it.")
+    encoded = _encoded(model, text)
+    _check_marks(encoded, marks)
     rows = pd.concat([_chosen(cells), _random(model, cells, random_units, seed)], ignore_index=True)
     traced = trace(model, encoded, sorted(set(rows["quantity"]))).values
     read = ~encoded.skipped
@@ -147,12 +146,78 @@ def ablate(
         for quantity, layer, unit in units
     ]
     clamps = [[Clamp(*unit, held)] for unit, held in zip(units, rows["value"], strict=True)]
-    found = losses(model, encoded, [[], *clamps], progress)
+    return rows.assign(**_changes(model, encoded, marks, clamps, progress))
+
+
+def ablate_direction(
+    model: LanguageModel,
+    text: Text,
+    marks: BoolArray,
+    direction: Direction,
+    value: str = "zero",
+    *,
+    random: int = 10,
+    seed: int = 1,
+    progress: Progress | None = None,
+) -> pd.DataFrame:
+    """What holding the sum along a direction costs, beside directions at random that are as long.
+
+    At zero it is projected out of its layer's memory. Columns: kind (`chosen` or `random`), name,
+    value (the sum that is held), change_inside, change_outside. Arguments and errors as for
+    `ablate`, and DirectionError.
+    """
+    encoded = _encoded(model, text)
+    _check_marks(encoded, marks)
+    check_clamp(HeldDirection(direction), model.config)
+    directions = [direction, *random_directions(direction, random, seed)]
+    traced = trace(model, encoded, [direction.quantity], dtype=np.float32).values
+    read = ~encoded.skipped
+    at = encoded.last_token[read]
+    held = [value_to_clamp(each.along(traced, at), marks[read], value) for each in directions]
+    rows = pd.DataFrame(
+        {
+            "kind": ["chosen", *["random"] * random],
+            "name": [each.name for each in directions],
+            "value": held,
+        }
+    )
+    clamps = [[HeldDirection(*pair)] for pair in zip(directions, held, strict=True)]
+    return rows.assign(**_changes(model, encoded, marks, clamps, progress))
+
+
+def _encoded(model: LanguageModel, text: Text) -> EncodedText:
+    return model.encode(text.data if model.vocabulary.of_bytes else text.characters)
+
+
+def _predicted(encoded: EncodedText) -> BoolArray:
+    """The characters that something predicts: bool [character]."""
+    counts = np.append(np.nan, encoded.byte_counts[1:])
+    predicted: BoolArray = np.isfinite(encoded.sum_by_character(counts))
+    return predicted
+
+
+def _check_marks(encoded: EncodedText, marks: BoolArray) -> None:
+    predicted = _predicted(encoded)
+    if not marks[predicted].any() or marks[predicted].all():
+        raise InterventionError("The property must hold of a part of the text, not of all of it.")
+
+
+def _changes(
+    model: LanguageModel,
+    encoded: EncodedText,
+    marks: BoolArray,
+    interventions: Sequence[Sequence[AnyClamp]],
+    progress: Progress | None,
+) -> dict[str, FloatArray]:
+    """By how many nats per character the mean loss rises inside and outside of the marks, under
+    each intervention [intervention]."""
+    found = losses(model, encoded, [[], *interventions], progress)
     by_character = np.stack([encoded.sum_by_character(loss) for loss in found])
+    predicted, changes = _predicted(encoded), {}
     for name, where in (("inside", marks & predicted), ("outside", ~marks & predicted)):
         means = by_character[:, where].mean(axis=1, dtype=np.float64)
-        rows[f"change_{name}"] = means[1:] - means[0]
-    return rows
+        changes[f"change_{name}"] = means[1:] - means[0]
+    return changes
 
 
 def _chosen(cells: pd.DataFrame) -> pd.DataFrame:

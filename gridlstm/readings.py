@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from gridlstm.backends.plan import Shape
-from gridlstm.clamps import Clamp, check_clamp, clamps_of
+from gridlstm.clamps import AnyClamp, Followed, check_clamp, clamps_of, layers_followed
 from gridlstm.model import LanguageModel
 
 
@@ -27,7 +27,7 @@ class Readings:
     def __init__(
         self,
         model: LanguageModel,
-        interventions: Sequence[Sequence[Clamp]],
+        interventions: Sequence[Sequence[AnyClamp]],
         positions: int,
         at_once: int,
     ) -> None:
@@ -41,10 +41,12 @@ class Readings:
         self.of = torch.zeros(len(begins), dtype=torch.int64, device=like.device)
         self.of[order] = torch.arange(1, len(order) + 1, device=like.device)
         self.states, self.clamps = [], []
+        followed: Followed = {}
+        follow = layers_followed(interventions)
         for layer in range(1, config.layers + 1):
             own = [interventions[n] for n in order if begins[n] <= layer]
             self.states.append(tuple(part[0] for part in model.start(len(own) + 1)))
-            self.clamps.append(clamps_of([[], *own], config, like))
+            self.clamps.append(clamps_of([[], *own], config, like, followed, follow))
         shape = Shape(at_once, len(order) + 1, positions)
         self.reader = model.recurrent.reader(shape)
 

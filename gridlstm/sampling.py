@@ -14,7 +14,7 @@ import torch
 
 from gridlstm.array_types import Float64Array, FloatArray, IntArray
 from gridlstm.backends.plan import Shape, positions_at_once
-from gridlstm.clamps import Clamp, Clamps, clamps_of
+from gridlstm.clamps import AnyClamp, Clamps, clamps_of
 from gridlstm.config import MAX_VOCABULARY
 from gridlstm.errors import UserError
 from gridlstm.model import LanguageModel
@@ -66,7 +66,7 @@ def write(
     choice: Choice = Choice(),  # noqa: B008 (frozen)
     seed: int = 1,
     quantities: Iterable[str] = (),
-    clamps: Sequence[Clamp] = (),
+    clamps: Sequence[AnyClamp] = (),
 ) -> Iterator[Step]:
     """Yield a step for each of `length` tokens that `model` writes after reading `prime`, all of
     them such as a text can hold (`Vocabulary.writable`).
@@ -105,7 +105,7 @@ def sample(
     *,
     temperature: float = 1.0,
     seed: int = 1,
-    clamps: Sequence[Clamp] = (),
+    clamps: Sequence[AnyClamp] = (),
 ) -> Iterator[int]:
     """The tokens alone of `write`. Raises as it does."""
     steps = write(model, prime, length, choice=Choice(temperature), seed=seed, clamps=clamps)

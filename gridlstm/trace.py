@@ -16,7 +16,7 @@ from numpy.lib.format import open_memmap
 
 from gridlstm.array_types import Float32Array, FloatArray, IntArray
 from gridlstm.backends.plan import Shape, positions_at_once
-from gridlstm.clamps import Clamp, Clamps, clamps_of
+from gridlstm.clamps import AnyClamp, Clamps, clamps_of
 from gridlstm.config import ModelConfig
 from gridlstm.errors import UserError
 from gridlstm.model import LanguageModel
@@ -106,7 +106,7 @@ def trace(
     quantities: Iterable[str] | None = None,
     *,
     dtype: type[np.floating] = np.float16,
-    clamps: Sequence[Clamp] = (),
+    clamps: Sequence[AnyClamp] = (),
     max_in_memory: int = MAX_TRACE_MEMORY,
     progress: Progress | None = None,
 ) -> Trace:

@@ -39,7 +39,7 @@ def told(tmp_path_factory):
 
 
 def test_there_is_code():
-    assert len(BLOCKS) == 6
+    assert len(BLOCKS) == 7
 
 
 def test_the_trace_and_the_marks(told):

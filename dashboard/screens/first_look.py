@@ -76,6 +76,7 @@ def introduce() -> None:
             for page, label, icon in (
                 ("screens/find/view.py", "Find the cell of something else", "search"),
                 ("screens/provenance/view.py", "Who wrote its memory", "history_edu"),
+                ("screens/carried_up/view.py", "Is it written low and carried up?", "move_up"),
                 ("screens/switch_off/view.py", "Switch it off", "power_settings_new"),
             ):
                 st.page_link(page, label=label, icon=f":material/{icon}:", width="content")

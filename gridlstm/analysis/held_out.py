@@ -247,20 +247,16 @@ def _judged(
     progress: Progress | None,
 ) -> pd.DataFrame:
     """The `cells` of `Findings` for `chosen` rows of a ranking, in their order."""
-    here = target[split.held_out.slice]
-    bootstrap = None if split.missing_interval_reason else Bootstrap(here, resamples, seed)
+    judge = Judge(target, split, resamples, seed)
     judged, done = [], 0
     for key, rows in chosen.groupby(["quantity", "layer"], sort=False):
         quantity, layer = cast("tuple[str, int]", key)
         signs, units = rows["sign"].to_numpy(), rows["unit"].to_numpy()
         found, held = (
-            values[quantity][layer - 1][np.ix_(positions[part.slice], units)].astype(np.float64)
+            values[quantity][layer - 1][np.ix_(positions[part.slice], units)]
             for part in (split.found, split.held_out)
         )
-        columns = _scores(signs * held, here, bootstrap)
-        if are_marks(target) and are_marks(here):
-            columns |= _switches(found, target[split.found.slice], held, here, signs)
-        judged.append(pd.DataFrame(columns, index=rows.index))
+        judged.append(pd.DataFrame(judge(found, held, signs), index=rows.index))
         done += len(rows)
         if progress:
             progress(done / len(chosen))
@@ -268,6 +264,27 @@ def _judged(
         columns={"score": "found"}
     )
     return cells.join(pd.concat(judged))
+
+
+class Judge:
+    """Judges, on the second part of a text, what was found on the first to follow a target."""
+
+    def __init__(self, target: NumberArray, split: Split, resamples: int, seed: int) -> None:
+        self.found, self.held = target[split.found.slice], target[split.held_out.slice]
+        self.bootstrap = (
+            None if split.missing_interval_reason else Bootstrap(self.held, resamples, seed)
+        )
+
+    def __call__(
+        self, found: FloatArray, held: FloatArray, signs: IntArray
+    ) -> dict[str, FloatArray]:
+        """The columns held_out, low, high and, of marks, threshold, f1_found and f1_held_out of
+        `Findings`, from the values on both parts [character, unit] and their signs [unit]."""
+        found, held = found.astype(np.float64), held.astype(np.float64)
+        columns = _scores(signs * held, self.held, self.bootstrap)
+        if are_marks(self.found) and are_marks(self.held):
+            columns |= _switches(found, self.found, held, self.held, signs)
+        return columns
 
 
 def _scores(

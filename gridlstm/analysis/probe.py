@@ -91,8 +91,9 @@ def probe(
         for part in (split.found, split.held_out)
     )
     found_marks, held_marks = marks[split.found.slice], marks[split.held_out.slice]
-    found, held = _standardised(found, held)
-    thin = slice(None, None, -(-len(found) // MAX_FITTED_CHARACTERS))
+    mean, scale = _standard(found)
+    found, held = (found - mean) * scale, (held - mean) * scale
+    thin = _thin(len(found))
     fitted, fitted_marks = found[thin], found_marks[thin]
     counts = _counts(found.shape[1])
     fits = PATH + len(counts)
@@ -125,14 +126,32 @@ def _counts(units: int) -> list[int]:
     return [2**power for power in range((units - 1).bit_length())] + [units]
 
 
-def _standardised(found: FloatArray, held: FloatArray) -> tuple[Float64Array, Float64Array]:
-    """Both parts [character, unit] by the mean and deviation of the first; 0 where that is 0."""
+def probe_weights(found: FloatArray, marks: BoolArray) -> Float64Array:
+    """The weights float64 [unit] of the probe of all units, by the units' own values: what one more
+    of a unit adds to the log-odds of a mark.
+
+    `found` [character, unit] are the values on the part that it is fitted to, `marks` bool
+    [character] some, not all of them. Raises ProbeError if no unit varies.
+    """
+    mean, scale = _standard(found)
+    thin = _thin(len(found))
+    weights, _ = _fit((found[thin] - mean) * scale, marks[thin], STRENGTH)
+    return weights * scale
+
+
+def _thin(characters: int) -> slice:
+    """The characters that fits see."""
+    return slice(None, None, -(-characters // MAX_FITTED_CHARACTERS))
+
+
+def _standard(found: FloatArray) -> tuple[Float64Array, Float64Array]:
+    """The mean of each unit [unit] on the first part [character, unit], and 1 / its deviation; 0
+    where it never varies."""
     mean, deviation = found.mean(axis=0), found.std(axis=0)
     varies = (found != found[0]).any(axis=0)
     if not varies.any():
         raise ProbeError("No unit of this layer varies over the first part of the text.")
-    scale = np.divide(1, deviation, out=np.zeros_like(deviation), where=varies)
-    return (found - mean) * scale, (held - mean) * scale
+    return mean, np.divide(1, deviation, out=np.zeros_like(deviation), where=varies)
 
 
 def _order_of_entry(

@@ -12,14 +12,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from gridlstm.architectures import ARCHITECTURES, Memory
-from gridlstm.array_types import FloatArray
+from gridlstm.array_types import Float32Array, FloatArray, IntArray
+from gridlstm.direction import Direction
 from gridlstm.errors import UserError
 
 LSTM_TIME, LSTM_DEPTH = ARCHITECTURES["grid"].memories
 
 
 # An index into [layer, position, unit].
-Index = tuple[int | slice, ...]
+Index = tuple[int | slice | IntArray, ...]
 
 
 class ProvenanceError(UserError):
@@ -43,19 +44,29 @@ class Carried:
 
     def kept(self, where: Index) -> FloatArray:
         """The part that is kept at an index into [layer, position, unit], at least in float32."""
-        return self.keep[where].astype(np.result_type(self.keep, np.float32))
+        return _at(self.keep, where).astype(np.result_type(self.keep, np.float32))
 
     def written(self, where: Index, before: FloatArray | float = 0.0) -> FloatArray:
         """What is added there to the memory, which was `before`."""
         keep = self.kept(where)
         if self.candidate is None:
-            return self.held_cell[where] - keep * before
-        gate = 1 - keep if self.gate is None else self.gate[where].astype(keep.dtype)
-        return gate * self.candidate[where]
+            return _at(self.held_cell, where) - keep * before
+        gate = 1 - keep if self.gate is None else _at(self.gate, where).astype(keep.dtype)
+        return gate * _at(self.candidate, where)
 
     def value(self, where: Index) -> FloatArray | float:
         """The memory there, where what is written cannot be told without it; else 0."""
-        return self.held_cell[where].astype(np.float32) if self.candidate is None else 0.0
+        if self.candidate is not None:
+            return 0.0
+        return _at(self.held_cell, where).astype(np.float32)
+
+
+def _at(values: FloatArray, where: Index) -> FloatArray:
+    """Values at an index whose axes keep their order: the layer is taken first, as numpy would move
+    an axis if a list of units stood beside it."""
+    layer, *rest = where
+    found: FloatArray = values[layer][tuple(rest)]
+    return found
 
 
 def carried(values: Mapping[str, FloatArray], memory: Memory) -> Carried:
@@ -83,3 +94,29 @@ def check_index(name: str, index: int, count: int) -> None:
         raise ProvenanceError(
             f"There is no {name} {index}: {name}s are counted from 0 to {count - 1}."
         )
+
+
+def check_direction(
+    direction: Direction, parts: Carried, memory: Memory
+) -> tuple[Float32Array, IntArray | slice]:
+    """The weights of the units that a direction is over, float32 [layer, unit], up to the highest
+    layer that has one, and an index of these units. Raises ProvenanceError unless it is over this
+    memory."""
+    if direction.quantity != memory.cell:
+        raise ProvenanceError(
+            f"Who wrote it is told of what lies along {memory.cell}, and the direction "
+            f"“{direction.name}” is over {direction.quantity}."
+        )
+    layers, _, width = parts.keep.shape
+    if direction.layer is not None:
+        check_index("layer", direction.layer - 1, layers)
+    weights = direction.weights(layers)
+    if weights.shape != (layers, width):
+        raise ProvenanceError(
+            f"The direction “{direction.name}” has weights for another number of units or layers."
+        )
+    highest = int(np.flatnonzero(weights.any(axis=1))[-1])
+    units = np.flatnonzero(weights.any(axis=0))
+    together = slice(int(units[0]), int(units[-1]) + 1)  # a view, where none is between
+    where = together if len(units) == together.stop - together.start else units
+    return weights[: highest + 1, where].astype(np.float32), where

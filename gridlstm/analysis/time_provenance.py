@@ -13,9 +13,10 @@ import numpy as np
 import pandas as pd
 
 from gridlstm.analysis.chunks import chunks
-from gridlstm.analysis.provenance import LSTM_TIME, carried, check_index, held
+from gridlstm.analysis.provenance import LSTM_TIME, carried, check_direction, check_index, held
 from gridlstm.architectures import Memory
 from gridlstm.array_types import BoolArray, Float32Array, FloatArray, IntArray
+from gridlstm.direction import Direction, unit_direction
 from gridlstm.progress import Progress
 
 # Halves are told to a billionth: sums of logarithms of gates are not exact.
@@ -47,17 +48,40 @@ def time_shares(
     it, the LSTM's unless given. Raises ProvenanceError if the trace lacks
     a gate of the time memory, or there is no such layer, unit or position.
     """
-    parts = carried(values, memory)
-    layers, positions, units = parts.keep.shape
+    layers, _, units = carried(values, memory).keep.shape
     check_index("layer", layer, layers)
     check_index("unit", unit, units)
-    check_index("position", position, positions)
-    passed = parts.keep[layer, 1 : position + 1, unit].astype(np.float64)
-    kept = np.append(np.cumprod(passed[::-1])[::-1], 1)
-    before = np.append(0, np.broadcast_to(parts.value((layer, slice(position), unit)), position))
-    written = parts.written((layer, slice(position + 1), unit), before)
-    shares: Float32Array = (written * kept).astype(np.float32)
-    return shares
+    of_unit = unit_direction(memory.cell, layer + 1, unit, units)
+    return direction_time_shares(values, of_unit, position, memory)
+
+
+def direction_time_shares(
+    values: Mapping[str, FloatArray],
+    direction: Direction,
+    position: int,
+    memory: Memory = LSTM_TIME,
+) -> Float32Array:
+    """What each position so far wrote of what is along a direction at `position`: float32
+    [position + 1], which add up to it. Of a direction in all layers, added up over these. Arguments
+    and errors as for `time_shares`; ProvenanceError if the direction is not over this memory.
+    """
+    parts = carried(values, memory)
+    weights, units = check_direction(direction, parts, memory)
+    check_index("position", position, parts.keep.shape[1])
+    shares = np.zeros(position + 1)
+    for layer in map(int, np.flatnonzero(weights.any(axis=1))):
+        left = weights[layer].astype(np.float64)  # of what a position writes, at the last one
+        for part in reversed(list(chunks(position + 1, len(left)))):
+            kept = parts.kept((layer, part, units))
+            before = np.zeros_like(kept)  # the memory that each position gets
+            before[max(0, 1 - part.start) :] = parts.value(
+                (layer, slice(max(0, part.start - 1), part.stop - 1), units)
+            )
+            written = parts.written((layer, part, units), before)
+            passed = np.cumprod(np.vstack((left, kept[::-1])), axis=0)[::-1]
+            shares[part] += (written * passed[1:]).sum(axis=1)
+            left = passed[0]
+    return shares.astype(np.float32)
 
 
 def by_character(

@@ -14,10 +14,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from gridlstm.cells import Layer, Values, spread
+from gridlstm.cells import Layer, Values
 from gridlstm.cells.arithmetic import State, carry_in_place, gates_of, tanh
 from gridlstm.cells.gru import gru_gates
 from gridlstm.cells.lstm import NAMES
+from gridlstm.sequences import spread
 
 # To torch's recurrences: with biases, one layer, no dropout, not in training, in one direction, and
 # positions come first.

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from gridlstm.cells.arithmetic import LinearMap, State
 from gridlstm.clamps import Clamps
 from gridlstm.config import ModelConfig
+from gridlstm.sequences import spread
 
 # What a layer computes at one position: see `Layer.over_time`.
 Step = Callable[..., dict[str, Tensor]]
@@ -161,14 +162,3 @@ def no_memory(embedded: Tensor, units: int) -> Tensor:
 def joined(values: Values) -> Tensor:
     """The values of a quantity in one layer as one tensor [T, B, U]."""
     return values if isinstance(values, Tensor) else torch.stack(tuple(values))
-
-
-def spread(values: Tensor, sequences: int) -> Tensor:
-    """[..., A, X] -> [..., B, X]: each sequence beyond the first A gets what the first gets."""
-    apart, *more = values.shape[-2], sequences - values.shape[-2]
-    if more == [0]:
-        return values
-    first = values[..., :1, :]
-    if apart == 1:
-        return first.expand(*values.shape[:-2], sequences, -1)
-    return torch.cat((values, first.expand(*values.shape[:-2], *more, -1)), -2)

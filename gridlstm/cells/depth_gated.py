@@ -10,9 +10,10 @@ The first layer has no memory below: its depth gate is 0.
 import torch
 from torch import Tensor
 
-from gridlstm.cells import Cell, Layer, Values, joined, spread
+from gridlstm.cells import Cell, Layer, Values, joined
 from gridlstm.cells.arithmetic import LinearMap
 from gridlstm.cells.lstm import lstm, lstm_step
+from gridlstm.sequences import spread
 
 
 class DepthGatedLSTM(Cell):

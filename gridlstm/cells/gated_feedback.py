@@ -11,8 +11,9 @@ the input, forget and output gates are those of a stacked LSTM.
 import torch
 from torch.nn.functional import linear
 
-from gridlstm.cells import Cell, Layer, Values, spread
+from gridlstm.cells import Cell, Layer, Values
 from gridlstm.cells.lstm import lstm
+from gridlstm.sequences import spread
 
 
 class GatedFeedbackLSTM(Cell):

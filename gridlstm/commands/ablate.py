@@ -1,6 +1,7 @@
 """What a model loses when single cells are held at a value."""
 
 import argparse
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gridlstm.array_types import BoolArray, are_marks
@@ -12,6 +13,7 @@ from gridlstm.commands.options import (
     encode_text,
     open_checkpoint,
     print_frame,
+    read_direction,
     read_text,
 )
 from gridlstm.commands.parsers import Commands
@@ -30,7 +32,8 @@ def add(commands: Commands) -> None:
         help="what holding cells at a value costs, inside a property and outside",
         description="Hold each cell alone at a value while the model reads the file, and print how "
         "much the mean loss rises inside the property and outside of it, in nats per character, "
-        "beside units of the same layers taken at random.",
+        "beside units of the same layers taken at random. With --direction the sum along a "
+        "direction is held, beside directions at random that are as long.",
     )
     command.set_defaults(run=_ablate)
     add_checkpoint_and_file(command)
@@ -41,14 +44,17 @@ def add(commands: Commands) -> None:
         metavar="QUANTITY:LAYER:UNIT",
         help="such as depth.cell:3:120 (the --top cells of a ranking on this text)",
     )
+    command.add_argument(
+        "--direction", type=Path, metavar="FILE", help="instead of cells (from `direction`)"
+    )
     command.add_argument("--top", type=int, default=5, help="how many of a ranking (%(default)s)")
     command.add_argument(
         "--value",
-        default="mean",
-        help="zero, mean, 'mean inside', 'mean outside', closed or open (%(default)s)",
+        help="zero, mean, 'mean inside', 'mean outside', closed or open (mean; of a direction "
+        "zero: it is projected out)",
     )
     command.add_argument(
-        "--random", type=int, default=10, help="units at random a layer and quantity (%(default)s)"
+        "--random", type=int, default=10, help="units or directions at random (%(default)s)"
     )
     command.add_argument("--seed", type=int, default=1, help="of the choice of these (%(default)s)")
     add_encoding(command)
@@ -57,25 +63,38 @@ def add(commands: Commands) -> None:
 
 def _ablate(options: argparse.Namespace) -> int:
     from gridlstm.analysis.properties import measure_named
-    from gridlstm.intervention import ablate
+    from gridlstm.intervention import ablate, ablate_direction
 
     model, _ = open_checkpoint(options.checkpoint)
     text = read_text(options.file, options.encoding)
     marks = measure_named(options.property, text.characters)
     if not are_marks(marks):
         raise UserError("An ablation needs a property that holds or not, not a number.")
-    cells = _parse(options.cells) if options.cells else _best(model, text, marks, options.top)
+    if options.cells and options.direction:
+        raise UserError("Cells or a direction are held: give one of them.")
     with progress_bar("switching off") as progress:
-        table = ablate(
-            model,
-            text,
-            marks,
-            cells,
-            options.value,
-            random_units=options.random,
-            seed=options.seed,
-            progress=progress,
-        )
+        if options.direction is not None:
+            table = ablate_direction(
+                model,
+                text,
+                marks,
+                read_direction(options.direction, model),
+                options.value or "zero",
+                random=options.random,
+                seed=options.seed,
+                progress=progress,
+            )
+        else:
+            table = ablate(
+                model,
+                text,
+                marks,
+                _parse(options.cells) if options.cells else _best(model, text, marks, options.top),
+                options.value or "mean",
+                random_units=options.random,
+                seed=options.seed,
+                progress=progress,
+            )
     print_frame(table, options.json)
     return 0
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from gridlstm.checkpoint import Metadata
+    from gridlstm.direction import Direction
     from gridlstm.model import LanguageModel
     from gridlstm.vocabulary import EncodedText
 
@@ -113,6 +114,15 @@ def read_beginning(file: Path, encoding: str | None, max_bytes: int) -> Text:
     data = read_bytes(file, needed + 1).tobytes()
     is_whole = len(data) <= needed
     return from_bytes(data, file.name, encoding=encoding, max_bytes=max_bytes, is_whole=is_whole)
+
+
+def read_direction(file: Path, model: "LanguageModel") -> "Direction":
+    """A direction from a file, that of this model. Raises DirectionError, CorpusError."""
+    from gridlstm.direction_file import MAX_FILE_BYTES, from_json, model_checksum
+
+    direction = from_json(read_at_most(file, MAX_FILE_BYTES, "A direction's file"))
+    direction.check(model.config, model_checksum(model))
+    return direction
 
 
 def read_at_most(file: Path, max_bytes: int, what: str) -> bytes:

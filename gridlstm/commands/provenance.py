@@ -1,6 +1,7 @@
 """Which layer, and which earlier character, wrote what is in a memory."""
 
 import argparse
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gridlstm.architectures import Memory
@@ -12,6 +13,7 @@ from gridlstm.commands.options import (
     encode_text,
     open_checkpoint,
     print_frame,
+    read_direction,
     read_text,
 )
 from gridlstm.commands.parsers import Commands
@@ -22,6 +24,7 @@ from gridlstm.vocabulary import EncodedText
 if TYPE_CHECKING:
     import pandas as pd
 
+    from gridlstm.direction import Direction
     from gridlstm.model import LanguageModel
 
 
@@ -34,12 +37,15 @@ def add(commands: Commands) -> None:
         "half is left N layers up), and the half-lives of its time memory in characters. With "
         "--unit: that unit's depth memory, character by character, as the sum of what each layer "
         "wrote. With --character too: its time memory at that character, as the sum of what each "
-        "character so far wrote.",
+        "character so far wrote. With --direction instead of --unit: the same of what lies along a "
+        "direction (from `direction`), and written_N, what layer N wrote before any gate, of which "
+        "taken_N is what the forget gates above took.",
     )
     command.set_defaults(run=_provenance)
     add_checkpoint_and_file(command)
     command.add_argument("--unit", type=int, help="counted from 0")
     command.add_argument("--layer", type=int, help="counted from 1 (the top layer)")
+    command.add_argument("--direction", type=Path, metavar="FILE", help="instead of a unit")
     command.add_argument("--character", type=int, help="counted from 0")
     add_encoding(command)
     add_json(command)
@@ -52,16 +58,37 @@ def _provenance(options: argparse.Namespace) -> int:
     if not 1 <= layer <= model.config.layers:
         raise UserError(f"There is no layer {layer}: they are counted from 1.")
     encoded = encode_text(model, text)
-    if options.unit is None:
+    direction = _direction(options, model, layer)
+    if direction is None:
         if options.layer is not None or options.character is not None:
             raise UserError("Say which unit: --unit.")
         frame = _whole_model(model, encoded)
     elif options.character is None:
-        frame = _by_layer(model, text, encoded, layer - 1, options.unit)
+        is_unit = options.direction is None
+        frame = _by_layer(model, text, encoded, direction, with_gates=not is_unit)
     else:
-        frame = _by_character(model, text, encoded, layer - 1, options.unit, options.character)
+        frame = _by_character(model, text, encoded, direction, options.character)
     print_frame(frame, options.json)
     return 0
+
+
+def _direction(
+    options: argparse.Namespace, model: "LanguageModel", layer: int
+) -> "Direction | None":
+    """What is told of: a direction, a unit as one, or None for the whole model."""
+    from gridlstm.analysis.provenance import check_index
+    from gridlstm.direction import unit_direction
+
+    if options.direction is not None:
+        if options.unit is not None or options.layer is not None:
+            raise UserError("A direction says which units it is of: leave out --unit and --layer.")
+        return read_direction(options.direction, model)
+    if options.unit is None:
+        return None
+    units = model.config.units
+    check_index("unit", options.unit, units)
+    along = "depth" if options.character is None else "time"
+    return unit_direction(_memory(model, along).cell, layer, options.unit, units)
 
 
 def _traced(model: "LanguageModel", encoded: EncodedText, memory: Memory) -> dict[str, FloatArray]:
@@ -110,36 +137,48 @@ def _whole_model(model: "LanguageModel", encoded: EncodedText) -> "pd.DataFrame"
 
 
 def _by_layer(
-    model: "LanguageModel", text: Text, encoded: EncodedText, layer: int, unit: int
+    model: "LanguageModel",
+    text: Text,
+    encoded: EncodedText,
+    direction: "Direction",
+    with_gates: bool,
 ) -> "pd.DataFrame":
     import pandas as pd
 
-    from gridlstm.analysis.depth_provenance import depth_shares, depth_start
+    from gridlstm.analysis.depth_provenance import depth_written
 
     memory = _memory(model, "depth")
-    values = _traced(model, encoded, memory)
-    shares = depth_shares(values, unit, layer, memory)[:, encoded.last_token]
-    frame = pd.DataFrame({"character": list(text.characters)})
-    if memory.starts:
-        frame["start"] = depth_start(values, unit, layer, memory)[encoded.last_token]
-    for n, share in enumerate(shares, start=1):
-        frame[f"layer_{n}"] = share
-    frame["memory"] = frame.drop(columns="character").sum(axis=1)
-    return frame
+    found = depth_written(_traced(model, encoded, memory), direction, memory)
+    columns: dict[str, object] = {"character": list(text.characters)}
+    at, whole = encoded.last_token, found.shares.sum(axis=0)
+    if found.start is not None:
+        columns["start"], whole = found.start[at], whole + found.start
+    for n, share in enumerate(found.shares, start=1):
+        columns[f"layer_{n}"] = share[at]
+    if with_gates:
+        for n, (written, taken) in enumerate(zip(found.written, found.taken, strict=True), start=1):
+            columns[f"written_{n}"] = written[at]
+            columns[f"taken_{n}"] = taken.sum(axis=0)[at]
+    columns["memory" if not with_gates else "along"] = whole[at]
+    return pd.DataFrame(columns)
 
 
 def _by_character(
-    model: "LanguageModel", text: Text, encoded: EncodedText, layer: int, unit: int, character: int
+    model: "LanguageModel",
+    text: Text,
+    encoded: EncodedText,
+    direction: "Direction",
+    character: int,
 ) -> "pd.DataFrame":
     import pandas as pd
 
     from gridlstm.analysis.provenance import check_index
-    from gridlstm.analysis.time_provenance import by_character, time_shares
+    from gridlstm.analysis.time_provenance import by_character, direction_time_shares
 
     check_index("character", character, len(text.characters))
     memory = _memory(model, "time")
     values, at = _traced(model, encoded, memory), int(encoded.last_token[character])
-    shares = time_shares(values, layer, unit, at, memory)
+    shares = direction_time_shares(values, direction, at, memory)
     characters = list(text.characters[: character + 1])
     written = by_character(shares, encoded.last_token, encoded.skipped)
     return pd.DataFrame({"character": characters, "written": written})

@@ -47,9 +47,14 @@ _OF_NUMBERS = _Measure(
 )
 
 
+def measure_of(target: Target) -> _Measure:
+    """By what a target is followed."""
+    return _OF_MARKS if target.is_mark else _OF_NUMBERS
+
+
 def show_found(reading: Reading, target: Target) -> bool:
     """The cells, to open and to download; whether they were judged on text not searched."""
-    measure = _OF_MARKS if target.is_mark else _OF_NUMBERS
+    measure = measure_of(target)
     try:
         findings = _searched(find_cells, reading, target)
     except HeldOutError as error:
@@ -149,7 +154,7 @@ def _show_ranking(ranked: pd.DataFrame, measure: _Measure, why: str) -> None:
 
 def _show_table(cells: pd.DataFrame, table: pd.DataFrame, measure: _Measure) -> None:
     """A table of cells; a click on a row opens its cell."""
-    columns = _score_columns(measure) | CELL_COLUMNS
+    columns = score_columns(measure) | CELL_COLUMNS
     table_of_cells(
         table,
         cells,
@@ -159,7 +164,7 @@ def _show_table(cells: pd.DataFrame, table: pd.DataFrame, measure: _Measure) -> 
     )
 
 
-def _score_columns(measure: _Measure) -> dict:
+def score_columns(measure: _Measure) -> dict:
     """Streamlit's settings of the columns that say how well a cell follows the property."""
     # With these widths, in pixels, all that matters most is in sight on a narrow page.
     bounds = {"min_value": measure.chance, "max_value": 1.0, "format": "%.3f", "width": 96}

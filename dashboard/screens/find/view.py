@@ -4,6 +4,7 @@ import streamlit as st
 
 from dashboard.screens import choices
 from dashboard.screens.find.by_layer import show_by_layer
+from dashboard.screens.find.directions import show_directions
 from dashboard.screens.find.found_cells import show_found
 from dashboard.screens.find.probe import show_probe
 from dashboard.screens.find.similar_places import show_places
@@ -49,6 +50,8 @@ if view == "property":
         show_by_layer(models, reading, target)
     if is_judged and target.is_mark:
         show_probe(reading, target)
+    if is_judged:
+        show_directions(reading, target)
     show_property(text, target)
 else:
     cell = choices.choose_cell(entry, reading.trace, text)

@@ -4,30 +4,34 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
+from dashboard import words
 from dashboard.coloured_text import cell_scale, coloured_text
 from dashboard.screens.reading import Reading
-from gridlstm.analysis.time_provenance import by_character, time_shares
+from gridlstm.analysis.time_provenance import by_character, direction_time_shares
+from gridlstm.direction import Direction
 
 # Characters up to the chosen one that are drawn, and those that are listed.
 WINDOW = 300
 LISTED = 12
 
 
-def show_by_character(reading: Reading, layer: int, unit: int) -> None:
-    """One time memory over the text, and at a character what each one before wrote of it."""
+def show_by_character(reading: Reading, of: Direction, is_unit: bool) -> None:
+    """A unit's time memory, or what of many lies along a direction, over the text, and at a
+    character what each one before wrote of it."""
     text, memory = reading.text, reading.entry.metadata.model.memory("time")
-    cell = reading.of_unit(memory.cell, unit, "c")[layer - 1]
+    cell = of.along(reading.trace.values, reading.positions)
+    name = f"{of.name} in layer {of.layer}" if is_unit else f"“{of.name}” ({of.place})"
     st.caption(
-        f"The time memory of unit {unit} in layer {layer}. **Click a character**: below, the text "
+        f"The time memory of {words.verbatim(name)}. **Click a character**: below, the text "
         "is coloured by how much each character so far wrote of what the memory holds there."
     )
     selected = coloured_text(
         text.characters,
         cell,
-        rows=[f"layer {layer}"],
+        rows=[of.place if of.layer is None else f"layer {of.layer}"],
         chosen_row=0,
         scale=cell_scale("time memory c", max(1e-6, float(np.abs(cell).max()))),
-        title=f"{reading.entry.title} · time memory of layer {layer}, unit {unit}",
+        title=f"{reading.entry.title} · time memory of {name}",
         key="time-memory",
         height=240,
     )
@@ -39,7 +43,7 @@ def show_by_character(reading: Reading, layer: int, unit: int) -> None:
         "each written a part of it, and the parts add up to it exactly.",
     )
     last = int(reading.positions[at])
-    shares = time_shares(reading.trace.values, layer - 1, unit, last, memory)
+    shares = direction_time_shares(reading.trace.values, of, last, memory)
     written = by_character(shares, reading.positions)
     _show_parts(text.characters, written)
     _list_largest(text.characters, written)

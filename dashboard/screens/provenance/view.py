@@ -2,13 +2,14 @@
 
 import streamlit as st
 
-from dashboard.screens import choices
+from dashboard.screens import choices, directions
 from dashboard.screens.provenance.by_character import show_by_character
 from dashboard.screens.provenance.by_layer import show_by_layer
 from dashboard.screens.provenance.half_lives import show_half_lives
 from dashboard.screens.reading import read, text_line, usable_models
 from dashboard.screens.refusal import refused
 from dashboard.session import session
+from gridlstm.direction import unit_direction
 
 VIEWS = {
     "depth": "Which layer wrote it",
@@ -62,8 +63,12 @@ if not model.memory("time"):
 if view == "half-life":
     show_half_lives(reading)
 else:
-    layer, unit = choices.choose_unit(entry, reading.trace, reading.text)
+    of = directions.choose_direction(entry, (model.memory(view).cell,))
+    is_unit = of is None
+    if of is None:
+        layer, unit = choices.choose_unit(entry, reading.trace, reading.text)
+        of = unit_direction(model.memory(view).cell, layer, unit, model.units)
     if view == "depth":
-        show_by_layer(reading, layer, unit)
+        show_by_layer(reading, of, is_unit)
     else:
-        show_by_character(reading, layer, unit)
+        show_by_character(reading, of, is_unit)
