@@ -123,20 +123,20 @@ def test_a_click_in_a_row_chooses_its_cell_and_another_can_be_chosen_after(visit
     assert chosen_cell(app) == cell_in(best, 3)
 
 
-def test_the_telling_cell_is_the_one_that_follows_the_carry_and_the_button_says_so(
+def test_the_suggested_cell_is_the_one_that_follows_the_carry_and_the_button_says_so(
     visit, folder, adder
 ):
     app = opened(visit, folder, quantity="depth.cell", layer="1", unit="6")
     assert chosen_cell(app) == ("depth.cell", 1, 6)
-    button = app.button(key="telling")
+    button = app.button(key="suggest")
     assert "follows the carry" in button.help and "web address" not in button.help
-    press(app, "Telling cell")
+    press(app, "Suggest a cell")
     best = rank_by_carry(load_model(adder)[0], Layout(3, 14), 0.95)
     assert chosen_cell(app) == cell_in(best, 0)
-    assert "web addresses" in go(app, "cells").button(key="telling").help
+    assert "web addresses" in go(app, "cells").button(key="suggest").help
 
 
-def test_a_cell_that_the_model_does_not_have_is_replaced_by_the_telling_one(visit, folder, adder):
+def test_a_cell_that_the_model_does_not_have_is_replaced_by_the_suggested_one(visit, folder, adder):
     app = opened(visit, folder, quantity="time.chess", layer="99", unit="-1")
     best = rank_by_carry(load_model(adder)[0], Layout(3, 14), 0.95)
     assert chosen_cell(app) == cell_in(best, 0)

@@ -39,3 +39,19 @@ def test_every_page_takes_it(visit, models, name, page, monkeypatch):  # noqa: F
     assert not app.error, said(app)
     if page in ("cells", "gates"):
         assert any("are unknown to the model and skipped" in plain(c.value) for c in app.caption)
+
+
+def test_it_writes_though_it_knows_nothing_of_the_text(visit, models, monkeypatch):  # noqa: F811
+    monkeypatch.setattr(choices, "current_text", lambda: from_string("ЖЖЖЖ"))
+    app = visit("write", folder=models, model="embedded")
+    assert len(app.error) == 1 and "embedded" in app.error[0].value
+    app.text_area(key="prime").set_value(text_of(20))
+    app.number_input(key="written_length").set_value(5)
+    next(button for button in app.button if button.label == "Write").click().run()
+    assert not app.exception
+    writing = app.session_state["writing"]
+    while writing.going:
+        writing.advance(0.1)
+    assert writing.is_done and writing.data.startswith(text_of(20).encode())
+    app.run()
+    assert not app.exception and len(app.error) == 1

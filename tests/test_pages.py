@@ -376,22 +376,22 @@ def test_another_model_keeps_what_it_also_has_of_the_choice(visit):
     assert state["quantity"].startswith("time.")
 
 
-def test_the_telling_cell_is_the_best_of_the_ranking(visit, shipped):
+def test_the_suggested_cell_is_the_best_of_the_ranking(visit, shipped):
     app = go(paste(visit(), SHORT), "cells")
     reference = traced(shipped / "grid-3.safetensors", SHORT)
     memories = {q: v for q, v in reference.values.items() if q.endswith(".cell")}
     best = rank_units(memories, inside_url(SHORT), top=1).iloc[0]
-    telling = best["quantity"], best["layer"], best["unit"]
+    suggested = best["quantity"], best["layer"], best["unit"]
     state = app.session_state
-    assert (state["quantity"], state["layer"], state["unit"]) == telling
-    app.number_input(key="unit").set_value((telling[2] + 1) % 8)
+    assert (state["quantity"], state["layer"], state["unit"]) == suggested
+    app.number_input(key="unit").set_value((suggested[2] + 1) % 8)
     app.selectbox(key="quantity").set_value("time.output")
     app.run()
-    press(app, "Telling cell")
-    assert (state["quantity"], state["layer"], state["unit"]) == telling
+    press(app, "Suggest a cell")
+    assert (state["quantity"], state["layer"], state["unit"]) == suggested
 
 
-def test_pressing_telling_cell_twice_in_a_row_is_pressing_it_once(monkeypatch):
+def test_pressing_suggest_a_cell_twice_in_a_row_is_pressing_it_once(monkeypatch):
     """The second press can come before the page has found the cell anew."""
     state = {"quantity": "time.cell", "layer": 1, "sample": "a"}
     monkeypatch.setattr(streamlit, "session_state", state)
@@ -465,7 +465,7 @@ def test_where_the_cell_does_not_follow_addresses_the_visit_opens_on_one_that_do
     app = first_visit(min_auc=1.1)
     assert app.title[0].value == "Cells" and not introduced(app)
     chosen = [app.session_state[key] for key in ("quantity", "layer", "unit")]
-    press(app, "Telling cell")
+    press(app, "Suggest a cell")
     assert chosen == [app.session_state[key] for key in ("quantity", "layer", "unit")]
 
 

@@ -224,7 +224,7 @@ def test_the_cell_is_the_one_chosen_on_the_cells_page(visit):
     assert len(go(app, "cells").selectbox(key="quantity").options) == 12
 
 
-def test_the_telling_cell_of_one_page_is_that_of_the_next(visit):
+def test_the_suggested_cell_of_one_page_is_that_of_the_next(visit):
     """Also where nobody chose it: the widgets of another page show it from their first run on."""
     app = go(paste(visit(model="grid-3"), TEXT), "cells")
     state = app.session_state

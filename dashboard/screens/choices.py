@@ -29,7 +29,7 @@ SAMPLES = Path(__file__).parents[1] / "samples"
 # A longer text is cut, with a note: the pages answer at once, and a trace stays a few hundred MB.
 MAX_SHOWN_BYTES = 20_000
 # Of all visitors together.
-MAX_TELLING_CELLS = 64
+MAX_SUGGESTED_CELLS = 64
 # Of the seeds that a visitor can choose.
 MAX_SEED = 2**31
 CELLS_PAGE = "screens/cells/view.py"
@@ -57,7 +57,7 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class Telling:
+class Suggestion:
     """The cell to look at where none has been chosen: how it is found, and what it is in words."""
 
     find: Callable[[], Cell]
@@ -192,7 +192,7 @@ def choose_reader(models: dict[str, ModelEntry]) -> ModelEntry:
 
 
 def _read_sample(file: str) -> None:
-    """A shipped text, with the telling cell of each model in it."""
+    """A shipped text, with the cell suggested for each model in it."""
     use_sample(file)
     session.cell.forget()
     session.second_cell.forget()
@@ -231,20 +231,20 @@ def choose_cell(
     text: Text,
     values: CellValues = session.cell,
     offered: Collection[str] | None = None,
-    telling: Telling | None = None,
+    suggestion: Suggestion | None = None,
 ) -> Cell:
     """Selectors of quantity, layer and unit of a model, which are chosen in `values`.
 
     `offered` are the quantities to choose from, all that the model has unless given; the memories
-    must be among them. Until the visitor chooses, the cell is the `telling` one, that of the text
-    unless given.
+    must be among them. Until the visitor chooses, the cell is that of the `suggestion`: unless
+    given, what is suggested for the text and its trace.
     """
     config = entry.metadata.model
     known = config.quantities if offered is None else offered
     offered = {q: word for q, word in words.QUANTITIES.items() if q in known}
-    telling = telling or find_telling_cell(entry, trace, text)
-    _keep_valid_or_find(values.quantity, list(offered), lambda: telling.find().quantity)
-    _keep_valid_or_find(values.layer, range(1, config.layers + 1), lambda: telling.find().layer)
+    suggestion = suggestion or suggest_cell(entry, trace, text)
+    _keep_valid_or_find(values.quantity, list(offered), lambda: suggestion.find().quantity)
+    _keep_valid_or_find(values.layer, range(1, config.layers + 1), lambda: suggestion.find().layer)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         quantity = st.selectbox(
             "Quantity",
@@ -261,13 +261,15 @@ def choose_cell(
             width=260,
         )
         units = config.width(quantity)
-        _keep_valid_or_find(values.unit, range(units), lambda: min(telling.find().unit, units - 1))
+        _keep_valid_or_find(
+            values.unit, range(units), lambda: min(suggestion.find().unit, units - 1)
+        )
         layer, unit = _layer_and_unit(config.layers, units, values)
         st.button(
-            "Telling cell",
+            "Suggest a cell",
             icon=":material/auto_awesome:",
-            help=f"Choose {telling.meaning}.",
-            key=f"telling{values.suffix}",
+            help=f"Choose {suggestion.meaning}.",
+            key=f"suggest{values.suffix}",
             on_click=values.forget,
         )
     return Cell(quantity, layer, unit)
@@ -275,11 +277,11 @@ def choose_cell(
 
 def choose_unit(entry: ModelEntry, trace, text: Text) -> tuple[int, int]:
     """Selectors of layer and unit alone, at first those of `choose_cell`."""
-    config, telling = entry.metadata.model, find_telling_cell(entry, trace, text)
+    config, suggestion = entry.metadata.model, suggest_cell(entry, trace, text)
     _keep_valid_or_find(
-        session.cell.layer, range(1, config.layers + 1), lambda: telling.find().layer
+        session.cell.layer, range(1, config.layers + 1), lambda: suggestion.find().layer
     )
-    _keep_valid_or_find(session.cell.unit, range(config.units), lambda: telling.find().unit)
+    _keep_valid_or_find(session.cell.unit, range(config.units), lambda: suggestion.find().unit)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         return _layer_and_unit(config.layers, config.units, session.cell)
 
@@ -305,7 +307,7 @@ def _layer_and_unit(layers: int, units: int, values: CellValues) -> tuple[int, i
     return int(layer), int(unit)
 
 
-def find_telling_cell(entry: ModelEntry, trace, text: Text) -> Telling:
+def suggest_cell(entry: ModelEntry, trace, text: Text) -> Suggestion:
     """The memory cell that tells most of the text in use, to a model of its kind."""
     name, plural = LOOKED_FOR[entry.kind or "wiki"]
 
@@ -313,26 +315,33 @@ def find_telling_cell(entry: ModelEntry, trace, text: Text) -> Telling:
         config = entry.metadata.model
         positions = positions_of(entry, text, trace.text)
         return kept(
-            "telling cells",
+            "suggested cells",
             entry.version,
             text.data,
-            lambda progress: _most_telling_cell(
+            lambda progress: _best_memory_cell(
                 name, trace.values, positions, text, config, progress
             ),
             depends_on=(name,),
-            label="Looking for the cell that tells most …",
+            label="Looking for a cell to suggest …",
             seconds=estimate_ranking_seconds(trace, len(config.cells)),
-            max_results=MAX_TELLING_CELLS,
+            max_results=MAX_SUGGESTED_CELLS,
         )
 
-    return Telling(
+    return Suggestion(
         find,
         f"the memory cell that follows {plural} best in the text in use or, where there are none, "
         "the one that changes most",
     )
 
 
-def _most_telling_cell(
+def suggest_top_cell(entry: ModelEntry) -> Suggestion:
+    """A cell of the top layer, for where there is no text to tell cells apart by."""
+    config = entry.metadata.model
+    cell = Cell(config.cells[0], config.layers, 0)
+    return Suggestion(lambda: cell, "the first memory cell of the top layer")
+
+
+def _best_memory_cell(
     name: str,
     values: dict[str, np.ndarray],
     positions: np.ndarray,

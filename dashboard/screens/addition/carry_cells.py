@@ -5,7 +5,7 @@ import streamlit as st
 
 from dashboard import words
 from dashboard.screens import choices
-from dashboard.screens.choices import Telling
+from dashboard.screens.choices import Suggestion
 from dashboard.screens.clickable_table import clickable_table
 from dashboard.serving import loading
 from dashboard.serving.kept import kept
@@ -36,9 +36,9 @@ def followers(entry: ModelEntry, layout: Layout) -> pd.DataFrame:
     )
 
 
-def best_follower(entry: ModelEntry, layout: Layout) -> Telling:
+def best_follower(entry: ModelEntry, layout: Layout) -> Suggestion:
     """The cell to begin with: the one that follows the carry best."""
-    return Telling(
+    return Suggestion(
         lambda: choices.cell_of(followers(entry, layout).iloc[0]),
         "the memory cell that follows the carry best",
     )

@@ -202,6 +202,8 @@ st.caption(
     f"digit, and {digits:.1%} of the single digits."
 )
 st.header("Its memory", anchor=False)
-cell = choices.choose_cell(entry, reading.trace, reading.text, telling=best_follower(entry, layout))
+cell = choices.choose_cell(
+    entry, reading.trace, reading.text, suggestion=best_follower(entry, layout)
+)
 draw_memory(reading, cell, answer, carries_of(first, second, layout.digits))
 draw_followers(entry, layout)

@@ -85,9 +85,11 @@ with st.container(gap=None):
 keep_prime(entry)
 with progress:
     text_in_use = read(entry, choices.current_text())
-    if refused(text_in_use):
-        st.stop()
-cell = choices.choose_cell(entry, text_in_use.trace, text_in_use.text)
+# A model that can make nothing of that text still writes.
+if refused(text_in_use):
+    cell = choices.choose_cell(entry, None, None, suggestion=choices.suggest_top_cell(entry))
+else:
+    cell = choices.choose_cell(entry, text_in_use.trace, text_in_use.text)
 choose_action(entry, cell)
 if problem := PROBLEM.forget():
     st.error(words.verbatim(problem))
