@@ -11,25 +11,19 @@ SIDEBAR_WIDTH = 220
 # behind a page: white, and almost black in a dark theme, whose primary colour is light.
 TEXT_ON_PRIMARY = '<style>.stApp button[kind="primary"]:enabled { color: Canvas }</style>'
 
-# By group, title and icon of each page by its folder in `screens/`, which is also its address.
-GROUPS = {
-    "Look": {
-        "text": ("Text", "notes"),
-        "cells": ("Cells", "grid_view"),
-        "gates": ("Forget gates", "water_drop"),
-        "write": ("Let it write", "edit"),
-    },
-    "Find and explain": {
-        "find": ("Find a cell", "search"),
-        "provenance": ("Who wrote it", "history_edu"),
-        "carried_up": ("Carried up?", "move_up"),
-        "switch_off": ("Switch off", "power_settings_new"),
-    },
-    "Train and compare": {
-        "curves": ("Curves", "show_chart"),
-        "models": ("Models", "inventory_2"),
-        "addition": ("Addition", "calculate"),
-    },
+# Title and icon of each page by its folder in `screens/`, which is also its address.
+PAGES = {
+    "text": ("Text", "notes"),
+    "cells": ("Cells", "grid_view"),
+    "gates": ("Forget gates", "water_drop"),
+    "find": ("Find a cell", "search"),
+    "provenance": ("Who wrote it", "history_edu"),
+    "carried_up": ("Carried up?", "move_up"),
+    "switch_off": ("Switch off", "power_settings_new"),
+    "write": ("Let it write", "edit"),
+    "addition": ("Addition", "calculate"),
+    "curves": ("Curves", "show_chart"),
+    "models": ("Models", "inventory_2"),
 }
 DEFAULT = "text"
 
@@ -43,20 +37,16 @@ st.html(TEXT_ON_PRIMARY)
 loading.remove_left_folders_in_background()
 
 page = st.navigation(
-    {
-        group: [
-            st.Page(
-                f"screens/{folder}/view.py",
-                title=title,
-                icon=f":material/{icon}:",
-                url_path=folder,
-                default=folder == DEFAULT,
-            )
-            for folder, (title, icon) in pages.items()
-        ]
-        for group, pages in GROUPS.items()
-    },
-    expanded=True,
+    [
+        st.Page(
+            f"screens/{folder}/view.py",
+            title=title,
+            icon=f":material/{icon}:",
+            url_path=folder,
+            default=folder == DEFAULT,
+        )
+        for folder, (title, icon) in PAGES.items()
+    ]
 )
 turn.begin_request()
 if address.take() and page.url_path == "":
