@@ -29,8 +29,8 @@ class Direction:
 
     `vector` float64 [unit] is over those of `layer`, counted from 1; without a layer it is
     [layer, unit], over those of all layers. `origin` says in words how it was found, `notes` are
-    the user's. `model` is the checksum of the model it belongs to (`direction_file`), empty if any
-    will do. Raises DirectionError if there is no weight, or one that is not finite.
+    the user's. `model` is the checksum of the model it belongs to, empty if any will do. Raises
+    DirectionError if there is no weight, or one that is not finite.
     """
 
     quantity: str

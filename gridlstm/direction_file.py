@@ -1,31 +1,17 @@
 """Directions in files: one JSON document each, told in docs/formats.md. Nothing is executed."""
 
-import hashlib
 import json
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from gridlstm.direction import Direction, DirectionError
 
-if TYPE_CHECKING:
-    from gridlstm.model import LanguageModel
-
 FORMAT = "gridlstm-direction"
 VERSION = 1
 MAX_FILE_BYTES = 16 << 20
 _TEXTS = ("name", "origin", "notes", "quantity", "model")
-
-
-def model_checksum(model: "LanguageModel") -> str:
-    """SHA-256 of a model's weights, by name, shape and float32 value: the same in every file that
-    holds them, whatever else it says."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(model.to_tensors().items()):
-        digest.update(f"{name} {tuple(tensor.shape)}\n".encode())
-        digest.update(tensor.detach().float().cpu().numpy().astype("<f4").tobytes())
-    return digest.hexdigest()
 
 
 def to_json(direction: Direction) -> str:

@@ -1,6 +1,7 @@
 """A language model over the tokens of a vocabulary: embedding, a recurrent architecture,
 decoder."""
 
+import hashlib
 from importlib import import_module
 
 import torch
@@ -88,6 +89,15 @@ class LanguageModel(nn.Module):
             "decoder.bias": self.decoder.bias,
             **self.recurrent.to_tensors(),
         }
+
+    def checksum(self) -> str:
+        """SHA-256 of the weights, by name, shape and float32 value: the same for every file that
+        holds them, whatever else it says."""
+        digest = hashlib.sha256()
+        for name, tensor in sorted(self.to_tensors().items()):
+            digest.update(f"{name} {tuple(tensor.shape)}\n".encode())
+            digest.update(tensor.detach().float().cpu().numpy().astype("<f4").tobytes())
+        return digest.hexdigest()
 
     @torch.no_grad()
     def load_tensors(self, tensors: dict[str, Tensor]) -> None:

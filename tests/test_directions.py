@@ -28,7 +28,7 @@ from gridlstm.clamps import AddedDirection, Clamp, ClampError, HeldDirection, Re
 from gridlstm.commands import run
 from gridlstm.config import ModelConfig
 from gridlstm.direction import Direction, DirectionError, random_directions, unit_direction
-from gridlstm.direction_file import from_json, model_checksum, to_json
+from gridlstm.direction_file import from_json, to_json
 from gridlstm.errors import UserError
 from gridlstm.intervention import losses
 from gridlstm.trace import trace
@@ -280,11 +280,11 @@ def test_a_file_holds_the_whole_direction():
 
 def test_a_direction_of_another_model_or_length_is_refused(make_model):
     one, other = make_model("grid", 2, 4, "all"), make_model("grid", 2, 4, "all", seed=1)
-    assert model_checksum(one) == model_checksum(make_model("grid", 2, 4, "all"))
-    own = Direction("depth.cell", 1, np.ones(4), "mine", model=model_checksum(one))
-    own.check(one.config, model_checksum(one))
+    assert one.checksum() == make_model("grid", 2, 4, "all").checksum()
+    own = Direction("depth.cell", 1, np.ones(4), "mine", model=one.checksum())
+    own.check(one.config, one.checksum())
     with pytest.raises(DirectionError, match="another model"):
-        own.check(other.config, model_checksum(other))
+        own.check(other.config, other.checksum())
     with pytest.raises(DirectionError, match="has 4 weights, and the model's .* 6 weights"):
         own.check(ModelConfig("grid", 2, 6, "all"))
 

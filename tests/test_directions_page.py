@@ -13,7 +13,7 @@ from gridlstm.analysis.directions import found_by_property, judge_directions
 from gridlstm.analysis.properties import inside_url
 from gridlstm.checkpoint import load_model
 from gridlstm.direction import Direction
-from gridlstm.direction_file import from_json, model_checksum, to_json
+from gridlstm.direction_file import from_json, to_json
 from gridlstm.text import from_string
 
 URL = "Inside a web address"
@@ -69,7 +69,7 @@ def test_name_and_notes_are_kept_and_saved_in_its_file(searched, shipped):
     kept = next(iter(searched.session_state["directions"].values()))["<b>mine</b>"]
     again = from_json(to_json(kept).encode())
     assert (again.name, again.notes) == ("<b>mine</b>", "of *use*")
-    assert again.model == model_checksum(load_model(shipped / "grid-3.safetensors")[0])
+    assert again.model == load_model(shipped / "grid-3.safetensors")[0].checksum()
 
 
 def test_who_wrote_it_takes_the_direction_apart(searched):

@@ -11,7 +11,7 @@ import torch
 
 from gridlstm.analysis.bins import fine_codes
 from gridlstm.analysis.profile.file import BROKEN, read_profile, to_bytes, write_profile
-from gridlstm.analysis.profile.making import make_profile, weights_checksum
+from gridlstm.analysis.profile.making import make_profile
 from gridlstm.analysis.profile.profile import HIGHEST, NO_CONTEXT, STEPS, WINDOW, ProfileError
 from gridlstm.analysis.properties import PROPERTIES
 from gridlstm.analysis.ranking import auc
@@ -124,7 +124,7 @@ def test_contexts_are_the_extremes_and_do_not_overlap(profile, text, stretches):
 def test_what_is_written_is_read_again(profile, model, tmp_path):
     path = tmp_path / "model.profile.npz"
     write_profile(profile, path)
-    again = read_profile(path, weights_checksum(model))
+    again = read_profile(path, model.checksum())
     assert again.about == profile.about and again.text == profile.text
     for name in ("contexts", "coloured", "samples", "half_life", "ends"):
         assert np.array_equal(getattr(again, name), getattr(profile, name))

@@ -32,14 +32,11 @@ def keep_direction(entry: ModelEntry, direction: Direction) -> None:
 
 def checksum_of(entry: ModelEntry) -> str:
     """The checksum of the model's weights, which says whose a direction is."""
-    # Imports torch, which the first heading does not wait for.
-    from gridlstm.direction_file import model_checksum
-
     return kept(
         "checksums",
         entry.version,
         None,
-        lambda progress: model_checksum(loading.model_of(entry)),
+        lambda progress: loading.model_of(entry).checksum(),
         label="Reading the weights …",
     )
 

@@ -21,10 +21,7 @@ class PartialError(UserError):
 
 def identity_of(search: Search) -> str:
     """What a search is of: of another, the sums are no use."""
-    found = hashlib.sha256()
-    for name, tensor in search.corpus.model.to_tensors().items():
-        found.update(name.encode())
-        found.update(tensor.detach().cpu().contiguous().numpy().data)
+    found = hashlib.sha256(search.corpus.model.checksum().encode())
     found.update(search.corpus.tokens.data)
     found.update(search.target.weights.data)
     settings = (

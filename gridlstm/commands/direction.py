@@ -68,7 +68,7 @@ def _direction(options: argparse.Namespace) -> int:
     from gridlstm.analysis.directions import judge_directions
     from gridlstm.analysis.held_out import split_text
     from gridlstm.analysis.properties import measure_named
-    from gridlstm.direction_file import model_checksum, to_json
+    from gridlstm.direction_file import to_json
     from gridlstm.trace import trace
 
     if options.out is not None:
@@ -88,7 +88,8 @@ def _direction(options: argparse.Namespace) -> int:
         directions = [own]
     else:
         found = _found(options, values, target, positions, quantity, layer)
-        directions = [replace(each, model=model_checksum(model)) for each in found]
+        checksum = model.checksum()
+        directions = [replace(each, model=checksum) for each in found]
     frame = judge_directions(values, directions, target, positions)
     print_frame(frame, options.json)
     if split.missing_interval_reason:

@@ -118,10 +118,10 @@ def read_beginning(file: Path, encoding: str | None, max_bytes: int) -> Text:
 
 def read_direction(file: Path, model: "LanguageModel") -> "Direction":
     """A direction from a file, that of this model. Raises DirectionError, CorpusError."""
-    from gridlstm.direction_file import MAX_FILE_BYTES, from_json, model_checksum
+    from gridlstm.direction_file import MAX_FILE_BYTES, from_json
 
     direction = from_json(read_at_most(file, MAX_FILE_BYTES, "A direction's file"))
-    direction.check(model.config, model_checksum(model))
+    direction.check(model.config, model.checksum())
     return direction
 
 

@@ -56,15 +56,6 @@ EXCERPT = 4_000
 HALVES = 2
 
 
-def weights_checksum(model: LanguageModel) -> str:
-    """The SHA-256 of all weights, in the order of their names, in hexadecimal."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(model.to_tensors().items()):
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
-
-
 def make_profile(
     model: LanguageModel, text: LongText, title: str, progress: Progress | None = None
 ) -> Profile:
@@ -118,7 +109,7 @@ class _Making:
         total = np.maximum(1, _stacked(histograms.counts, quantities, config).sum(-1))
         return Profile(
             About(
-                weights_checksum(self.corpus.model),
+                self.corpus.model.checksum(),
                 hashlib.sha256(np.ascontiguousarray(self.text.tokens).tobytes()).hexdigest(),
                 self.title,
                 stretches.positions,
